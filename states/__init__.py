@@ -1,0 +1,1 @@
+"""The six states of a provisioning, one short file each."""
