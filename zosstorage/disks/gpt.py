@@ -1,0 +1,190 @@
+"""GUID partition tables: each copy read on its own, and written through sfdisk.
+
+UEFI specification 2.10, chapter 5.3. All offsets and sizes here are bytes unless a name says sectors.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from binascii import crc32
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MIB = 1 << 20
+BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
+ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
+# Bits 48 to 63 of a partition's attributes belong to the owner of its type (UEFI 5.3.3). 58 is none that systemd (59,
+# 60, 63), Microsoft (60 to 63) or ChromeOS (48 to 56) give a meaning on any type: "in progress".
+MARK_BIT = 58
+MARK = 1 << MARK_BIT
+
+_HEADER = struct.Struct("<8s4sIIIQQQQ16sQIII")
+_ENTRY = struct.Struct("<16s16sQQQ72s")
+# Number and size of entries that libfdisk writes: 128 of 128 bytes, 16 KiB.
+_ENTRIES = 128
+ENTRIES_BYTES = _ENTRIES * _ENTRY.size
+_REVISION_1 = b"\0\0\1\0"
+_MBR_PARTITIONS, _MBR_SIGNATURE = slice(446, 510), slice(510, 512)
+
+
+@frozen
+class Entry:
+    number: int
+    type: str
+    uuid: str
+    start_bytes: int
+    size_bytes: int
+    attributes: int
+    name: str
+
+    @property
+    def marked(self) -> bool:
+        return bool(self.attributes & MARK)
+
+
+@frozen
+class Copy:
+    """One copy of a table.
+
+    Attributes:
+        present: the header carries the GPT signature.
+        valid: header and entries agree with their checksums and with the place the copy stands at.
+        guid: the disk's, from the header, lower case.
+        entries: the used ones as they stand, whether the header is valid or not.
+        array: the bytes of the entries.
+    """
+
+    present: bool
+    valid: bool
+    guid: str
+    entries: tuple[Entry, ...]
+    array: bytes
+
+
+@frozen
+class Tables:
+    """What is left of a partition table at both ends of a disk.
+
+    Attributes:
+        mbr: the first 512 bytes.
+    """
+
+    mbr: bytes
+    primary: Copy
+    backup: Copy
+
+    @property
+    def protective(self) -> bool:
+        """A protective MBR (UEFI 5.2.3): one entry of type 0xEE from sector 1, no other."""
+        table = self.mbr[_MBR_PARTITIONS]
+        return (
+            self.mbr[_MBR_SIGNATURE] == b"\x55\xaa"
+            and table[4] == 0xEE  # noqa: PLR2004 - the type of a protective entry
+            and table[8:12] == b"\1\0\0\0"
+            and not any(table[16:])
+        )
+
+    @property
+    def boot_code(self) -> bool:
+        return any(self.mbr[:440])
+
+
+def read(head: bytes, tail: bytes, size_bytes: int, sector: int) -> Tables:
+    """Read both copies from the first and the last MiB of a disk."""
+    last = size_bytes // sector - 1
+    base = size_bytes - len(tail)
+    return Tables(
+        head[:512],
+        _copy(head[sector : 2 * sector], head[2 * sector : 2 * sector + ENTRIES_BYTES], 1, last, sector),
+        _copy(
+            tail[last * sector - base :][:sector],
+            tail[last * sector - ENTRIES_BYTES - base :][:ENTRIES_BYTES],
+            last,
+            1,
+            sector,
+        ),
+    )
+
+
+def _copy(header: bytes, array: bytes, here: int, there: int, sector: int) -> Copy:
+    fields = _HEADER.unpack(header[: _HEADER.size])
+    magic, revision, length, checksum, _, current, other, _, _, guid, start, count, size, array_checksum = fields
+    blanked = header[:16] + bytes(4) + header[20:length]
+    expected_start = 2 if here == 1 else here - ENTRIES_BYTES // sector
+    valid = (
+        magic == b"EFI PART"
+        and revision == _REVISION_1
+        and length == _HEADER.size
+        and crc32(blanked) == checksum
+        and (current, other, start) == (here, there, expected_start)
+        and (count, size) == (_ENTRIES, _ENTRY.size)
+        and crc32(array) == array_checksum
+        and not any(header[_HEADER.size :])
+    )
+    return Copy(magic == b"EFI PART", valid, str(uuid.UUID(bytes_le=guid)), _entries(array, sector), array)
+
+
+def _entries(array: bytes, sector: int) -> tuple[Entry, ...]:
+    found = []
+    for number, raw in enumerate(_ENTRY.iter_unpack(array), 1):
+        kind, unique, first, last, attributes, name = raw
+        if any(kind):
+            found.append(
+                Entry(
+                    number,
+                    str(uuid.UUID(bytes_le=kind)).upper(),
+                    str(uuid.UUID(bytes_le=unique)),
+                    first * sector,
+                    (last - first + 1) * sector,
+                    attributes,
+                    name.decode("utf-16-le", "replace").partition("\0")[0],
+                )
+            )
+    return tuple(found)
+
+
+@frozen
+class NewPartition:
+    """A line of a table to write; sizes in bytes, all multiples of 1 MiB."""
+
+    number: int
+    type: str
+    uuid: str
+    name: str
+    start_bytes: int
+    size_bytes: int
+    marked: bool
+
+
+def script(guid: str, partitions: Iterable[NewPartition], sector: int) -> str:
+    """The table as sfdisk's input; sfdisk counts in sectors of the disk."""
+    lines = ["label: gpt", f"label-id: {guid}", f"first-lba: {MIB // sector}"]
+    for part in partitions:
+        attributes = f', attrs="GUID:{MARK_BIT}"' if part.marked else ""
+        lines.append(
+            f"{part.number} : start={part.start_bytes // sector}, size={part.size_bytes // sector}, type={part.type}, "
+            f'uuid={part.uuid}, name="{part.name}"{attributes}'
+        )
+    return "\n".join(lines) + "\n"
+
+
+def write_argv(device: str) -> list[str]:
+    """The sfdisk command that writes a script from stdin.
+
+    It neither wipes (the disk was proven blank) nor tells the kernel, which costs it a sleep of 250 ms and does nothing
+    where the kernel has no GPT parser: `partx --update` does that. `--no-reread` lets it clear the marks while the
+    partitions are mounted. libfdisk writes backup entries, backup header, primary entries, primary header and
+    protective MBR, in that order, with an fsync after each.
+    """
+    never = ["--wipe", "never", "--wipe-partitions", "never"]
+    return ["sfdisk", "--quiet", "--no-tell-kernel", "--no-reread", *never, device]
+
+
+def update_kernel_argv(device: str) -> list[str]:
+    return ["partx", "--update", device]

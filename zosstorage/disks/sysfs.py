@@ -1,0 +1,198 @@
+"""What the kernel says of its block devices: sysfs and device links only; no udev, no lsblk, nothing is opened."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from zosstorage.facts import Discovery, Disk, Firmware, Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from zosstorage.config.schema import Config
+
+# The unit of sysfs `size` and `start`, whatever the sector size of the disk is (Documentation/ABI/stable/sysfs-block).
+SYSFS_SECTOR = 512
+# SCSI peripheral device type of CD and DVD drives (SPC-6, table 150).
+_SCSI_CDROM = "5"
+# A "Unit Serial Number" page (VPD 0x80) starts with 4 bytes of header.
+_VPD_HEADER = 4
+
+
+@frozen
+class KernelPartition:
+    """A partition as the kernel knows it; offsets in bytes."""
+
+    device: str
+    number: int
+    start_bytes: int
+    size_bytes: int
+
+
+def discover(config: Config, *, root: Path = Path("/")) -> Discovery:
+    """Sort every whole block device into the eligible ones and the rejected ones, each in natural order."""
+    links = _links(root / "dev/disk")
+    disks, rejected = [], []
+    for name in sorted(_block_names(root, config), key=natural_key):
+        disk = read_disk(name, links=links, root=root)
+        reason = _reason(disk, config, root)
+        if reason:
+            rejected.append(Rejected(disk, reason))
+        else:
+            disks.append(disk)
+    return Discovery(_firmware(config, root), tuple(disks), tuple(rejected))
+
+
+def read_disk(name: str, *, links: dict[str, tuple[str, ...]] | None = None, root: Path = Path("/")) -> Disk:
+    """Everything sysfs knows of a block device.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    folder = root / "sys/class/block" / name
+    node = name.replace("!", "/")  # sysfs writes the slash of cciss/c0d0 as an exclamation mark
+    return Disk(
+        path=f"/dev/{node}",
+        name=name,
+        number=(folder / "dev").read_text("ascii").strip(),
+        size_bytes=int(_read(folder / "size") or 0) * SYSFS_SECTOR,
+        sector_size=int(_read(folder / "queue/logical_block_size") or 512),
+        rotational=_read(folder / "queue/rotational") == "1",
+        removable=_read(folder / "removable") == "1",
+        read_only=_read(folder / "ro") == "1",
+        model=_first(folder, "device/model", "device/name"),
+        serial=_first(folder, "serial", "device/serial") or _vpd_serial(folder / "device/vpd_pg80"),
+        wwn=_first(folder, "wwid", "device/wwid"),
+        diskseq=int(text) if (text := _read(folder / "diskseq")) else None,
+        links=(links or {}).get(node, ()),
+    )
+
+
+def partitions(disk: Disk, *, root: Path = Path("/")) -> tuple[KernelPartition, ...]:
+    """The partitions that the kernel has on a disk, by number."""
+    found = []
+    for folder in (root / "sys/class/block" / disk.name).glob("*/partition"):
+        entry = folder.parent
+        found.append(
+            KernelPartition(
+                f"/dev/{entry.name.replace('!', '/')}",
+                int(_read(folder) or 0),
+                int(_read(entry / "start") or 0) * SYSFS_SECTOR,
+                int(_read(entry / "size") or 0) * SYSFS_SECTOR,
+            )
+        )
+    return tuple(sorted(found, key=lambda part: part.number))
+
+
+def holders(disk: Disk, *, root: Path = Path("/")) -> dict[str, tuple[str, ...]]:
+    """Devices stacked on the disk or on a partition of it (dm, md, bcache): node → names of its holders."""
+    folder = root / "sys/class/block" / disk.name
+    found = {}
+    for held in (folder / "holders", *folder.glob("*/holders")):
+        if names := sorted(entry.name for entry in _entries(held)):
+            found[f"/dev/{held.parent.name}"] = tuple(names)
+    return found
+
+
+def slaves(disk: Disk, *, root: Path = Path("/")) -> tuple[str, ...]:
+    """Devices that the disk itself is stacked on."""
+    return tuple(sorted(entry.name for entry in _entries(root / "sys/class/block" / disk.name / "slaves")))
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Order of kernel names: sda, sdb, … sdz, sdaa; nvme2n1 before nvme10n1."""
+    return [(int(part), 0, "") if part.isdigit() else (0, len(part), part) for part in re.findall(r"\d+|\D+", name)]
+
+
+def partition_device(disk: Disk, number: int) -> str:
+    """The node of a partition: the kernel puts a `p` between a name that ends in a digit and the number."""
+    return f"{disk.path}{'p' if disk.path[-1].isdigit() else ''}{number}"
+
+
+def matches(disk: Disk, globs: Iterable[str]) -> bool:
+    """Whether a glob names the disk's node or one of its links."""
+    names = (disk.path, *disk.links)
+    return any(fnmatchcase(name, pattern) for pattern in globs for name in names)
+
+
+def _block_names(root: Path, config: Config) -> list[str]:
+    """Whole disks, and such partitions as the operator named while leaving out their disk: a mistake worth a reason."""
+    found = []
+    for entry in _entries(root / "sys/class/block"):
+        if _read(entry / "hidden") == "1":  # a path of a multipath NVMe namespace; its head is listed as a disk
+            continue
+        if not (entry / "partition").exists() or _is_named_alone(entry, config):
+            found.append(entry.name)
+    return found
+
+
+def _is_named_alone(entry: Path, config: Config) -> bool:
+    nodes = (f"/dev/{entry.name}", f"/dev/{entry.resolve().parent.name}")
+    named = [any(fnmatchcase(node, glob) for glob in config.devices.include) for node in nodes]
+    return named == [True, False]
+
+
+def _reason(disk: Disk, config: Config, root: Path) -> str:
+    """Why a disk is not eligible; empty when it is."""
+    folder, rules = root / "sys/class/block" / disk.name, config.devices
+    checks = (
+        ((folder / "partition").exists(), "a partition, not a whole disk"),
+        (_read(folder / "device/type") == _SCSI_CDROM, "a CD-ROM drive"),
+        (disk.size_bytes == 0, "its size is 0: no medium, or an idle device"),
+        (not matches(disk, rules.include), "devices.include does not name it"),
+        (matches(disk, rules.exclude), "devices.exclude names it"),
+        (disk.removable and not rules.allow_removable, "removable, and devices.allow_removable is false"),
+        (disk.read_only, "read-only"),
+        (
+            disk.size_bytes < rules.min_size,
+            f"too small: {disk.size_bytes} bytes, and devices.min_size is {rules.min_size}",
+        ),
+        (disk.sector_size not in (512, 4096), f"sectors of {disk.sector_size} bytes are not supported"),
+    )
+    return next((reason for applies, reason in checks if applies), "")
+
+
+def _firmware(config: Config, root: Path) -> Firmware:
+    if config.partitions.firmware != "auto":
+        return Firmware(config.partitions.firmware)
+    return Firmware.UEFI if (root / "sys/firmware/efi").exists() else Firmware.BIOS
+
+
+def _links(folder: Path) -> dict[str, tuple[str, ...]]:
+    """`/dev/disk/by-*/…` links by the node name that they lead to."""
+    found: dict[str, list[str]] = {}
+    for kind in _entries(folder):
+        for link in _entries(kind) if kind.is_dir() else ():
+            found.setdefault(link.resolve().name, []).append(f"/dev/disk/{kind.name}/{link.name}")
+    return {node: tuple(sorted(names)) for node, names in found.items()}
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _read(path: Path) -> str:
+    """A sysfs attribute, trimmed: NVMe and ATA pad with spaces; empty where it is missing or cannot be read."""
+    try:
+        return path.read_text("utf-8", "replace").strip(" \n\t\0")
+    except OSError:
+        return ""
+
+
+def _first(folder: Path, *names: str) -> str:
+    return next((text for name in names if (text := _read(folder / name))), "")
+
+
+def _vpd_serial(path: Path) -> str:
+    try:
+        return path.read_bytes()[_VPD_HEADER:].decode("ascii", "replace").strip(" \0")
+    except OSError:
+        return ""

@@ -1,0 +1,76 @@
+"""What is mounted, read from mountinfo: the only witness, since a mount program may ignore what it does not know."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from attrs import frozen
+
+PROC = Path("/proc")
+
+
+@frozen
+class Mounted:
+    """A line of mountinfo (proc_pid_mountinfo(5)).
+
+    Attributes:
+        number: `major:minor` of the filesystem; btrfs and bcachefs show an anonymous one.
+        root: the path within the filesystem that is mounted here: the subvolume.
+        options: of the mount and of the filesystem together.
+    """
+
+    number: str
+    root: str
+    target: str
+    fstype: str
+    source: str
+    options: frozenset[str]
+
+
+def read(path: Path = PROC / "self/mountinfo") -> tuple[Mounted, ...]:
+    """The mounts of one namespace, in the order they were made.
+
+    Raises:
+        OSError: it cannot be read (no /proc, or the process is gone).
+    """
+    text = path.read_text("utf-8", "surrogateescape")
+    return tuple(_parse(line) for line in text.splitlines() if " - " in line)
+
+
+def at(target: str) -> Mounted | None:
+    """The topmost mount at a path."""
+    found = [mounted for mounted in read() if mounted.target == target]
+    return found[-1] if found else None
+
+
+def every_namespace() -> tuple[Mounted, ...]:
+    """The mounts of every mount namespace that some visible process lives in."""
+    seen: dict[str, tuple[Mounted, ...]] = {}
+    for process in PROC.glob("[0-9]*"):
+        try:
+            namespace = str((process / "ns/mnt").readlink())
+            if namespace not in seen:
+                seen[namespace] = read(process / "mountinfo")
+        except OSError:  # it ended meanwhile, or is a zombie
+            continue
+    return tuple(mounted for mounts in seen.values() for mounted in mounts)
+
+
+def _parse(line: str) -> Mounted:
+    before, _, after = line.partition(" - ")
+    _, _, number, root, target, options, *_ = before.split(" ")
+    fstype, source, superblock = [*after.split(" "), "", ""][:3]
+    return Mounted(
+        number,
+        _plain(root),
+        _plain(target),
+        fstype,
+        _plain(source),
+        frozenset(options.split(",")) | frozenset(superblock.split(",")),
+    )
+
+
+def _plain(text: str) -> str:
+    """Undo the octal escapes of blank, tab, newline, backslash and hash."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -1,0 +1,260 @@
+"""External commands: the one place that starts them.
+
+A command is an argument list; its stdin is empty or what it is given, never ours; its locale is C.UTF-8; it has a time
+limit, after which its whole process group is killed. It is logged once, with its time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+from zosstorage.errors import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+log = logging.getLogger(__name__)
+
+# libblkid keeps what it saw of all devices in /run/blkid; a stale line there must never choose a disk for us.
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "BLKID_FILE": "/dev/null"}
+# What sh would raise as an exception is a status here; a signal's is negative.
+_ANY_STATUS = tuple(range(-64, 256))
+# A group that was told to end gets this many seconds before it is killed.
+_GRACE = 1.0
+
+
+@frozen
+class Completed:
+    """A command that has ended; `status` is negative for a signal."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+@define
+class _Limits:
+    timeout: float = 600.0
+
+
+_limits = _Limits()
+
+
+def limit(seconds: float) -> None:
+    """Set the time that one command may take."""
+    _limits.timeout = seconds
+
+
+def which(name: str) -> str | None:
+    """The executable of that name on PATH; initramfs environments often lack the sbin folders in it."""
+    path = os.environ.get("PATH", os.defpath)
+    return shutil.which(name, path=f"{path}:/usr/sbin:/sbin:/usr/bin:/bin")
+
+
+@define(eq=False)
+class Running:
+    """A command under way; `wait` for it exactly once."""
+
+    argv: tuple[str, ...]
+    _command: Any
+    _started: float
+    _timer: threading.Timer | None = None
+    _timed_out: bool = field(default=False, init=False)
+
+    def wait(self) -> Completed:
+        """Wait for the end, whatever the exit status is.
+
+        Raises:
+            ToolError: it had to be killed at the time limit.
+        """
+        try:
+            self._command.wait()
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            if self._timer:
+                self._timer.cancel()
+        done = Completed(
+            self.argv,
+            self._command.exit_code,
+            self._command.stdout.decode("utf-8", "replace"),
+            self._command.stderr.decode("utf-8", "replace"),
+            round(time.monotonic() - self._started, 3),
+        )
+        log.info("command", extra={"argv": " ".join(done.argv), "status": done.status, "seconds": done.seconds})
+        if self._timed_out:
+            raise _timeout_error(done)
+        return done
+
+    def kill(self) -> None:
+        """Kill the process group: a tool's children must not go on writing after we gave up on it."""
+        for number, pause in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, 0.0)):
+            try:
+                os.killpg(self._command.pid, number)
+            except ProcessLookupError:
+                return
+            _wait_until(lambda: not self._command.is_alive(), pause)
+
+    def expire(self) -> None:
+        self._timed_out = True
+        self.kill()
+
+
+def _wait_until(done: Any, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not done():
+        time.sleep(0.02)
+
+
+def start(argv: Sequence[str], *, stdin: str = "") -> Running:
+    """Start a command in a session of its own, in the background.
+
+    Raises:
+        ToolError: there is no such command, or it could not be started.
+    """
+    import sh
+
+    path = which(argv[0])
+    if path is None:
+        raise ToolError(f"the tool {argv[0]} was not found", hint=f"install {package(argv[0])}", argv=tuple(argv))
+    began = time.monotonic()
+    try:
+        command = sh.Command(path)(
+            *argv[1:],
+            _bg=True,
+            _bg_exc=False,
+            _new_session=True,
+            _return_cmd=True,
+            _tty_out=False,
+            _in=stdin,
+            _ok_code=_ANY_STATUS,
+            _env=dict(os.environ) | _ENVIRONMENT,
+        )
+    except (sh.ForkException, OSError) as error:
+        raise ToolError(f"{argv[0]} could not be started: {_last_line(str(error))}", argv=tuple(argv)) from error
+    running = Running(tuple(argv), command, began)
+    timer = threading.Timer(_limits.timeout, running.expire)
+    timer.daemon = True
+    timer.start()
+    running._timer = timer  # noqa: SLF001 - the timer needs the object and the object the timer
+    return running
+
+
+def run(argv: Sequence[str], *, stdin: str = "", ok: Sequence[int] = (0,)) -> Completed:
+    """Run a command to its end.
+
+    Raises:
+        ToolError: it is missing, ended with a status that is not in `ok`, or took longer than the limit.
+    """
+    return run_all([argv], stdin=[stdin], ok=ok)[0]
+
+
+def run_all(
+    commands: Sequence[Sequence[str]], *, stdin: Sequence[str] | None = None, ok: Sequence[int] = (0,)
+) -> list[Completed]:
+    """Run commands side by side and wait for all of them, also when one fails: none is left running behind our back.
+
+    Raises:
+        ToolError: the first one's, in the order of `commands`.
+    """
+    texts = stdin or [""] * len(commands)
+    started: list[Running] = []
+    errors: list[ToolError] = []
+    try:
+        for argv, text in zip(commands, texts, strict=True):
+            started.append(start(argv, stdin=text))
+    except ToolError as error:
+        errors.append(error)
+    done = _wait_all(started, errors)
+    errors.extend(status_error(one) for one in done if one.status not in ok)
+    if errors:
+        raise errors[0]
+    return done
+
+
+def _wait_all(started: Iterable[Running], errors: list[ToolError]) -> list[Completed]:
+    waiting = list(started)
+    done = []
+    try:
+        while waiting:
+            try:
+                done.append(waiting.pop(0).wait())
+            except ToolError as error:
+                errors.append(error)
+    finally:
+        for running in waiting:
+            running.kill()
+    return done
+
+
+def status_error(done: Completed) -> ToolError:
+    """The error of a command that ended badly."""
+    how = f"was killed by signal {-done.status}" if done.status < 0 else f"failed with status {done.status}"
+    said = _last_line(done.stderr) or _last_line(done.stdout) or "it said nothing"
+    return ToolError(
+        f"{' '.join(done.argv)} {how}: {said}",
+        hint="nothing more was done; run again when the cause is gone",
+        argv=done.argv,
+        status=done.status,
+        stderr=done.stderr,
+    )
+
+
+def _timeout_error(done: Completed) -> ToolError:
+    return ToolError(
+        f"{' '.join(done.argv)} took longer than {_limits.timeout:g} s and was killed",
+        hint="look for a failing disk in the kernel's log, or raise tools.timeout",
+        argv=done.argv,
+        stderr=done.stderr,
+    )
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:500] if lines else ""
+
+
+# The packages that carry a tool: Alpine's and Debian's name, where they differ.
+_PACKAGES = {
+    "blkid": ("blkid", "util-linux"),
+    "wipefs": ("wipefs", "util-linux"),
+    "sfdisk": ("sfdisk", "fdisk"),
+    "partx": ("partx", "util-linux"),
+    "mount": ("mount", "mount"),
+    "umount": ("umount", "mount"),
+    "mkfs.fat": ("dosfstools", "dosfstools"),
+    "mkfs.btrfs": ("btrfs-progs", "btrfs-progs"),
+    "btrfs": ("btrfs-progs", "btrfs-progs"),
+    "bcachefs": ("bcachefs-tools", "bcachefs-tools"),
+}
+
+
+def package(tool: str) -> str:
+    """Which package an operator installs to get a tool."""
+    alpine, debian = _PACKAGES.get(tool, (tool, tool))
+    return f"the package {alpine}" if alpine == debian else f"the package {alpine} (Alpine) or {debian} (Debian)"
+
+
+def is_applet(path: str) -> str | None:
+    """Name the multi-call binary that a tool really is (busybox, toybox): such an applet ignores options we rely on.
+
+    A link gives it away by its target; a copy or hard link by the banner that the binary holds.
+    """
+    real = Path(path).resolve()
+    if (name := real.name.partition(".")[0]) in ("busybox", "toybox"):
+        return name
+    with real.open("rb") as binary:
+        data = binary.read(4 << 20)
+    return next((name for name, banner in (("busybox", b"BusyBox v"), ("toybox", b"toybox ")) if banner in data), None)
