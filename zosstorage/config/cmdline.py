@@ -1,0 +1,148 @@
+"""The kernel command line: words quoted as the kernel quotes them, of which those in `zosstorage.*` are ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from zosstorage.config import text
+from zosstorage.config.choices import OnFailure
+from zosstorage.config.flags import FLAGS, HOOK_WORDS, OTHER_WORDS, Flag, Kind, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PREFIX = "zosstorage."
+SOURCE = "kernel command line"
+# What the kernel's own kstrtobool() takes for module parameters.
+_TRUE = frozenset({"1", "y", "yes", "t", "true", "on"})
+_FALSE = frozenset({"0", "n", "no", "f", "false", "off"})
+_SPACES = " \t\n\v\f\r"
+
+
+@dataclass
+class Words:
+    """What the kernel command line says to zosstorage.
+
+    Attributes:
+        settings: in the order of their words.
+        config: the YAML file named by `zosstorage.config=`.
+        force: `zosstorage.force` stands there.
+        problems: one sentence for each word that cannot be used.
+    """
+
+    settings: list[Setting] = field(default_factory=list)
+    config: str | None = None
+    force: bool = False
+    problems: list[str] = field(default_factory=list)
+
+
+def read(line: str) -> Words:
+    """Reads the words up to ` -- `; what follows is for init. Never raises."""
+    words = Words()
+    for name, value in split(line):
+        if name == "--" and value is None:
+            break
+        if name.startswith(PREFIX):
+            _take(words, name.removeprefix(PREFIX), value)
+    return words
+
+
+def split(line: str) -> Iterator[tuple[str, str | None]]:
+    """Yields name and value (None without `=`) as next_arg() in the kernel's lib/cmdline.c finds them.
+
+    A quote anywhere in a word keeps spaces; quotes are dropped around a whole word and around a whole value only.
+    """
+    for word in _quoted_words(line):
+        body = word.removeprefix('"')
+        name, equals, value = body.partition("=")
+        if not equals or not name:
+            yield (body if body == word else body.removesuffix('"')), None
+        elif value.startswith('"'):
+            yield name, value[1:].removesuffix('"')
+        else:
+            yield name, value if body == word else value.removesuffix('"')
+
+
+def _quoted_words(line: str) -> Iterator[str]:
+    word, quoted = [], False
+    for char in line:
+        quoted ^= char == '"'
+        if char not in _SPACES or quoted:
+            word.append(char)
+        elif word:
+            yield "".join(word)
+            word.clear()
+    if word:
+        yield "".join(word)
+
+
+def _take(words: Words, written: str, value: str | None) -> None:
+    # The kernel takes dashes and underscores for the same in the names of module parameters; so do we.
+    name = written.replace("-", "_")
+    if name in FLAGS:
+        _take_flag(words, name, FLAGS[name], value)
+    elif name == "no_fstab":
+        _take_switch(words, name, value)
+    elif name == "force":
+        words.force |= _switch(words, name, value) is True
+    elif name in OTHER_WORDS:
+        _take_other(words, name, value)
+    elif name in HOOK_WORDS:
+        _check_hook_word(words, name, value)
+    else:
+        known = [*FLAGS, "no_fstab", *OTHER_WORDS, *HOOK_WORDS]
+        _problem(words, written, f"is not known{text.nearest(name, known)}", f"known: {text.one_of(known)}")
+
+
+def _take_flag(words: Words, name: str, flag: Flag, value: str | None) -> None:
+    if flag.kind is Kind.SWITCH:
+        _take_switch(words, name, value)
+    elif not value:
+        _problem(words, name, "has no value", f"write {PREFIX}{name}={flag.metavar}")
+    elif flag.kind is Kind.LIST:
+        words.settings += [Setting(name, item) for item in value.split(",") if item]
+    else:
+        words.settings.append(Setting(name, value))
+
+
+def _take_switch(words: Words, name: str, value: str | None) -> None:
+    wanted = _switch(words, name, value)
+    if wanted is not None:
+        words.settings.append(Setting("fstab", wanted is (name == "fstab")))
+
+
+def _switch(words: Words, name: str, value: str | None) -> bool | None:
+    lower = "1" if value is None else value.lower()
+    if lower in _TRUE or lower in _FALSE:
+        return lower in _TRUE
+    _problem(words, name, f"found {text.found(value)}", "allowed: nothing, 1, yes, true, on, 0, no, false, off")
+    return None
+
+
+def _take_other(words: Words, name: str, value: str | None) -> None:
+    if not value or (name == "set" and not well_formed(value)):
+        _problem(words, name, "has no value", "write " + _example(name))
+    elif name == "config":
+        words.config = value
+    else:
+        words.settings.append(Setting("set", value))
+
+
+def well_formed(assignment: str) -> bool:
+    """True where `assignment` is KEY.PATH=VALUE with no empty key."""
+    key, equals, _ = assignment.partition("=")
+    return bool(equals) and all(key.split("."))
+
+
+def _example(name: str) -> str:
+    return f"{PREFIX}config=PATH" if name == "config" else f"{PREFIX}set=KEY.PATH=VALUE"
+
+
+def _check_hook_word(words: Words, name: str, value: str | None) -> None:
+    if value not in tuple(OnFailure):
+        _problem(words, name, f"found {text.found(value)}", f"allowed: {text.one_of(OnFailure)}")
+
+
+def _problem(words: Words, name: str, wrong: str, allowed: str) -> None:
+    words.problems.append(f"{SOURCE}: {PREFIX}{text.clean(name)} {wrong}; {allowed}")

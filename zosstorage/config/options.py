@@ -1,0 +1,183 @@
+"""Which words an operator may add to mkfs and to mount.
+
+A list of what is allowed, not of what is forbidden: the option's arity is known, so no word can slip in as one more
+device to format; an abbreviated or glued option is not taken for a harmless one; and what mount would refuse is
+refused before anything is written.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from zosstorage.config import text
+from zosstorage.config.values import WrongItemsError, WrongValueError, a_list, line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# An option that ends in "=" takes a value after it, one that ends in " " takes the next word.
+MKFS: dict[str, tuple[str, ...]] = {
+    "btrfs": (
+        *("-n ", "--nodesize ", "--nodesize=", "-s ", "--sectorsize ", "--sectorsize="),
+        *("-O ", "--features ", "--features=", "-R ", "--runtime-features ", "--runtime-features="),
+        *("--csum ", "--csum=", "--checksum ", "--checksum=", "-K", "--nodiscard", "-q", "--quiet", "-v", "--verbose"),
+    ),
+    "bcachefs": (
+        *("--block_size=", "--btree_node_size=", "--encoded_extent_max=", "--errors=", "--str_hash="),
+        *("--metadata_checksum=", "--data_checksum=", "--background_compression=", "--discard"),
+        *("--gc_reserve_percent=", "--root_reserve_percent=", "--inodes_32bit", "--acl"),
+        *("--usrquota", "--grpquota", "--prjquota", "-q", "--quiet", "-v", "--verbose"),
+    ),
+    "vfat": ("-a", "-D ", "-f ", "-g ", "-h ", "-M ", "-R ", "--codepage=", "-v"),
+}
+_ANY_MOUNT = (
+    *("noatime", "relatime", "strictatime", "nodiratime", "lazytime", "nolazytime"),
+    *("nodev", "nosuid", "noexec", "nosymfollow", "sync", "dirsync"),
+)
+MOUNT: dict[str, tuple[str, ...]] = {
+    "btrfs": (
+        *_ANY_MOUNT,
+        *("acl", "noacl", "autodefrag", "noautodefrag", "commit=", "compress-force=", "datacow", "nodatacow"),
+        *("datasum", "nodatasum", "discard", "discard=", "nodiscard", "enospc_debug", "fatal_errors=", "flushoncommit"),
+        *("max_inline=", "metadata_ratio=", "skip_balance", "ssd", "nossd", "ssd_spread", "nossd_spread"),
+        *("space_cache=v2", "thread_pool=", "treelog", "notreelog", "user_subvol_rm_allowed"),
+    ),
+    "bcachefs": (
+        *_ANY_MOUNT,
+        *("acl", "discard", "errors=", "gc_reserve_percent=", "inline_data", "inodes_32bit", "journal_flush_delay="),
+        *("journal_reclaim_delay=", "promote_whole_extents", "root_reserve_percent=", "verbose", "writeback_timeout="),
+        *("usrquota", "grpquota", "prjquota"),
+    ),
+}
+
+_LABEL = "the label is how the filesystem is recognised"
+_UUID = "UUIDs are made anew for every filesystem, and unique"
+_FORCE = "nothing is ever overwritten by force"
+_OWN_KEY = "it has a key of its own"
+_WHOLE = "the filesystem fills its partition, and is empty"
+_KEY = "nobody is there to type a passphrase"
+_TOOL = "it makes no filesystem"
+_FAT = "the ESP is FAT32 in the sectors of its disk"
+_DANGER = "it writes outside the partition, or without the tool's own checks"
+_WHY_MKFS: dict[str, dict[str, str]] = {
+    "btrfs": {
+        **dict.fromkeys(("-f", "--force"), _FORCE),
+        **dict.fromkeys(("-L", "--label"), _LABEL),
+        **dict.fromkeys(("-U", "--uuid", "--device-uuid"), _UUID),
+        **dict.fromkeys(
+            ("-d", "--data", "-m", "--metadata", "-M", "--mixed"), _OWN_KEY + ", data_profile or metadata_profile"
+        ),
+        **dict.fromkeys(("-r", "--rootdir", "--shrink", "-u", "--subvol", "--compress", "-b", "--byte-count"), _WHOLE),
+        **dict.fromkeys(("-V", "--version", "--help"), _TOOL),
+    },
+    "bcachefs": {
+        **dict.fromkeys(("-f", "--force"), _FORCE),
+        **dict.fromkeys(("-L", "--fs_label", "-l", "--label"), _LABEL),
+        **dict.fromkeys(("-U", "--uuid"), _UUID),
+        **dict.fromkeys(("--replicas", "--metadata_replicas", "--data_replicas"), _OWN_KEY + ", replicas"),
+        "--compression": _OWN_KEY,
+        **dict.fromkeys(
+            ("--foreground_target", "--background_target", "--promote_target", "--metadata_target", "--durability"),
+            "the topology decides what each disk is for",
+        ),
+        **dict.fromkeys(("--encrypted", "--passphrase_file", "--no_passphrase"), _KEY),
+        **dict.fromkeys(("--fs_size", "--source", "--no_initialize"), _WHOLE),
+        **dict.fromkeys(("-h", "--help"), _TOOL),
+    },
+    "vfat": {
+        "-n": _LABEL,
+        **dict.fromkeys(("-i", "--invariant"), _UUID),
+        **dict.fromkeys(("-F", "-S", "-s", "-r", "-A", "--variant"), _FAT),
+        **dict.fromkeys(("-C", "-I", "--mbr", "--offset", "-b", "-c", "-l", "-m"), _DANGER),
+        "--help": _TOOL,
+    },
+}
+_USERSPACE = "the kernel does not show it, so the mount could not be read back"
+_LOSS = "data could be lost, or shown that is none"
+_WHY_MOUNT = {
+    **dict.fromkeys(("subvol", "subvolid", "X-mount.subdir"), "each target's subvolume is chosen by zosstorage"),
+    **dict.fromkeys(("degraded", "very_degraded", "device"), "a filesystem with a missing member is never mounted"),
+    **dict.fromkeys(("ro", "read_only", "nochanges", "rdonly"), "what is mounted must be writable"),
+    **dict.fromkeys(("norecovery", "nologreplay", "rescue", "usebackuproot", "recovery", "nobarrier"), _LOSS),
+    **dict.fromkeys(("clear_cache", "fsck", "fix_errors", "reconstruct_alloc", "no_splitbrain_check"), _LOSS),
+    "journal_flush_disabled": _LOSS,
+    **dict.fromkeys(("compress", "compression", "replicas"), _OWN_KEY),
+    **dict.fromkeys(("bind", "rbind", "remount", "move", "loop"), "zosstorage mounts filesystems, nothing else"),
+    **dict.fromkeys(("defaults", "auto", "noauto", "nofail", "user", "users", "owner", "group", "_netdev"), _USERSPACE),
+}
+_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+^/-]*")
+_MKFS_VALUE = re.compile(r"[A-Za-z0-9^][A-Za-z0-9_.:+,^-]*")
+
+
+def mkfs(filesystem: str) -> Callable[[Any], tuple[str, ...]]:
+    """A parser of the words for that filesystem's mkfs, in the order they are given to it."""
+    known = MKFS[filesystem]
+
+    def parse(value: Any) -> tuple[str, ...]:
+        words = a_list(value)
+        wrong: list[tuple[int, Any, WrongValueError]] = []
+        awaited = ""
+        for index, word in enumerate(words):
+            try:
+                awaited = _mkfs_word(filesystem, line(word), awaited)
+            except WrongValueError as error:
+                wrong.append((index, word, error))
+                awaited = ""
+        if awaited and not wrong:
+            wrong.append(
+                (len(words) - 1, words[-1], WrongValueError("a value after it", f"'{awaited}' without its value"))
+            )
+        if wrong:
+            raise WrongItemsError(wrong)
+        return tuple(words)
+
+    parse.__doc__ = _listed(known)
+    return parse
+
+
+def _mkfs_word(filesystem: str, word: str, awaited: str) -> str:
+    """Raises WrongValueError, or returns the option whose value must come next."""
+    if awaited:
+        if not _MKFS_VALUE.fullmatch(word):
+            raise WrongValueError("letters, digits and _.:+,^-", f"'{text.clean(word)}' as the value of {awaited}")
+        return ""
+    known, (name, equals, value) = MKFS[filesystem], word.partition("=")
+    fine = name + equals in known and _MKFS_VALUE.fullmatch(value) if equals else word in known or word + " " in known
+    if not fine:
+        raise _refused(word, _mkfs_reason(filesystem, name), known)
+    return word if word + " " in known else ""
+
+
+def _mkfs_reason(filesystem: str, name: str) -> str:
+    if not name.startswith("-"):
+        return "mkfs would take it for one more device"
+    reasons = _WHY_MKFS[filesystem]
+    glued = name if name.startswith("--") else name[:2]
+    return reasons.get(name) or reasons.get(glued, "")
+
+
+def mount(filesystem: str) -> Callable[[Any], str]:
+    """A parser of one mount option of that filesystem."""
+    known = MOUNT[filesystem]
+
+    def parse(value: Any) -> str:
+        option = line(value)
+        name, equals, given = option.partition("=")
+        if option in known or (equals and name + equals in known and _VALUE.fullmatch(given)):
+            return option
+        if "," in option:
+            raise WrongValueError("one option in each item of the list", f"'{text.clean(option)}'")
+        reason = _USERSPACE if name.lower().startswith("x-") else ""
+        raise _refused(option, _WHY_MOUNT.get(name, reason), known)
+
+    return parse
+
+
+def _refused(word: str, reason: str, known: tuple[str, ...]) -> WrongValueError:
+    why = f", refused because {reason}" if reason else ""
+    return WrongValueError(_listed(known), f"'{text.clean(word)}'{why}")
+
+
+def _listed(known: tuple[str, ...]) -> str:
+    return text.one_of(dict.fromkeys(option.rstrip("= ") for option in known))

@@ -1,0 +1,268 @@
+"""Four sources, one map: kernel command line over command line over configuration file over built-in defaults.
+
+The first two may each name a YAML file, whose keys rank just below that source's own words. Nothing here imports
+attrs, cattrs or (without a file) yaml: a rerun compares the digest and is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from zosstorage.config import cmdline, text
+from zosstorage.config.flags import FLAGS, CommandLine, Kind, Setting, spelled
+from zosstorage.errors import ConfigError, UnimplementedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from zosstorage.config.schema import Config
+
+DEFAULT_FILE = "/etc/zosstorage/config.yaml"
+# One more byte than a file may have: enough to see that it has too many.
+_READ_BYTES = (1 << 20) + 1
+_DEEPEST_KEY = 8
+
+
+@dataclass
+class Layer:
+    """What one source sets.
+
+    Attributes:
+        values: nested mappings as in a file, with whatever types the source wrote.
+        origins: for the path of every key and list item, where it was written.
+        problems: sentences about what could not be kept in `values`.
+        root: `--root`, which is no key of a file.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[text.Path, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    root: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Merged:
+    """All layers in one.
+
+    Attributes:
+        values: what was set by anyone; unchecked.
+        origins: for the path of every leaf in `values`, where it was written.
+        root: the prefix, as given, and its origin.
+        digest: SHA-256 over what was set and bears on what is provisioned; logging and report.path do not.
+        layers: the lowest first.
+    """
+
+    values: dict[str, Any]
+    origins: dict[text.Path, str]
+    root: tuple[str, str]
+    digest: str
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The configuration, and for every key (`topology.mode`) where its value comes from."""
+
+    config: Config
+    origins: dict[str, str]
+    digest: str
+
+
+def read_bytes(path: str) -> bytes:
+    """At most 1 MiB and one byte of a file."""
+    with open(path, "rb") as stream:  # noqa: PTH123  pathlib costs a rerun milliseconds for nothing
+        return stream.read(_READ_BYTES)
+
+
+def load(options: CommandLine, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Loaded:
+    """Merges and checks all sources.
+
+    Raises:
+        ConfigError: with every mistake of every source.
+        UnimplementedError: `zosstorage.force` on the kernel command line.
+    """
+    from zosstorage.config import show, structure
+
+    merged = merge(options, read_cmdline=read_cmdline)
+    config = structure.structure(merged)
+    return Loaded(config, show.origins(config, merged), merged.digest)
+
+
+def merge(options: CommandLine, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Merged:
+    """Merges all sources without checking values; what a rerun needs of the configuration is the digest.
+
+    Raises:
+        ConfigError: a file or the kernel command line cannot be read, or holds what cannot be merged. What is wrong
+            with the values is then told as well.
+        UnimplementedError: `zosstorage.force` on the kernel command line.
+    """
+    words = _kernel_words(options.cmdline, read_cmdline)
+    if words.force:
+        raise UnimplementedError(f"{cmdline.SOURCE}: force is not implemented", hint="take zosstorage.force away")
+    layers = (
+        _default_file(),
+        _named_file(options.config, "command line --config"),
+        flag_layer(options.settings, "command line", spelled),
+        _named_file(words.config, f"{cmdline.SOURCE} zosstorage.config"),
+        flag_layer(words.settings, cmdline.SOURCE, lambda name: cmdline.PREFIX + name),
+    )
+    layers[-1].problems.extend(words.problems)
+    merged = combine(layers)
+    if any(layer.problems for layer in layers):
+        from zosstorage.config import structure
+
+        structure.structure(merged)
+    return merged
+
+
+def combine(layers: tuple[Layer, ...]) -> Merged:
+    """Puts layers over each other, the lowest first: maps merge key by key, lists and scalars replace."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = overlay(values, layer.values)
+    origins = {path: _origin(layers, path) for path, _ in leaves(values)}
+    root = next((layer.root for layer in reversed(layers) if layer.root), ("/", "default"))
+    return Merged(values, origins, root, _digest(values, root[0]), layers)
+
+
+def overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = overlay(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def leaves(values: dict[str, Any], path: text.Path = ()) -> Iterator[tuple[text.Path, Any]]:
+    """Every path whose value is no mapping; an empty mapping sets nothing."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _origin(layers: Iterable[Layer], path: text.Path) -> str:
+    return next(layer.origins[path] for layer in reversed(tuple(layers)) if path in layer.origins)
+
+
+def _digest(values: dict[str, Any], root: str) -> str:
+    told = {text.dotted(path): value for path, value in leaves(values) if _provisions(path)}
+    canonical = json.dumps({"root": root, "settings": told}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _provisions(path: text.Path) -> bool:
+    return path[0] != "logging" and path != ("report", "path")
+
+
+def _kernel_words(path: str, read_cmdline: Callable[[str], bytes]) -> cmdline.Words:
+    try:
+        line = read_cmdline(path)
+    except OSError as error:
+        hint = "mount /proc, or name a file with --cmdline"
+        raise ConfigError(f"{cmdline.SOURCE}: cannot read {path}: {error.strerror}", hint=hint) from None
+    return cmdline.read(line.decode("utf-8", "surrogateescape"))
+
+
+def _default_file() -> Layer:
+    try:
+        return file_layer(DEFAULT_FILE, read_bytes(DEFAULT_FILE))
+    except (FileNotFoundError, NotADirectoryError):
+        return Layer()
+    except OSError as error:
+        raise ConfigError(f"{DEFAULT_FILE}: cannot be read: {error.strerror}") from None
+
+
+def _named_file(path: str | None, named_by: str) -> Layer:
+    if path is None:
+        return Layer()
+    try:
+        return file_layer(path, read_bytes(path))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        hint = f"the file was named by {named_by}"
+        raise ConfigError(f"{text.clean(path, 200)}: cannot be read: {reason}", hint=hint) from None
+
+
+def file_layer(path: str, raw: bytes) -> Layer:
+    """What a YAML file sets.
+
+    Raises:
+        ConfigError: the bytes are no plain YAML document.
+    """
+    from zosstorage.config import yamlfile
+
+    name = text.clean(path, 200)
+    document = yamlfile.read(raw, name)
+    layer = Layer(origins={where: f"{name}:{line}" for where, line in document.lines.items()})
+    layer.problems += [f"{name}:{line}: {text.dotted(where)}: {told}" for where, line, told in document.problems]
+    _keep_mapping(layer, document.data, f"{name}:1")
+    return layer
+
+
+def _keep_mapping(layer: Layer, data: Any, origin: str) -> None:
+    if isinstance(data, dict):
+        layer.values = data
+    elif data is not None:
+        layer.problems.append(f"{origin}: the document: found {text.found(data)}; allowed: a mapping of keys")
+
+
+def flag_layer(settings: Iterable[Setting], source: str, spell: Callable[[str], str]) -> Layer:
+    """What flags or kernel words set; the last one wins, only `include` and `exclude` add up among themselves."""
+    layer, lists = Layer(), dict[str, list[str]]()
+    for name, value in settings:
+        origin = f"{source} {spell(name)}"
+        if name == "set":
+            _assign(layer, str(value), origin)
+        elif name == "root":
+            layer.root = (str(value), origin)
+        elif FLAGS[name].kind is Kind.LIST:
+            lists.setdefault(name, []).append(str(value))
+            _put(layer, FLAGS[name].key, list(lists[name]), origin)
+        else:
+            _put(layer, FLAGS[name].key, value, origin)
+    return layer
+
+
+def _assign(layer: Layer, assignment: str, origin: str) -> None:
+    key, _, written = assignment.partition("=")
+    path = tuple(key.split("."))
+    if len(path) > _DEEPEST_KEY:
+        layer.problems.append(f"{origin}: {text.clean(key)} is not known")
+    elif text.is_plain(written) or not written:
+        _put(layer, path, text.scalar(written), origin)
+    else:
+        _put_yaml(layer, path, written, origin)
+
+
+def _put_yaml(layer: Layer, path: tuple[str, ...], written: str, origin: str) -> None:
+    from zosstorage.config import yamlfile
+
+    try:
+        document = yamlfile.read(written.encode("utf-8", "surrogateescape"), f"{origin}: {text.dotted(path)}")
+    except ConfigError as error:
+        layer.problems.append(error.message)
+        return
+    told = [f"{origin}: {text.dotted((*path, *where))}: {what}" for where, _, what in document.problems]
+    layer.problems += told
+    _put(layer, path, document.data, origin)
+
+
+def _put(layer: Layer, path: tuple[str, ...], value: Any, origin: str) -> None:
+    nested = value
+    for key in reversed(path):
+        nested = {key: nested}
+    layer.values = overlay(layer.values, nested)
+    layer.origins.update(dict.fromkeys(_nodes(nested), origin))
+
+
+def _nodes(value: Any, path: text.Path = ()) -> Iterator[text.Path]:
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _nodes(item, (*path, key))

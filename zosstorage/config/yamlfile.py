@@ -1,0 +1,133 @@
+"""YAML as the configuration understands it: plain data with a line for every key, and nothing clever.
+
+The nodes are composed by PyYAML and read here: its constructors keep the last of two equal keys, make numbers of 0755
+and 12:30:00 and dates of dates, and follow aliases as far as memory goes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from zosstorage.config import text
+from zosstorage.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMIT_BYTES = 1 << 20
+# The schema is four levels deep; the composer recurses, so a limit keeps a thousand brackets from ending the stack.
+LIMIT_DEPTH = 32
+
+
+class Document:
+    """What a YAML text says.
+
+    Attributes:
+        data: mappings with text keys, lists and scalars; None for a text of comments only.
+        lines: the line, from 1, of every key and list item.
+        problems: (path, line, sentence) of what cannot be kept: a key that stands twice, a key that is no text.
+    """
+
+    def __init__(self) -> None:
+        self.data: Any = None
+        self.lines: dict[text.Path, int] = {}
+        self.problems: list[tuple[text.Path, int, str]] = []
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes only; a plain scalar keeps its text, because no implicit resolver is left."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  PyYAML's own class attribute
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        self._refuse(event)
+        self.depth += 1
+        if self.depth > LIMIT_DEPTH:
+            raise yaml.MarkedYAMLError(problem="more than 32 levels", problem_mark=event.start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def _refuse(self, event: Any) -> None:
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=event.start_mark)
+        if getattr(event, "tag", None) is not None:
+            raise yaml.MarkedYAMLError(problem=f"the tag {event.tag} is not allowed", problem_mark=event.start_mark)
+
+
+def read(raw: bytes, name: str) -> Document:
+    """Reads a configuration file's bytes; `name` stands before each message.
+
+    Raises:
+        ConfigError: not UTF-8, larger than 1 MiB, not YAML, several documents, an anchor, an alias or a tag.
+    """
+    if len(raw) > LIMIT_BYTES:
+        raise ConfigError(f"{name}: larger than 1 MiB", hint="a configuration file holds a few dozen lines")
+    try:
+        return parse(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{name}:{line}: not UTF-8 text", hint="save the file as UTF-8") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}{_where(error)}: not usable as YAML: {_reason(error)}") from None
+
+
+def parse(source: str) -> Document:
+    """Reads YAML text.
+
+    Raises:
+        yaml.YAMLError: not one plain document.
+    """
+    document = Document()
+    loader = _Loader(source)
+    try:
+        node = loader.get_single_node()
+    except (ValueError, OverflowError) as error:  # "\\U00110000", which PyYAML hands to chr() as it stands
+        raise yaml.YAMLError("a character beyond Unicode") from error
+    finally:
+        loader.dispose()
+    if node is not None:
+        document.data = _value(document, (), node)
+    return document
+
+
+def _value(document: Document, path: text.Path, node: yaml.Node) -> Any:
+    document.lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        return {key: _value(document, (*path, key), value) for key, value in _entries(document, path, node)}
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(document, (*path, index), item) for index, item in enumerate(node.value)]
+    plain = getattr(node, "style", None) is None  # neither quoted nor a block
+    return text.scalar(node.value) if plain else node.value
+
+
+def _entries(document: Document, path: text.Path, node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            document.problems.append((path, line, "found a mapping or a list as a key; allowed: a name"))
+        elif key.value in seen:
+            told = f"stands twice, first in line {seen[key.value]}; allowed: once"
+            document.problems.append(((*path, key.value), line, told))
+        else:
+            seen[key.value] = line
+            document.lines[(*path, key.value)] = line
+            yield key.value, value
+
+
+def _where(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    return f":{mark.line + 1}" if mark else ""
+
+
+def _reason(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"the character {text.clean(chr(error.character))!r} is not allowed"
+    parts = [getattr(error, "context", None), getattr(error, "problem", None)]
+    told = ", ".join(part for part in parts if part) or str(error)
+    return "it holds more than one document" if "single document" in told else text.clean(told, longest=160)
