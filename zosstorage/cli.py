@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from zosstorage.config import text
 from zosstorage.config.cmdline import well_formed
-from zosstorage.config.flags import FLAGS, CommandLine, Kind, Setting, spelled
+from zosstorage.config.flags import FLAGS, CliOptions, Kind, Setting, spelled
 from zosstorage.errors import UnimplementedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+__all__ = ["COMMANDS", "HELP_SECTIONS", "STATES", "CliOptions", "help_text", "parse"]
+
 STATES = ("discover", "validate", "partition", "format", "mount", "report")
 DOCUMENTS = ("config", "report", "checkpoint")
 FORMATS = ("mermaid", "dot")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CliOptions(CommandLine):
-    """What was asked for.
-
-    Attributes:
-        command: a name of COMMANDS, or `help` or `version`.
-        json: `plan` and `status` print JSON.
-        until: the last state that `step` does, None for just the next one.
-        start: the first state that `reset` forgets, None for all.
-        format: how `graph` draws.
-        document: whose schema `schema` prints.
-        action: `show` or `check`, for `config`.
-        file: what `config check` checks.
-        origins: `config show` names the source of every key.
-    """
-
-    command: str = "run"
-    json: bool = False
-    until: str | None = None
-    start: str | None = None
-    format: str = "mermaid"
-    document: str = "config"
-    action: str = ""
-    file: str | None = None
-    origins: bool = False
 
 
 class _Command(NamedTuple):
@@ -123,16 +97,16 @@ def help_text() -> str:
     """What `--help` prints, ending with a newline."""
     lines = ["zosstorage [FLAGS] [COMMAND]", "", "Provisions the empty disks of a node on its first boot."]
     for title, rows in HELP_SECTIONS.items():
-        width = max(len(left) for left, _ in rows if len(left) <= _WIDEST)
-        lines += ["", f"{title}:", *(_row(left, told, width) for left, told in rows)]
+        width = max(len(left) for left, _ in rows)
+        lines += ["", f"{title}:", *(line for left, told in rows for line in _row(left, told, width))]
     return "\n".join(lines) + "\n"
 
 
-_WIDEST = 36
+def _row(left: str, told: str, width: int) -> list[str]:
+    import textwrap
 
-
-def _row(left: str, told: str, width: int) -> str:
-    return f"  {left:<{width}}  {told}" if len(left) <= width else f"  {left}\n  {'':<{width}}  {told}"
+    first, *rest = textwrap.wrap(told, 76)
+    return [f"  {left:<{width}}  {first}", *(" " * (width + 4) + line for line in rest)]
 
 
 def parse(argv: Sequence[str]) -> CliOptions:
@@ -247,7 +221,7 @@ def _options(given: argparse.Namespace, operands: list[str]) -> CliOptions:
     return CliOptions(
         command=command,
         config=_path(given, "--config"),
-        cmdline=_path(given, "--cmdline") or CommandLine.cmdline,
+        cmdline=_path(given, "--cmdline") or CliOptions().cmdline,
         settings=tuple(given.settings),
         json=getattr(given, "--json") or False,
         until=_state(given, "--until"),

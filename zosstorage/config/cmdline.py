@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from zosstorage.config import text
@@ -20,7 +19,6 @@ _FALSE = frozenset({"0", "n", "no", "f", "false", "off"})
 _SPACES = " \t\n\v\f\r"
 
 
-@dataclass
 class Words:
     """What the kernel command line says to zosstorage.
 
@@ -31,10 +29,11 @@ class Words:
         problems: one sentence for each word that cannot be used.
     """
 
-    settings: list[Setting] = field(default_factory=list)
-    config: str | None = None
-    force: bool = False
-    problems: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.settings: list[Setting] = []
+        self.config: str | None = None
+        self.force = False
+        self.problems: list[str] = []
 
 
 def read(line: str) -> Words:

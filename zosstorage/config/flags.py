@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -67,19 +66,36 @@ class Setting(NamedTuple):
     value: str | bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class CommandLine:
-    """What the command line says about the configuration.
+class CliOptions(NamedTuple):
+    """What the command line asks for. (Not a dataclass: those cost every run 8 ms for importing inspect.)
 
     Attributes:
+        command: a name of cli.COMMANDS, or `help` or `version`.
         config: the YAML file named by `--config`.
         cmdline: where the kernel command line is read.
         settings: in the order given.
+        json: `plan` and `status` print JSON.
+        until: the last state that `step` does, None for just the next one.
+        start: the first state that `reset` forgets, None for all.
+        format: how `graph` draws.
+        document: whose schema `schema` prints.
+        action: `show` or `check`, for `config`.
+        file: what `config check` checks.
+        origins: `config show` names the source of every key.
     """
 
+    command: str = "run"
     config: str | None = None
     cmdline: str = "/proc/cmdline"
     settings: tuple[Setting, ...] = ()
+    json: bool = False
+    until: str | None = None
+    start: str | None = None
+    format: str = "mermaid"
+    document: str = "config"
+    action: str = ""
+    file: str = ""
+    origins: bool = False
 
 
 def spelled(name: str) -> str:

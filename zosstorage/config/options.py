@@ -29,7 +29,7 @@ MKFS: dict[str, tuple[str, ...]] = {
         *("--gc_reserve_percent=", "--root_reserve_percent=", "--inodes_32bit", "--acl"),
         *("--usrquota", "--grpquota", "--prjquota", "-q", "--quiet", "-v", "--verbose"),
     ),
-    "vfat": ("-a", "-D ", "-f ", "-g ", "-h ", "-M ", "-R ", "--codepage=", "-v"),
+    "vfat": ("-a", "-D ", "-f ", "-h ", "-M ", "-R ", "--codepage=", "-v"),
 }
 _ANY_MOUNT = (
     *("noatime", "relatime", "strictatime", "nodiratime", "lazytime", "nolazytime"),
@@ -106,8 +106,12 @@ _WHY_MOUNT = {
     **dict.fromkeys(("bind", "rbind", "remount", "move", "loop"), "zosstorage mounts filesystems, nothing else"),
     **dict.fromkeys(("defaults", "auto", "noauto", "nofail", "user", "users", "owner", "group", "_netdev"), _USERSPACE),
 }
+# As a value of -O or -R it makes mkfs.btrfs print its features, exit 0, and make nothing.
+_LIST_ALL = "list-all"
 _VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+^/-]*")
-_MKFS_VALUE = re.compile(r"[A-Za-z0-9^][A-Za-z0-9_.:+,^-]*")
+_MKFS  # As a value of -O or -R it makes mkfs.btrfs print its features, exit 0, and make nothing.
+_LIST_ALL = "list-all"
+_VALUE = re.compile(r"[A-Za-z0-9^][A-Za-z0-9_.:+,^-]*")
 
 
 def mkfs(filesystem: str) -> Callable[[Any], tuple[str, ...]]:
@@ -139,7 +143,7 @@ def mkfs(filesystem: str) -> Callable[[Any], tuple[str, ...]]:
 def _mkfs_word(filesystem: str, word: str, awaited: str) -> str:
     """Raises WrongValueError, or returns the option whose value must come next."""
     if awaited:
-        if not _MKFS_VALUE.fullmatch(word):
+        if word == _LIST_ALL or not _MKFS_VALUE.fullmatch(word):
             raise WrongValueError("letters, digits and _.:+,^-", f"'{text.clean(word)}' as the value of {awaited}")
         return ""
     known, (name, equals, value) = MKFS[filesystem], word.partition("=")

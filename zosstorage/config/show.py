@@ -63,12 +63,13 @@ def _lines(section: dict[str, Any], path: text.Path) -> Iterator[tuple[str, str]
             yield "", f"{indent}{key}:"
             yield from _lines(value, (*path, key))
         else:
-            yield text.dotted((*path, key)), f"{indent}{key}: {_scalar(value)}"
+            yield text.dotted((*path, key)), f"{indent}{key}: {scalar(value)}"
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
+    """A leaf in one line of YAML."""
     if isinstance(value, list):
-        return "[" + ", ".join(_scalar(item) for item in value) + "]"
+        return "[" + ", ".join(scalar(item) for item in value) + "]"
     if isinstance(value, str) and text.is_plain(value) and text.scalar(value) == value:
         return value
     # JSON is YAML; every text in a checked configuration is printable, so that nothing needs YAML's own escapes.

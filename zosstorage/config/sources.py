@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zosstorage.config import cmdline, text
-from zosstorage.config.flags import FLAGS, CommandLine, Kind, Setting, spelled
+from zosstorage.config.flags import FLAGS, CliOptions, Kind, Setting, spelled
 from zosstorage.errors import ConfigError, UnimplementedError
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ _READ_BYTES = (1 << 20) + 1
 _DEEPEST_KEY = 8
 
 
-@dataclass
 class Layer:
     """What one source sets.
 
@@ -37,14 +35,14 @@ class Layer:
         root: `--root`, which is no key of a file.
     """
 
-    values: dict[str, Any] = field(default_factory=dict)
-    origins: dict[text.Path, str] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    root: tuple[str, str] | None = None
+    def __init__(self, values: dict[str, Any] | None = None, origins: dict[text.Path, str] | None = None) -> None:
+        self.values = values or {}
+        self.origins = origins or {}
+        self.problems: list[str] = []
+        self.root: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True)
-class Merged:
+class Merged(NamedTuple):
     """All layers in one.
 
     Attributes:
@@ -62,8 +60,7 @@ class Merged:
     layers: tuple[Layer, ...]
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(NamedTuple):
     """The configuration, and for every key (`topology.mode`) where its value comes from."""
 
     config: Config
@@ -77,7 +74,7 @@ def read_bytes(path: str) -> bytes:
         return stream.read(_READ_BYTES)
 
 
-def load(options: CommandLine, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Loaded:
+def load(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Loaded:
     """Merges and checks all sources.
 
     Raises:
@@ -91,7 +88,7 @@ def load(options: CommandLine, *, read_cmdline: Callable[[str], bytes] = read_by
     return Loaded(config, show.origins(config, merged), merged.digest)
 
 
-def merge(options: CommandLine, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Merged:
+def merge(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Merged:
     """Merges all sources without checking values; what a rerun needs of the configuration is the digest.
 
     Raises:
