@@ -66,8 +66,8 @@ For the kernel command line:
 
 - The kernel's quoting holds: `zosstorage.report="/run/a b"` and `"zosstorage.report=/run/a b"` are one word each.
 - Dashes and underscores in a name are the same: `zosstorage.log-level` is `zosstorage.log_level`.
-- `zosstorage.fstab` alone is true; with a value it is what the kernel takes for its own: `1`, `y`, `yes`, `t`, `true`, `on`
-  or `0`, `n`, `no`, `f`, `false`, `off`. `zosstorage.no_fstab` is the opposite.
+- `zosstorage.fstab` alone is true; with a value it is what the kernel takes for its own: `1`, `y`, `yes`, `t`, `true`,
+  `on` or `0`, `n`, `no`, `f`, `false`, `off`. `zosstorage.no_fstab` is the opposite.
 - `zosstorage.include=/dev/sda,/dev/sdb` is the same as two words.
 - What stands after ` -- ` is for init, and not read.
 - An unknown `zosstorage.` word is an error that names the nearest known one.
@@ -91,7 +91,7 @@ _CONTRADICTIONS = """\
 Each of these is an error, told with every key that takes part in it:
 
 - `devices.include` is empty, or a glob stands in both `include` and `exclude`, or in both `cache` and `backing`;
-- `topology.cache` or `backing` with a mode that has no such disks: all but `auto` and the two of several bcachefs disks;
+- `topology.cache` or `backing` with a mode that has no such disks: all but `auto` and the two tiered ones;
 - numbers in `devices.expect` that do not add up, or of which the mode cannot be made: `single` and `bcachefs_single`
   need one disk, `dual_independent` and `btrfs_raid1` two, `ssd_hdd_bcachefs` an SSD and an HDD, `bcachefs_2copy` an
   SSD and two HDDs (the classes are not compared when `cache` or `backing` give roles by name);

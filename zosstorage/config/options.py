@@ -106,12 +106,10 @@ _WHY_MOUNT = {
     **dict.fromkeys(("bind", "rbind", "remount", "move", "loop"), "zosstorage mounts filesystems, nothing else"),
     **dict.fromkeys(("defaults", "auto", "noauto", "nofail", "user", "users", "owner", "group", "_netdev"), _USERSPACE),
 }
+_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+^/-]*")
+_MKFS_VALUE = re.compile(r"[A-Za-z0-9^][A-Za-z0-9_.:+,^-]*")
 # As a value of -O or -R it makes mkfs.btrfs print its features, exit 0, and make nothing.
 _LIST_ALL = "list-all"
-_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+^/-]*")
-_MKFS  # As a value of -O or -R it makes mkfs.btrfs print its features, exit 0, and make nothing.
-_LIST_ALL = "list-all"
-_VALUE = re.compile(r"[A-Za-z0-9^][A-Za-z0-9_.:+,^-]*")
 
 
 def mkfs(filesystem: str) -> Callable[[Any], tuple[str, ...]]:
@@ -143,14 +141,18 @@ def mkfs(filesystem: str) -> Callable[[Any], tuple[str, ...]]:
 def _mkfs_word(filesystem: str, word: str, awaited: str) -> str:
     """Raises WrongValueError, or returns the option whose value must come next."""
     if awaited:
-        if word == _LIST_ALL or not _MKFS_VALUE.fullmatch(word):
-            raise WrongValueError("letters, digits and _.:+,^-", f"'{text.clean(word)}' as the value of {awaited}")
-        return ""
+        return _mkfs_value(awaited, word)
     known, (name, equals, value) = MKFS[filesystem], word.partition("=")
-    fine = name + equals in known and _MKFS_VALUE.fullmatch(value) if equals else word in known or word + " " in known
-    if not fine:
+    if name + equals not in known and word + " " not in known:
         raise _refused(word, _mkfs_reason(filesystem, name), known)
-    return word if word + " " in known else ""
+    return _mkfs_value(name, value) if equals else word if word + " " in known else ""
+
+
+def _mkfs_value(option: str, value: str) -> str:
+    if value == _LIST_ALL or not _MKFS_VALUE.fullmatch(value):
+        found = f"'{text.clean(value)}' as the value of {option}"
+        raise WrongValueError("letters, digits and _.:+,^-, naming something to make", found)
+    return ""
 
 
 def _mkfs_reason(filesystem: str, name: str) -> str:
