@@ -74,5 +74,13 @@ class LockedError(ZosstorageError):
     exit_code = ExitCode.LOCKED
 
 
+class InterruptedRunError(ZosstorageError):
+    """A signal asked us to stop; the exit status is the shell's for that signal, 128 and its number."""
+
+    def __init__(self, signal_name: str, number: int) -> None:
+        super().__init__(f"stopped by {signal_name}", hint="run again: it goes on from where the disks are")
+        self.number = number
+
+
 class UnimplementedError(ZosstorageError):
     exit_code = ExitCode.UNIMPLEMENTED

@@ -269,8 +269,6 @@ class Filesystem:
     label: str
     type: str
     devices: tuple[str, ...]
-    mountpoint: str | None
-    primary: bool
 
 
 @frozen
@@ -323,6 +321,10 @@ class Facts:
     @property
     def mounts(self) -> tuple[Mount, ...]:
         return _known(self.mount, "mount")
+
+    @property
+    def written(self) -> Written:
+        return _known(self.report, "report")
 
     def device(self, partition_uuid: str) -> str:
         """The node of the partition with that UUID."""

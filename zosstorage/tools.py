@@ -6,6 +6,7 @@ limit, after which its whole process group is killed. It is logged once, with it
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -26,8 +27,8 @@ log = logging.getLogger(__name__)
 
 # libblkid keeps what it saw of all devices in /run/blkid; a stale line there must never choose a disk for us.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "BLKID_FILE": "/dev/null"}
-# What sh would raise as an exception is a status here; a signal's is negative.
-_ANY_STATUS = tuple(range(-64, 256))
+# Every exit status there is; a signal's is negative.
+ANY_STATUS = tuple(range(-64, 256))
 # A group that was told to end gets this many seconds before it is killed.
 _GRACE = 1.0
 
@@ -139,7 +140,7 @@ def start(argv: Sequence[str], *, stdin: str = "") -> Running:
             _return_cmd=True,
             _tty_out=False,
             _in=stdin,
-            _ok_code=_ANY_STATUS,
+            _ok_code=ANY_STATUS,
             _env=dict(os.environ) | _ENVIRONMENT,
         )
     except (sh.ForkException, OSError) as error:
@@ -170,32 +171,39 @@ def run_all(
         ToolError: the first one's, in the order of `commands`.
     """
     texts = stdin or [""] * len(commands)
-    started: list[Running] = []
-    errors: list[ToolError] = []
+    running: list[Running] = []
     try:
-        for argv, text in zip(commands, texts, strict=True):
-            started.append(start(argv, stdin=text))
-    except ToolError as error:
-        errors.append(error)
-    done = _wait_all(started, errors)
-    errors.extend(status_error(one) for one in done if one.status not in ok)
-    if errors:
-        raise errors[0]
+        running += (start(argv, stdin=text) for argv, text in zip(commands, texts, strict=True))
+    except ToolError:
+        with contextlib.suppress(ToolError):
+            wait_all(running)
+        raise
+    done = wait_all(running)
+    for one in done:
+        if one.status not in ok:
+            raise status_error(one)
     return done
 
 
-def _wait_all(started: Iterable[Running], errors: list[ToolError]) -> list[Completed]:
-    waiting = list(started)
-    done = []
+def wait_all(commands: Iterable[Running]) -> list[Completed]:
+    """Wait for commands whatever their exit status; an interruption kills those still running.
+
+    Raises:
+        ToolError: one took longer than the limit; all have ended by then.
+    """
+    waiting, done = list(commands), []
+    error: ToolError | None = None
     try:
         while waiting:
             try:
                 done.append(waiting.pop(0).wait())
-            except ToolError as error:
-                errors.append(error)
+            except ToolError as expired:
+                error = error or expired
     finally:
         for running in waiting:
             running.kill()
+    if error:
+        raise error
     return done
 
 

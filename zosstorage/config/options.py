@@ -143,7 +143,7 @@ def _mkfs_word(filesystem: str, word: str, awaited: str) -> str:
     if awaited:
         return _mkfs_value(awaited, word)
     known, (name, equals, value) = MKFS[filesystem], word.partition("=")
-    if name + equals not in known and word + " " not in known:
+    if " " in word or (name + equals not in known and word + " " not in known):
         raise _refused(word, _mkfs_reason(filesystem, name), known)
     return _mkfs_value(name, value) if equals else word if word + " " in known else ""
 
@@ -170,7 +170,7 @@ def mount(filesystem: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         option = line(value)
         name, equals, given = option.partition("=")
-        if option in known or (equals and name + equals in known and _VALUE.fullmatch(given)):
+        if _VALUE.fullmatch(given) if name + "=" in known and equals else option in known:
             return option
         if "," in option:
             raise WrongValueError("one option in each item of the list", f"'{text.clean(option)}'")

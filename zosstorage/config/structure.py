@@ -157,8 +157,9 @@ def _root(written: str, origin: str) -> tuple[str, list[str]]:
 
 def _contradictions(config: Config, merged: Merged) -> Iterator[tuple[tuple[text.Path, ...], str]]:
     for paths, told in rules.contradictions(config):
-        where = dict.fromkeys(merged.origins.get(path, "built-in defaults") for path in paths)
-        yield paths, f"{', '.join(where)}: {', '.join(map(text.dotted, paths))}: {told}"
+        where = dict.fromkeys(merged.origins[path] for path in paths if path in merged.origins)
+        keys = [text.dotted(path) + ("" if path in merged.origins else " (default)") for path in paths]
+        yield paths, f"{', '.join(where)}: {', '.join(keys)}: {told}"
 
 
 def _touch(paths: tuple[text.Path, ...], wrong: list[text.Path]) -> bool:

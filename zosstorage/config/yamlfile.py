@@ -6,6 +6,7 @@ and 12:30:00 and dates of dates, and follow aliases as far as memory goes.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -92,6 +93,7 @@ def parse(source: str) -> Document:
         loader.dispose()
     if node is not None:
         document.data = _value(document, (), node)
+        document.problems.sort(key=itemgetter(1))
     return document
 
 

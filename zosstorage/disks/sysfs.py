@@ -104,6 +104,15 @@ def slaves(disk: Disk, *, root: Path = Path("/")) -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in _entries(root / "sys/class/block" / disk.name / "slaves")))
 
 
+def device_number(node: str, *, root: Path = Path("/")) -> str:
+    """`major:minor` of a block device's node.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    return (root / "sys/class/block" / node.removeprefix("/dev/").replace("/", "!") / "dev").read_text("ascii").strip()
+
+
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Order of kernel names: sda, sdb, … sdz, sdaa; nvme2n1 before nvme10n1."""
     return [(int(part), 0, "") if part.isdigit() else (0, len(part), part) for part in re.findall(r"\d+|\D+", name)]

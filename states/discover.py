@@ -1,0 +1,76 @@
+"""State 1 of 6."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from zosstorage.disks import sysfs
+from zosstorage.errors import NoDiskError
+
+if TYPE_CHECKING:
+    from zosstorage.config.schema import Config
+    from zosstorage.facts import Discovery, Facts
+
+log = logging.getLogger(__name__)
+
+
+@frozen
+class Discover:
+    """Find the eligible disks and the firmware by sysfs alone. It must not open any device.
+
+    It holds while the same disks, by identity, are eligible and the firmware is the same.
+    """
+
+    config: Config
+
+    def holds(self, facts: Facts) -> bool:
+        now, then = sysfs.discover(self.config), facts.discovery
+        return now.firmware == then.firmware and now.disks == then.disks
+
+    def work(self, facts: Facts) -> Facts:
+        found = sysfs.discover(self.config)
+        for disk in found.disks:
+            log.info("disk", extra={"disk": disk.path, "size_bytes": disk.size_bytes, "serial": disk.serial})
+        for rejected in found.rejected:
+            log.debug("disk rejected", extra={"disk": rejected.disk.path, "reason": rejected.reason})
+        _check_any(found)
+        self._check_expected(found)
+        return evolve(facts, discover=found)
+
+    def _check_expected(self, found: Discovery) -> None:
+        """A node that lost a disk, or got one too many, is not provisioned by guess."""
+        expect, rotating = self.config.devices.expect, sum(disk.rotational for disk in found.disks)
+        pairs = (
+            ("count", expect.count, len(found.disks)),
+            ("ssd", expect.ssd, len(found.disks) - rotating),
+            ("hdd", expect.hdd, rotating),
+        )
+        wrong = [
+            f"devices.expect.{key} is {wanted}, found {have}"
+            for key, wanted, have in pairs
+            if wanted not in (None, have)
+        ]
+        if wrong:
+            paths = ", ".join(disk.path for disk in found.disks)
+            raise NoDiskError(
+                f"the disks are not those expected: {'; '.join(wrong)} ({paths})",
+                hint="attach or include the missing disks, or correct devices.expect; " + _seen(found),
+            )
+
+
+def _check_any(found: Discovery) -> None:
+    if not found.disks:
+        raise NoDiskError(
+            f"no eligible disk; {_seen(found)}",
+            hint="name the disks in devices.include, and see that nothing in devices.exclude names them",
+        )
+
+
+def _seen(found: Discovery) -> str:
+    """What was seen and why each was rejected."""
+    if not found.rejected:
+        return "no other block device was seen: is the driver's module loaded?"
+    return "rejected: " + ", ".join(f"{one.disk.path} ({one.reason})" for one in found.rejected)

@@ -1,0 +1,46 @@
+"""State 4 of 6."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from zosstorage import mkfs
+from zosstorage.disks import identity, tables
+from zosstorage.errors import ZosstorageError
+
+if TYPE_CHECKING:
+    from zosstorage.config.schema import Config
+    from zosstorage.facts import Facts
+
+
+@frozen
+class Format:
+    """Make every ESP and data filesystem that is to be made, all disks at once.
+
+    It must not write into a partition that its disk's table does not mark as in progress right now, nor over anything
+    that we would not make there. It holds while every superblock is the one that was made.
+    """
+
+    config: Config
+
+    def holds(self, facts: Facts) -> bool:
+        try:
+            return mkfs.read_back(facts) == facts.filesystems
+        except ZosstorageError:
+            return False
+
+    def work(self, facts: Facts) -> Facts:
+        wanted = [filesystem for filesystem in facts.plan.filesystems if filesystem.make]
+        with ExitStack() as stack:
+            for planned in facts.plan.disks:
+                identity.check(planned.disk)
+                if any(part.make for part in planned.partitions):
+                    stack.enter_context(identity.locked(planned.disk, exclusive=False))
+                    tables.require_marks(planned, self.config)
+            mkfs.make(wanted, facts, self.config)
+        if wanted:
+            mkfs.check_with_blkid(facts)
+        return evolve(facts, format=mkfs.read_back(facts))

@@ -1,0 +1,124 @@
+"""State 5 of 6."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from zosstorage import mounting, tools
+from zosstorage.disks import identity, tables
+from zosstorage.errors import NotEmptyError, ToolError, ZosstorageError
+from zosstorage.filesystems import data_module
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zosstorage.config.schema import Config
+    from zosstorage.facts import Facts, Plan, PlannedDisk
+    from zosstorage.mounting import Wanted
+
+
+@frozen
+class Mount:
+    """Mount each data filesystem by UUID, make the subvolumes on a new primary, clear the marks, mount the targets.
+
+    It must not clear a mark before the filesystem was synced and its subvolumes were seen, nor make a subvolume on a
+    filesystem that was finished before. It holds while everything is mounted as it was and no mark is left.
+    """
+
+    config: Config
+    made: list[Wanted] = field(factory=list)
+
+    def holds(self, facts: Facts) -> bool:
+        try:
+            wanted = self._all(facts)
+            finished = all(tables.is_finished(planned, self.config) for planned in facts.plan.disks)
+        except ZosstorageError:
+            return False
+        return finished and not any(mounting.mismatch(one) for one in wanted)
+
+    def _all(self, facts: Facts) -> list[Wanted]:
+        """The mounts that were made: the primary is the filesystem whose subvolumes they are."""
+        source = facts.mounts[-1].source
+        tops = mounting.tops(facts, self.config)
+        primary = next(top.filesystem for top in tops if top.mount.source == source)
+        return [*tops, *mounting.targets(primary, facts, self.config)]
+
+    def work(self, facts: Facts) -> Facts:
+        try:
+            return self._work(facts)
+        except BaseException:
+            mounting.unmount(self.made)
+            self.made.clear()
+            raise
+
+    def _work(self, facts: Facts) -> Facts:
+        tops = mounting.tops(facts, self.config)
+        mounting.scan(tops)
+        for top in tops:
+            self._mount(top)
+            mounting.check_profile(top, facts.plan.topology)
+        primary = self._primary(tops)
+        self._sync(tops)
+        self._clear_marks(facts.plan, primary)
+        targets = mounting.targets(primary.filesystem, facts, self.config)
+        for target in targets:
+            self._mount(target)
+        return evolve(facts, mount=tuple(one.mount for one in (*tops, *targets)))
+
+    def _mount(self, wanted: Wanted) -> None:
+        """Mount, unless it is mounted already just so (an earlier run was stopped)."""
+        if mounting.occupied(wanted.target) is None:
+            mounting.mount(wanted)
+            self.made.append(wanted)
+        elif problem := mounting.mismatch(wanted):
+            raise ToolError(f"{wanted.target} is taken: {problem}", hint=f"umount {wanted.target} and run again")
+
+    def _primary(self, tops: Sequence[Wanted]) -> Wanted:
+        """The filesystem with the subvolumes: made now on a new primary; among finished ones the one that has them."""
+        names = list(self.config.mounts.targets)
+        planned = next(top for top in tops if top.filesystem.primary)
+        if planned.filesystem.make:
+            self._make_subvolumes(planned, names)
+            return planned
+        kept = [top for top in tops if not top.filesystem.make]
+        found = {top.target: mounting.subvolumes(top.target, top.filesystem.type, names) for top in kept}
+        complete = [top for top in kept if found[top.target] == names]
+        if len(complete) != 1:
+            told = "; ".join(f"{target} has {', '.join(have) or 'none'}" for target, have in found.items())
+            raise NotEmptyError(
+                f"exactly one filesystem must have the subvolumes {', '.join(names)}: {told}",
+                hint="a disk may be missing, or a subvolume was deleted: an incomplete system is not repaired",
+            )
+        return complete[0]
+
+    def _make_subvolumes(self, top: Wanted, names: Sequence[str]) -> None:
+        module = data_module(top.filesystem.type)
+        have = mounting.subvolumes(top.target, top.filesystem.type, names)
+        missing = [name for name in names if name not in have]
+        tools.run_all([module.create_subvolume_argv(f"{top.target}/{name}") for name in missing])
+        if mounting.subvolumes(top.target, top.filesystem.type, names) != list(names):
+            raise ToolError(f"the subvolumes of {top.target} are not there after they were made", hint="see dmesg")
+
+    def _sync(self, tops: Sequence[Wanted]) -> None:
+        for top in tops:
+            if top.filesystem.make:
+                data_module(top.filesystem.type).sync(top.target)
+
+    def _clear_marks(self, plan: Plan, primary: Wanted) -> None:
+        """The primary's disks first: where only one filesystem is finished, it is the one with the subvolumes."""
+        marked = [planned for planned in plan.disks if planned.clear_marks or planned.write_table]
+        pending = [planned for planned in marked if not tables.is_finished(planned, self.config)]
+        members = set(primary.filesystem.members)
+        first = [planned for planned in pending if members & {part.uuid for part in planned.partitions}]
+        for batch in (first, [planned for planned in pending if planned not in first]):
+            self._finish(batch)
+
+    def _finish(self, disks: Sequence[PlannedDisk]) -> None:
+        for planned in disks:
+            identity.check(planned.disk)
+        tables.write(disks, finished=True)
+        for planned in disks:
+            if not tables.is_finished(planned, self.config):
+                raise ToolError(f"the marks of {planned.disk.path} are still there", hint="see the kernel's log")

@@ -1,0 +1,63 @@
+"""State 3 of 6, the first that writes."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from zosstorage import decide
+from zosstorage.disks import blank, identity, tables
+from zosstorage.errors import ZosstorageError
+from zosstorage.facts import Kind, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zosstorage.config.schema import Config
+    from zosstorage.facts import Facts, Plan, PlannedDisk
+
+
+@frozen
+class Partition:
+    """Write the table, with its marks "in progress", onto every disk that needs one, and tell the kernel.
+
+    It must not write to any disk before all of them were claimed and seen to be the same ones, blank still; and it
+    believes a table only when both copies were read back. It holds while every disk carries the table of the plan.
+    """
+
+    config: Config
+
+    def holds(self, facts: Facts) -> bool:
+        try:
+            return tables.nodes(facts.plan.disks, self.config) == facts.partitions
+        except ZosstorageError:
+            return False
+
+    def work(self, facts: Facts) -> Facts:
+        disks = facts.plan.disks
+        written = [planned for planned in disks if planned.write_table]
+        with ExitStack() as stack:
+            for planned in disks:
+                identity.check(planned.disk)
+            for planned in written:
+                stack.enter_context(identity.locked(planned.disk, exclusive=True))
+            self._check_unchanged(written, facts.plan)
+            tables.write(written)
+        tables.tell_kernel(disks)
+        for planned in disks:
+            tables.require_marks(planned, self.config)
+        return evolve(facts, partition=tables.nodes(disks, self.config))
+
+    def _check_unchanged(self, disks: Sequence[PlannedDisk], plan: Plan) -> None:
+        """The last look, with the disks ours alone: blank ones blank still, torn tables of ours still those."""
+        verdicts = {verdict.path: verdict for verdict in plan.verdicts}
+        used = []
+        for planned in disks:
+            if verdicts[planned.disk.path].kind is not Kind.BLANK:
+                tables.recognised(planned, self.config)
+            elif evidence := blank.still_blank(planned.disk):
+                used.append(Verdict(planned.disk.path, Kind.FOREIGN, evidence))
+        if used:
+            raise decide.refusal(used, len(plan.verdicts))

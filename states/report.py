@@ -1,0 +1,67 @@
+"""State 6 of 6."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from zosstorage import checkpoint, fstab, report
+from zosstorage.errors import ToolError
+from zosstorage.facts import Written
+from zosstorage.files import write_atomic
+from zosstorage.paths import under
+
+if TYPE_CHECKING:
+    from zosstorage.config.schema import Config
+    from zosstorage.facts import Facts
+
+
+@frozen
+class Report:
+    """Write fstab, if it is enabled, and then the report: what it says is done and synced.
+
+    It must not write a report of anything that was not read back. It holds while the report is the one that was written
+    and fstab has its lines.
+    """
+
+    config: Config
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.config.report.path)
+
+    @property
+    def _fstab(self) -> Path | None:
+        settings = self.config.fstab
+        return Path(under(self.config.root, settings.path)) if settings.enabled else None
+
+    def holds(self, facts: Facts) -> bool:
+        try:
+            text = self._path.read_bytes()
+            table = self._fstab.read_text("utf-8", "surrogateescape") if self._fstab else ""
+        except OSError:
+            return False
+        same = hashlib.sha256(text).hexdigest() == facts.written.sha256
+        return same and (not self._fstab or fstab.merged(table, self._lines(facts)) == table)
+
+    def work(self, facts: Facts) -> Facts:
+        if self._fstab:
+            fstab.update(self._fstab, self._lines(facts))
+        document = report.build(facts, str(self._fstab) if self._fstab else None)
+        text = json.dumps(checkpoint.plain(document), indent=2) + "\n"
+        try:
+            write_atomic(self._path, text, 0o644)
+        except OSError as error:
+            raise ToolError(
+                f"{self._path} cannot be written: {error.strerror}", hint="give another --report"
+            ) from error
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return evolve(facts, report=Written(str(self._path), digest, document.status, document.fstab))
+
+    def _lines(self, facts: Facts) -> list[str]:
+        count = len(self.config.mounts.targets)
+        return fstab.lines(facts.mounts[-count:], self.config.root)

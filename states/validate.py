@@ -1,0 +1,84 @@
+"""State 2 of 6, the last that writes nothing."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from zosstorage import decide, preflight
+from zosstorage.disks import blank, identity
+from zosstorage.errors import ConfigError, NoDiskError, NotEmptyError, ToolError, ZosstorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zosstorage.config.schema import Config
+    from zosstorage.facts import Discovery, Facts, Plan, Verdict
+
+log = logging.getLogger(__name__)
+
+
+@frozen
+class Validate:
+    """Decide whether every target disk may be written, make the plan, and check all that the whole run will need.
+
+    It must not write, and it tells all problems at once. Once the tables are written it holds while the disks are the
+    same ones; before that, while every disk still gets the verdict that it got.
+    """
+
+    config: Config
+
+    def holds(self, facts: Facts) -> bool:
+        try:
+            for planned in facts.plan.disks:
+                identity.check(planned.disk)
+            return facts.partition is not None or self.examine(facts.discovery) == facts.plan.verdicts
+        except ZosstorageError:
+            return False
+
+    def work(self, facts: Facts) -> Facts:
+        verdicts = self.examine(facts.discovery)
+        for verdict in verdicts:
+            found = decide.tell(verdict.evidence)
+            log.info("verdict", extra={"disk": verdict.path, "kind": verdict.kind, "found": found})
+        return evolve(facts, validate=self.judge(facts.discovery, verdicts))
+
+    def examine(self, discovery: Discovery) -> tuple[Verdict, ...]:
+        """The verdict on every eligible disk.
+
+        Raises:
+            ToolError: a prober is missing or failed.
+        """
+        if missing := preflight.check_tools(preflight.EXAMINING):
+            raise _together(missing)
+        return blank.examine(discovery.disks, self.config)
+
+    def judge(self, discovery: Discovery, verdicts: Sequence[Verdict]) -> Plan:
+        """The plan, or everything that is in its way.
+
+        Raises:
+            NoDiskError, NotEmptyError, ToolError: in this order of weight, with all messages.
+            ConfigError: a mount target is taken.
+        """
+        try:
+            plan = decide.decide(discovery, verdicts, self.config)
+        except (NoDiskError, NotEmptyError) as error:
+            raise _together([error, *preflight.check_tools(preflight.ALWAYS)]) from None
+        problems = [
+            *preflight.check_tools(preflight.needed(plan)),
+            *preflight.check_kernel(plan),
+            *preflight.check_targets(plan, self.config),
+        ]
+        if problems:
+            raise _together(problems)
+        return plan
+
+
+def _together(problems: Sequence[ZosstorageError]) -> ZosstorageError:
+    """One error of all: the weightiest kind, every message, every hint once."""
+    kinds = (NoDiskError, NotEmptyError, ToolError, ConfigError)
+    kind = next(kind for kind in kinds if any(isinstance(problem, kind) for problem in problems))
+    hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
+    return kind("; ".join(problem.message for problem in problems), hint="; ".join(hints))

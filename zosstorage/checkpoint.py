@@ -1,0 +1,182 @@
+"""checkpoint.json: what each state found or made, and whether a later run may rely on it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
+
+from attrs import asdict, define, field, fields
+
+from zosstorage.errors import ZosstorageError
+from zosstorage.facts import Facts
+from zosstorage.files import write_atomic
+from zosstorage.mountinfo import PROC
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cattrs import Converter
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+STATES = tuple(attribute.name for attribute in fields(Facts))
+Status = Literal["done", "failed", "pending"]
+
+
+@define
+class Failure:
+    """Why a state failed."""
+
+    message: str
+    hint: str
+    exit_code: int
+
+
+@define
+class StateRecord:
+    """A state in the checkpoint; times are RFC 3339 in UTC, `facts` is what the state found or made."""
+
+    name: str
+    status: Status = "pending"
+    started: str | None = None
+    finished: str | None = None
+    seconds: float | None = None
+    error: Failure | None = None
+    facts: Any = None
+
+
+def _all_pending() -> list[StateRecord]:
+    return [StateRecord(name) for name in STATES]
+
+
+@define
+class Checkpoint:
+    """The file; `states` in the order of the machine.
+
+    Attributes:
+        boot_id: of the boot it was written in (/proc/sys/kernel/random/boot_id).
+        config_digest: SHA-256 of the settings that decide what is made.
+    """
+
+    version: int = VERSION
+    boot_id: str = ""
+    config_digest: str = ""
+    states: list[StateRecord] = field(factory=_all_pending)
+
+    def record(self, name: str) -> StateRecord:
+        return next(record for record in self.states if record.name == name)
+
+    @property
+    def completed(self) -> int:
+        """How many states at the start of the machine are done."""
+        names = [record.status for record in self.states]
+        return next((number for number, status in enumerate(names) if status != "done"), len(names))
+
+    def facts(self) -> Facts:
+        """What the completed states know.
+
+        Raises:
+            ValueError: it cannot be read as facts.
+        """
+        types = get_type_hints(Facts)
+        try:
+            found = {
+                record.name: _converter().structure(record.facts, get_args(types[record.name])[0])
+                for record in self.states[: self.completed]
+            }
+        except Exception as error:  # whatever is wrong with the file, it is the same to us
+            raise ValueError(f"its facts cannot be read: {error}") from error
+        return Facts(**found)
+
+    def forget(self, start: str) -> None:
+        """Make a state and all that follow it pending again."""
+        number = STATES.index(start)
+        self.states[number:] = [StateRecord(name) for name in STATES[number:]]
+
+
+def boot_id() -> str:
+    """This boot's UUID; empty where there is no /proc."""
+    try:
+        return (PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def load(path: Path) -> Checkpoint | None:
+    """The checkpoint of an earlier run; None if there is none.
+
+    Raises:
+        ValueError: it is not one of ours, or damaged.
+        OSError: it cannot be read.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        found = _structure(json.loads(text))
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it is damaged: {error!r}") from error
+    if found.version != VERSION or tuple(record.name for record in found.states) != STATES:
+        raise ValueError(f"it is not a checkpoint of version {VERSION}")
+    return found
+
+
+def _structure(data: dict[str, Any]) -> Checkpoint:
+    records = [
+        StateRecord(**{**entry, "error": Failure(**entry["error"]) if entry["error"] else None})
+        for entry in data["states"]
+    ]
+    if any(record.status not in get_args(Status) for record in records):
+        raise ValueError("it has a status of its own")
+    return Checkpoint(data["version"], data["boot_id"], data["config_digest"], records)
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write the checkpoint, readable by root alone.
+
+    Raises:
+        ZosstorageError: the run directory cannot be written.
+    """
+    try:
+        write_atomic(path, json.dumps(asdict(checkpoint), indent=1) + "\n", 0o600)
+    except OSError as error:
+        raise ZosstorageError(
+            f"the checkpoint {path} cannot be written: {error.strerror}", hint="give another --run-dir, on a tmpfs"
+        ) from error
+
+
+def trusted(path: Path, config_digest: str) -> Checkpoint:
+    """The checkpoint, if it is of this boot and this configuration; else an empty one, and the log says why."""
+    fresh = Checkpoint(boot_id=boot_id(), config_digest=config_digest)
+    try:
+        found = load(path)
+    except (ValueError, OSError) as error:
+        log.warning("checkpoint not trusted, the disks decide", extra={"path": str(path), "reason": str(error)})
+        return fresh
+    if found is None:
+        return fresh
+    for what, then, now in (
+        ("boot", found.boot_id, fresh.boot_id),
+        ("configuration", found.config_digest, fresh.config_digest),
+    ):
+        if then != now or not now:
+            reason = f"it is of another {what}"
+            log.warning("checkpoint not trusted, the disks decide", extra={"path": str(path), "reason": reason})
+            return fresh
+    return found
+
+
+@functools.cache
+def _converter() -> Converter:
+    from cattrs.preconf.json import make_converter
+
+    return make_converter(forbid_extra_keys=True)
+
+
+def plain(value: object) -> Any:
+    """Facts as JSON data."""
+    return _converter().unstructure(value)

@@ -1,0 +1,237 @@
+"""May this disk be written? The one place that decides it, with evidence.
+
+A disk is blank when nothing has it in use, no prober sees a signature and every byte that was read is zero. It is ours
+when it carries exactly our own layout, and each partition what its mark "in progress", or the want of it, allows. Any
+doubt makes it foreign.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from attrs import define, evolve, field
+
+from zosstorage import filesystems, tools
+from zosstorage.disks import gpt, layout, probe, scan, sysfs
+from zosstorage.disks.usage import Usage, kernel_partitions
+from zosstorage.facts import Content, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from zosstorage.config.schema import Config
+
+_WANTED = {PartitionKind.ESP: {"vfat"}, PartitionKind.DATA: {"btrfs", "bcachefs"}}
+
+
+@define(eq=False)
+class _Exam:
+    """One disk under examination."""
+
+    disk: Disk
+    reader: scan.Reader
+    evidence: list[Evidence] = field(factory=list)
+    head: bytes = b""
+    tail: bytes = b""
+    ours: layout.Recognised | None = None
+    partitions: tuple[SeenPartition, ...] = ()
+
+    @property
+    def unfinished(self) -> bool:
+        return self.ours is not None and (self.ours.torn or any(entry.marked for entry in self.ours.entries))
+
+
+def examine(disks: Sequence[Disk], config: Config) -> tuple[Verdict, ...]:
+    """Look at disks side by side; writes nothing. The verdicts are in the order of `disks`.
+
+    Raises:
+        ToolError: blkid or wipefs is missing or failed.
+    """
+    verdicts: dict[str, Verdict] = {}
+    with ExitStack() as stack:
+        exams = []
+        for disk in disks:
+            try:
+                exams.append(_open(disk, stack, config))
+            except scan.UnreadableError as error:
+                verdicts[disk.path] = Verdict(disk.path, Kind.FOREIGN, (scan.unreadable(error),))
+        usage = Usage.look()
+        _judge_ours([exam for exam in exams if exam.ours], usage)
+        _judge_others([exam for exam in exams if not exam.ours], usage, config)
+    verdicts |= {exam.disk.path: _verdict(exam) for exam in exams}
+    return tuple(verdicts[disk.path] for disk in disks)
+
+
+def still_blank(disk: Disk) -> tuple[Evidence, ...]:
+    """The last look before the first write, by a caller that holds the disk exclusively: signs that it is not blank.
+
+    It reads both ends and every place where a known format keeps a superblock; an even sample, or all, was read before.
+    """
+    try:
+        with scan.Reader(disk) as reader:
+            found = scan.find_used([reader], "signatures")[disk.path]
+    except scan.UnreadableError as error:
+        found = scan.unreadable(error)
+    return (*kernel_partitions(disk), *([found] if found else []))
+
+
+def _open(disk: Disk, stack: ExitStack, config: Config) -> _Exam:
+    exam = _Exam(disk, stack.enter_context(scan.Reader(disk)))
+    exam.head, exam.tail = exam.reader.head(), exam.reader.tail()
+    if not any(exam.head) and not any(exam.tail):
+        return exam
+    tables = gpt.read(exam.head, exam.tail, disk.size_bytes, disk.sector_size)
+    found = layout.recognise(disk, exam.head, tables, config.partitions.esp_size)
+    if isinstance(found, layout.Recognised):
+        exam.ours = found
+    elif tables.primary.present or tables.backup.present:
+        exam.evidence.append(_evidence("own layout", found.offset, found.reason, disk))
+    if exam.unfinished and tables.boot_code:
+        exam.evidence.append(_evidence("own layout", 0, "boot code in the MBR of an unfinished disk", disk))
+    return exam
+
+
+def _evidence(check: str, offset: int | None, found: str, disk: Disk) -> Evidence:
+    return Evidence(check, offset, found, scan.erase_hint(disk.path))
+
+
+def _judge_others(exams: Sequence[_Exam], usage: Usage, config: Config) -> None:
+    probers = probe.Probers([exam.disk for exam in exams])
+    used = scan.find_used([exam.reader for exam in exams], config.validate.scan)
+    signatures = probers.wait()
+    for exam in exams:
+        exam.evidence += [
+            *signatures[exam.disk.path],
+            *kernel_partitions(exam.disk),
+            *usage.of(exam.disk),
+            *_writable(exam.disk),
+            *([found] if (found := used[exam.disk.path]) else []),
+        ]
+
+
+def _writable(disk: Disk) -> list[Evidence]:
+    hint = "a write-protected or failing disk is never written"
+    return [Evidence("read-only", None, "the kernel has it read-only", hint)] if disk.read_only else []
+
+
+def _judge_ours(exams: Sequence[_Exam], usage: Usage) -> None:
+    for exam in exams:
+        try:
+            exam.partitions = _partitions(exam)
+            exam.evidence += _strays(exam, usage)
+        except scan.UnreadableError as error:
+            exam.evidence.append(scan.unreadable(error))
+    _probe_marked(exams)
+    for exam in exams:
+        exam.evidence += [found for part in exam.partitions for found in _unmarked_problem(part, exam.disk)]
+
+
+def _partitions(exam: _Exam) -> tuple[SeenPartition, ...]:
+    assert exam.ours  # noqa: S101 - for the type checker
+    return tuple(
+        SeenPartition(
+            entry.number,
+            kind,
+            entry.name,
+            entry.type,
+            entry.uuid,
+            entry.start_bytes,
+            entry.size_bytes,
+            entry.marked,
+            None if kind is PartitionKind.BIOS_BOOT else read_content(exam.reader, entry.start_bytes),
+        )
+        for entry, kind in zip(exam.ours.entries, exam.ours.kinds, strict=True)
+    )
+
+
+def read_content(reader: scan.Reader, start_bytes: int) -> Content | None:
+    """The superblock of one of our filesystems at a byte of a disk.
+
+    Raises:
+        UnreadableError: an I/O error or a short read.
+    """
+    return filesystems.read(lambda offset, length: reader.at(start_bytes + offset, length))
+
+
+def _strays(exam: _Exam, usage: Usage) -> list[Evidence]:
+    """What must not be on or around a disk of ours."""
+    found = _foreign_kernel_partitions(exam)
+    if exam.unfinished:
+        found += [*usage.of(exam.disk), *_writable(exam.disk), *_used_gaps(exam)]
+    return found
+
+
+def _foreign_kernel_partitions(exam: _Exam) -> list[Evidence]:
+    """The kernel has none of the partitions (it cannot read the table, or was not asked to), or exactly these."""
+    seen = {(part.number, part.start_bytes, part.size_bytes) for part in exam.partitions}
+    kernel = {(part.number, part.start_bytes, part.size_bytes) for part in sysfs.partitions(exam.disk)}
+    return list(kernel_partitions(exam.disk)) if kernel - seen else []
+
+
+def _used_gaps(exam: _Exam) -> list[Evidence]:
+    """On an unfinished disk nothing of ours lies outside the table and the partitions."""
+    disk, last = exam.disk, exam.partitions[-1]
+    table_end = 2 * disk.sector_size + gpt.ENTRIES_BYTES
+    after = last.start_bytes + last.size_bytes
+    table_start = disk.size_bytes - disk.sector_size - gpt.ENTRIES_BYTES
+    gaps = ((table_end, exam.head[table_end:]), (after, exam.reader.at(after, table_start - after)))
+    return [scan.used(disk, found, None) for offset, data in gaps if (found := scan.first_used(offset, data))]
+
+
+def _probe_marked(exams: Sequence[_Exam]) -> None:
+    """A marked partition is worthless, unless a prober sees something there that is not what we would make."""
+    targets = [
+        (exam, part)
+        for exam in exams
+        for part in exam.partitions
+        if part.marked and part.kind is not PartitionKind.BIOS_BOOT
+    ]
+    argvs = [probe.contents_argv(exam.disk.path, part.start_bytes, part.size_bytes) for exam, part in targets]
+    statuses = (0, probe.BLKID_NOTHING, probe.BLKID_AMBIVALENT)
+    for (exam, part), done in zip(targets, tools.run_all(argvs, ok=statuses), strict=True):
+        if problem := _marked_problem(part, done):
+            exam.evidence.append(_evidence("marked partition", part.start_bytes, problem, exam.disk))
+
+
+def _marked_problem(part: SeenPartition, done: tools.Completed) -> str:
+    if done.status == probe.BLKID_NOTHING:
+        return ""
+    seen = probe.parse_export(done.stdout)
+    kind, label = seen.get("TYPE", ""), seen.get("LABEL", seen.get("LABEL_FATBOOT", ""))
+    if kind in _WANTED[part.kind] and label == filesystems.LABELS[kind] and "PTTYPE" not in seen:
+        return ""
+    what = ", ".join(f"{key}={seen[key]}" for key in ("TYPE", "PTTYPE", "LABEL", "UUID") if key in seen)
+    found = what or "several contradicting signatures"
+    return f"partition {part.number} is marked as in progress, but carries what we would not make there: {found}"
+
+
+def _unmarked_problem(part: SeenPartition, disk: Disk) -> list[Evidence]:
+    """An unmarked partition must be finished; a bios_boot one belongs to the boot loader."""
+    if part.marked or part.kind is PartitionKind.BIOS_BOOT:
+        return []
+    content = part.content
+    if content and content.type in _WANTED[part.kind] and content.label == filesystems.LABELS[content.type]:
+        return []
+    label = filesystems.LABELS["vfat" if part.kind is PartitionKind.ESP else "btrfs"]
+    found = f"{content.type} labelled {content.label!r}" if content else "none of our filesystems"
+    reason = f"partition {part.number} is finished by its table, but has {found} where {label} belongs"
+    hint = "an incomplete system is not repaired: restore it, or erase the disk by hand if nothing on it is needed"
+    return [evolve(_evidence("own layout", part.start_bytes, reason, disk), hint=hint)]
+
+
+def _verdict(exam: _Exam) -> Verdict:
+    evidence = tuple(exam.evidence)
+    if exam.ours is None:
+        return Verdict(exam.disk.path, Kind.FOREIGN if evidence else Kind.BLANK, evidence)
+    if evidence:
+        return Verdict(exam.disk.path, Kind.FOREIGN, evidence)
+    recognised = Evidence("own layout", None, _describe(exam.ours, exam.partitions))
+    return Verdict(exam.disk.path, Kind.OURS, (recognised,), exam.ours.guid, exam.ours.torn, exam.partitions)
+
+
+def _describe(ours: layout.Recognised, partitions: Iterable[SeenPartition]) -> str:
+    marked = [str(part.number) for part in partitions if part.marked]
+    torn = ", its table cut off while it was written" if ours.torn else ""
+    state = f"unfinished (partitions {', '.join(marked)})" if marked else "finished"
+    return f"our own layout, {state}{torn}"

@@ -1,0 +1,128 @@
+"""What libblkid sees: signatures with their offsets (wipefs) and what a device holds (blkid)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from zosstorage import tools
+from zosstorage.disks.scan import erase_hint
+from zosstorage.facts import Disk, Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# blkid(8): 2 stands for "nothing found", 8 for several contradicting signatures.
+BLKID_NOTHING, BLKID_AMBIVALENT = 2, 8
+
+
+@frozen
+class Signature:
+    """A row of wipefs: a magic string libblkid knows, at a byte of a device."""
+
+    device: str
+    offset: int
+    type: str
+    label: str
+    uuid: str
+
+
+def _wipefs_argv(devices: Sequence[str]) -> list[str]:
+    return ["wipefs", "--json", "--output", "DEVICE,OFFSET,TYPE,LABEL,UUID", *devices]
+
+
+def _signatures(done: tools.Completed) -> list[Signature]:
+    if done.status != 0:
+        raise tools.status_error(done)
+    rows = json.loads(done.stdout)["signatures"] if done.stdout.strip() else []
+    return [
+        Signature(
+            f"/dev/{row['device']}",
+            int(row["offset"], 0),
+            row["type"] or "unknown",
+            row["label"] or "",
+            row["uuid"] or "",
+        )
+        for row in rows
+    ]
+
+
+def signatures(devices: Sequence[str]) -> list[Signature]:
+    """What wipefs sees on some devices; it only reads.
+
+    Raises:
+        ToolError: it failed.
+    """
+    return _signatures(tools.run(_wipefs_argv(devices))) if devices else []
+
+
+class Probers:
+    """The commands blkid and wipefs under way over some disks, while others read bytes."""
+
+    def __init__(self, disks: Sequence[Disk]) -> None:
+        self.disks = disks
+        paths = [disk.path for disk in disks]
+        self.running = [tools.start(argv) for argv in ([_wipefs_argv(paths)] if paths else [])]
+        self.running += [tools.start(contents_argv(path)) for path in paths]
+
+    def wait(self) -> dict[str, list[Evidence]]:
+        """Evidence by disk path; an empty list for a disk on which neither prober sees anything.
+
+        Raises:
+            ToolError: a prober failed.
+        """
+        found: dict[str, list[Evidence]] = {disk.path: [] for disk in self.disks}
+        if not self.disks:
+            return found
+        wipefs, *blkid = tools.wait_all(self.running)
+        for signature in _signatures(wipefs):
+            found[signature.device].append(_evidence(signature))
+        for disk, done in zip(self.disks, blkid, strict=True):
+            found[disk.path] += _blkid_evidence(disk.path, done)
+        return found
+
+
+def _evidence(signature: Signature) -> Evidence:
+    label = f" labelled {signature.label}" if signature.label else ""
+    uuid = f" with UUID {signature.uuid}" if signature.uuid else ""
+    what = f"a signature of {signature.type}{label}{uuid}"
+    return Evidence("wipefs", signature.offset, what, erase_hint(signature.device))
+
+
+def _blkid_evidence(path: str, done: tools.Completed) -> list[Evidence]:
+    if done.status == BLKID_NOTHING:
+        return []
+    if done.status == BLKID_AMBIVALENT:
+        return [Evidence("blkid", None, "several contradicting signatures", erase_hint(path))]
+    if done.status != 0:
+        raise tools.status_error(done)
+    seen = [f"{key}={value}" for key, value in parse_export(done.stdout).items() if key != "DEVNAME"]
+    return [Evidence("blkid", None, ", ".join(seen), erase_hint(path))] if seen else []
+
+
+def contents(devices: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """What blkid sees on devices that all carry something (it stops at one that does not): (type, label, UUID) of each.
+
+    Raises:
+        ToolError: it sees nothing on one, or failed.
+    """
+    done = tools.run(["blkid", "-p", "-o", "export", *devices])
+    blocks = [parse_export(block) for block in done.stdout.split("\n\n")]
+    return {
+        seen["DEVNAME"]: (seen.get("TYPE", ""), seen.get("LABEL", ""), seen.get("UUID", "").lower())
+        for seen in blocks
+        if "DEVNAME" in seen
+    }
+
+
+def contents_argv(device: str, offset: int = 0, size: int = 0) -> list[str]:
+    """The command blkid over a device, or over `size` bytes from `offset` of it where a partition has no node."""
+    window = ["-O", str(offset), "-S", str(size)] if size else []
+    return ["blkid", "-p", "-o", "export", *window, device]
+
+
+def parse_export(text: str) -> dict[str, str]:
+    """`KEY=value` lines of one device."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)

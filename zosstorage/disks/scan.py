@@ -1,0 +1,214 @@
+"""Reading a disk's bytes: which regions, and whether they are all zero.
+
+Reads go through the page cache, emptied first so that the medium answers and not an old copy (a partition's pages and
+its disk's are kept apart), and are asked for ahead of time: one thread keeps every disk's queue full.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Self
+
+from attrs import frozen
+
+from zosstorage.disks import superblocks
+from zosstorage.disks.gpt import MIB
+from zosstorage.facts import Disk, Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+log = logging.getLogger(__name__)
+
+BLOCK = 4096
+# Strata of an even sample, one read each at a random place in it. A used fraction f of a disk goes unseen with a chance
+# of at most (1 - f)^n, wherever it lies: 0.1 % used and 1024 reads: 36 %; 1 % used: 0.003 %. A rotating disk pays 5 to
+# 10 ms for each read: 128 of them, 1 % used: 28 %; 10 %: 0.0001 %.
+SAMPLES_SSD = 1024
+SAMPLES_ROTATING = 128
+# How many chunks of a full scan are asked for ahead, and their size in bytes.
+_AHEAD = 8
+_CHUNK = 4 * MIB
+_ZERO = bytes(_CHUNK)
+
+
+class UnreadableError(Exception):
+    """A read failed or came up short; `offset` in bytes, None where the disk could not even be opened."""
+
+    def __init__(self, offset: int | None, reason: str) -> None:
+        super().__init__(reason)
+        self.offset = offset
+        self.reason = reason
+
+
+class Reader:
+    """A disk opened for reading only; a context manager."""
+
+    def __init__(self, disk: Disk) -> None:
+        """Open the disk and drop what the page cache holds of it.
+
+        Raises:
+            UnreadableError: it cannot be opened.
+        """
+        self.disk = disk
+        try:
+            self.fd = os.open(disk.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise UnreadableError(None, f"it cannot be opened: {error.strerror}") from error
+        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(self.fd)
+
+    def ask(self, offset: int, length: int) -> None:
+        """Have the kernel read ahead."""
+        os.posix_fadvise(self.fd, offset, length, os.POSIX_FADV_WILLNEED)
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from byte `offset`.
+
+        Raises:
+            UnreadableError: an I/O error or a short read.
+        """
+        try:
+            data = os.pread(self.fd, length, offset)
+        except OSError as error:
+            raise UnreadableError(offset, f"reading it failed: {error.strerror}") from error
+        if len(data) != length:
+            raise UnreadableError(offset, f"a read of {length} bytes gave only {len(data)}")
+        return data
+
+    def head(self) -> bytes:
+        return self.at(0, MIB)
+
+    def tail(self) -> bytes:
+        return self.at(self.disk.size_bytes - MIB, MIB)
+
+
+@frozen
+class Finding:
+    """The first byte of a region that is not zero, and what stands there."""
+
+    offset: int
+    data: bytes
+
+
+def first_used(offset: int, data: bytes) -> Finding | None:
+    """The first non-zero byte in what was read at `offset`."""
+    if data == _ZERO[: len(data)]:
+        return None
+    at = len(data) - len(data.lstrip(b"\0"))
+    return Finding(offset + at, data[at : at + 16])
+
+
+def regions(disk: Disk, scan: str) -> list[tuple[int, int]]:
+    """The (offset, length) pairs in bytes that `validate.scan` reads of a disk, ascending."""
+    size = disk.size_bytes
+    if scan == "full":
+        return [(at, min(_CHUNK, size - at)) for at in range(0, size, _CHUNK)]
+    pieces = [(0, MIB), (size - MIB, MIB)]
+    pieces += [(region.offset, region.length) for region in superblocks.regions(size)]
+    if scan == "sampled":
+        pieces += _sample(size, SAMPLES_ROTATING if disk.rotational else SAMPLES_SSD)
+    return sorted(set(pieces))
+
+
+def _sample(size: int, count: int) -> list[tuple[int, int]]:
+    """One block at a random place in each of `count` even strata: no grid that data could hide between."""
+    stratum = size // count
+    jitter = random.SystemRandom()
+    return [(_align(number * stratum + jitter.randrange(stratum), size), BLOCK) for number in range(count)]
+
+
+def _align(offset: int, size: int) -> int:
+    return min(offset, size - BLOCK) // BLOCK * BLOCK
+
+
+def find_used(readers: Iterable[Reader], scan: str) -> dict[str, Evidence | None]:
+    """Look for a used byte in the regions of every disk, side by side: disk path → the first one, or None.
+
+    A read that fails is evidence too.
+    """
+    readers = list(readers)
+    progress = _Progress(scan, sum(reader.disk.size_bytes for reader in readers))
+    walks = {reader.disk.path: _walk(reader, scan) for reader in readers}
+    found: dict[str, Evidence | None] = dict.fromkeys(walks)
+    while walks:
+        for path, walk in list(walks.items()):
+            step = next(walk, None)
+            if step is None or isinstance(step, Evidence):
+                found[path] = step
+                del walks[path]
+            else:
+                progress.add(step)
+    return found
+
+
+def _walk(reader: Reader, scan: str) -> Iterator[int | Evidence]:
+    """Ask for regions ahead and look at them in turn: yields the bytes looked at, or the evidence that ends it."""
+    places = regions(reader.disk, scan)
+    ahead = _AHEAD if scan == "full" else len(places)
+    for offset, length in places[:ahead]:
+        reader.ask(offset, length)
+    yield 0
+    for number, (offset, length) in enumerate(places):
+        if number + ahead < len(places):
+            reader.ask(*places[number + ahead])
+        try:
+            data = reader.at(offset, length)
+        except UnreadableError as error:
+            yield unreadable(error)
+            return
+        if finding := first_used(offset, data):
+            yield used(reader.disk, finding, superblocks.identify(offset, data, reader.disk.size_bytes))
+            return
+        yield length
+        if scan == "full":
+            os.posix_fadvise(reader.fd, offset, length, os.POSIX_FADV_DONTNEED)
+
+
+def used(disk: Disk, finding: Finding, name: str | None) -> Evidence:
+    """The evidence that a byte is in use."""
+    what = f"{name}: " if name else "data: "
+    return Evidence("bytes", finding.offset, what + dump(finding.data), erase_hint(disk.path))
+
+
+def unreadable(error: UnreadableError) -> Evidence:
+    hint = "look for I/O errors in the kernel's log; a failing disk is never written"
+    return Evidence("read", error.offset, error.reason, hint)
+
+
+def erase_hint(path: str) -> str:
+    return f"if nothing on {path} is needed, erase it by hand (wipefs -a, then blkdiscard or dd of zeros)"
+
+
+def dump(data: bytes) -> str:
+    """Bytes as hex and ASCII."""
+    text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)  # noqa: PLR2004 - printable ASCII
+    return f"{data.hex(' ')} |{text}|"
+
+
+class _Progress:
+    """A line a second while whole disks are read."""
+
+    def __init__(self, scan: str, total: int) -> None:
+        self.loud = scan == "full"
+        self.total = total
+        self.done = 0
+        self.next = time.monotonic() + 1
+
+    def add(self, count: int) -> None:
+        self.done += count
+        if self.loud and time.monotonic() >= self.next:
+            self.next = time.monotonic() + 1
+            log.info(
+                "reading whole disks",
+                extra={"read_bytes": self.done, "total_bytes": self.total, "percent": 100 * self.done // self.total},
+            )

@@ -1,0 +1,39 @@
+"""One zosstorage at a time."""
+
+from __future__ import annotations
+
+import fcntl
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from zosstorage.errors import LockedError, ZosstorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def held(run_dir: Path) -> Iterator[None]:
+    """Hold the lock of a run directory; the kernel lets go of it when we end, however we end.
+
+    Raises:
+        LockedError: another process has it.
+        ZosstorageError: the run directory cannot be made or written.
+    """
+    path = run_dir / "lock"
+    try:
+        run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise ZosstorageError(
+            f"the run directory {run_dir} cannot be written: {error.strerror}", hint="run as root, or give --run-dir"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockedError(
+                f"another zosstorage is at work and holds {path}", hint=f"wait for it; fuser {path} names it"
+            ) from None
+        yield

@@ -1,0 +1,70 @@
+"""The log: to stderr, and to a file as well when asked for; JSON lines or text. Stdout is never used."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zosstorage.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zosstorage.config.schema import Logging
+
+_PACKAGES = ("zosstorage", "states")
+# What every LogRecord has; all else came in as `extra`.
+_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class TextFormatter(logging.Formatter):
+    """One line: time, level, message, then the extra fields as key=value."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        extra = {key: value for key, value in vars(record).items() if key not in _RECORD}
+        return " ".join([super().format(record), *(f"{key}={_shown(value)}" for key, value in extra.items())])
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return repr(text) if " " in text or not text else text
+
+
+def _formatter(form: str) -> logging.Formatter:
+    if form == "text":
+        return TextFormatter()
+    from pythonjsonlogger.json import JsonFormatter
+
+    return JsonFormatter(["levelname", "message"], rename_fields={"levelname": "level"}, timestamp="time")
+
+
+def set_up(settings: Logging) -> None:
+    """Send the log where the configuration says.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if settings.file:
+        handlers.append(_file_handler(settings.file))
+    formatter = _formatter(settings.format)
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    for package in _PACKAGES:
+        logger = logging.getLogger(package)
+        logger.handlers[:] = handlers
+        logger.setLevel({"warn": "WARNING"}.get(settings.level, settings.level.upper()))
+        logger.propagate = False
+
+
+def _file_handler(path: str) -> logging.Handler:
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return logging.FileHandler(path)
+    except OSError as error:
+        raise ConfigError(
+            f"the log file {path} cannot be written: {error.strerror}", hint="name another with --log-file"
+        ) from error

@@ -1,0 +1,181 @@
+"""The state machine: six states forward, or aborted; a checkpoint after each state and on failure."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define, field
+
+from zosstorage import checkpoint as checkpoints
+from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
+from zosstorage.errors import ExitCode, InterruptedRunError, ZosstorageError
+from zosstorage.facts import Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from transitions import Machine
+
+log = logging.getLogger(__name__)
+
+START, ABORTED = "start", "aborted"
+# The machine's edges, in order: (trigger, source, destination).
+EDGES = [
+    *(("advance", source, target) for source, target in zip((START, *STATES), STATES, strict=False)),
+    *(("abort", source, ABORTED) for source in (START, *STATES)),
+]
+
+
+class State(Protocol):
+    """One of the six."""
+
+    def holds(self, facts: Facts) -> bool:
+        """Whether what this state found or made is still true on this machine; writes nothing."""
+
+    def work(self, facts: Facts) -> Facts:
+        """Do it, and hand on the facts with one thing more."""
+
+
+@define(eq=False, slots=False)
+class Provisioner:
+    """The model of the machine: drives the states over one checkpoint.
+
+    Attributes:
+        skip: how many states at the start are done and still hold.
+    """
+
+    states: Mapping[str, State]
+    path: Path
+    checkpoint: Checkpoint
+    facts: Facts = field(factory=Facts)
+    skip: int = 0
+    state: str = START
+
+    def rely(self) -> None:
+        """Hold every completed state of the checkpoint against the machine; if one no longer holds, begin again."""
+        done = self.checkpoint.completed
+        try:
+            self.facts = self.checkpoint.facts() if done else Facts()
+        except ValueError as error:
+            self._begin_again(str(error))
+            return
+        for name in STATES[:done]:
+            if not self.states[name].holds(self.facts):
+                self._begin_again(f"what the state {name} made is no longer there as it was")
+                return
+        self.skip = done
+
+    def _begin_again(self, reason: str) -> None:
+        log.warning("checkpoint not trusted, the disks decide", extra={"reason": reason})
+        self.checkpoint.forget(STATES[0])
+        self.facts = Facts()
+
+    def run(self, until: str = STATES[-1]) -> Facts:
+        """Go forward up to and with a state.
+
+        Raises:
+            ZosstorageError: a state failed; the machine is aborted and the checkpoint tells it.
+        """
+        if self.skip == len(STATES):
+            log.info("already done in this boot: every state still holds", extra={"states": list(STATES)})
+            return self.facts
+        from transitions import Machine as TransitionsMachine
+
+        TransitionsMachine(self, model_override=True, **_definition("enter"))
+        try:
+            while self.state != until:
+                self.advance()
+        except BaseException:
+            self.abort()
+            raise
+        return self.facts
+
+    def advance(self) -> bool:
+        """Go on to the next state; the machine puts its trigger in the place of this method."""
+        raise NotImplementedError
+
+    def abort(self) -> bool:
+        """Go to the state "aborted", from any other; likewise."""
+        raise NotImplementedError
+
+    def enter(self) -> None:
+        """Called by the machine when it has entered a state: work, or skip what holds."""
+        number = STATES.index(self.state)
+        progress = f"state {number + 1}/{len(STATES)} {self.state}"
+        if number < self.skip:
+            log.info("%s: still holds, skipped", progress)
+            return
+        log.info("%s: begins", progress)
+        seconds = self._work(self.checkpoint.record(self.state))
+        log.info("%s: done", progress, extra={"seconds": seconds})
+
+    def _work(self, record: StateRecord) -> float:
+        began = time.monotonic()
+        record.started, record.error = _now(), None
+        try:
+            self.facts = self.states[record.name].work(self.facts)
+        except BaseException as error:
+            self._finish(record, began, "failed", _failure(error))
+            raise
+        record.facts = checkpoints.plain(getattr(self.facts, record.name))
+        return self._finish(record, began, "done", None)
+
+    def _finish(self, record: StateRecord, began: float, status: checkpoints.Status, error: Failure | None) -> float:
+        record.status, record.error = status, error
+        record.finished, record.seconds = _now(), round(time.monotonic() - began, 3)
+        checkpoints.save(self.path, self.checkpoint)
+        return record.seconds
+
+
+def _definition(entered: str | None = None) -> dict[str, Any]:
+    """Forward edges and an explicit abort, nothing automatic.
+
+    The work is done after the state has changed (`after` and not `on_enter`, so that "aborted" needs no special case).
+    """
+    return {
+        "states": [START, *STATES, ABORTED],
+        "transitions": [
+            {"trigger": trigger, "source": source, "dest": target, "after": entered if trigger == "advance" else None}
+            for trigger, source, target in EDGES
+        ],
+        "initial": START,
+        "auto_transitions": False,
+    }
+
+
+def graph(form: str) -> str:
+    """The machine as a diagram, `mermaid` or `dot`, drawn from the machine itself."""
+    if form == "mermaid":
+        from transitions.extensions import GraphMachine
+
+        machine = GraphMachine(None, graph_engine="mermaid", title="zosstorage", **_definition())
+        return str(machine.get_combined_graph().source)  # type: ignore[attr-defined]  # the engine's own class
+    from transitions import Machine as TransitionsMachine
+
+    return _dot(TransitionsMachine(None, **_definition()))
+
+
+def _dot(machine: Machine) -> str:
+    nodes = [f'  "{name}";' for name in machine.states]
+    edges = [
+        f'  "{edge.source}" -> "{edge.dest}" [label="{trigger}"];'
+        for trigger, event in machine.events.items()
+        for edges in event.transitions.values()
+        for edge in edges
+    ]
+    return "\n".join(["digraph zosstorage {", "  rankdir=LR;", *nodes, *edges, "}", ""])
+
+
+def _failure(error: BaseException) -> Failure:
+    if isinstance(error, ZosstorageError):
+        number = 128 + error.number if isinstance(error, InterruptedRunError) else int(error.exit_code)
+        return Failure(error.message, error.hint, number)
+    return Failure(f"{type(error).__name__}: {error}", "this is a defect of zosstorage", int(ExitCode.DEFECT))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

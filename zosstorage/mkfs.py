@@ -1,0 +1,146 @@
+"""Making the filesystems of a plan, all at once, and reading back what was made."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from zosstorage import filesystems, tools
+from zosstorage.disks import probe
+from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.facts import Content, Filesystem
+from zosstorage.filesystems import bcachefs, btrfs, vfat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zosstorage.config.schema import Config
+    from zosstorage.facts import Facts, PlannedFilesystem
+
+
+def devices(filesystem: PlannedFilesystem, facts: Facts) -> tuple[str, ...]:
+    """The nodes of a filesystem's partitions."""
+    return tuple(facts.device(member) for member in filesystem.members)
+
+
+def make(wanted: Sequence[PlannedFilesystem], facts: Facts, config: Config) -> None:
+    """Make filesystems side by side, into marked partitions, and flush them.
+
+    Raises:
+        NotEmptyError: a partition carries what we would not make there.
+        ToolError: a mkfs is missing, failed or timed out.
+    """
+    leftovers = _leftovers(wanted, facts)
+    argvs = [_argv(filesystem, facts, config, force=filesystem.uuid in leftovers) for filesystem in wanted]
+    for filesystem, done in zip(wanted, tools.run_all(argvs, ok=tools.ANY_STATUS), strict=True):
+        if done.status not in (bcachefs.FORMAT_STATUS if filesystem.type == bcachefs.TYPE else (0,)):
+            raise tools.status_error(done)
+    for filesystem in wanted:
+        for device in devices(filesystem, facts):
+            flush(device)
+
+
+def _argv(filesystem: PlannedFilesystem, facts: Facts, config: Config, *, force: bool) -> list[str]:
+    nodes = devices(filesystem, facts)
+    topology = facts.plan.topology
+    if filesystem.type == vfat.TYPE:
+        return vfat.mkfs_argv(filesystem, nodes[0], config)
+    if filesystem.type == btrfs.TYPE:
+        return btrfs.mkfs_argv(filesystem, nodes, config, topology=topology, force=force)
+    roles = [facts.plan.partitions[member][0].role for member in filesystem.members]
+    return bcachefs.mkfs_argv(filesystem, list(zip(nodes, roles, strict=True)), config, topology=topology, force=force)
+
+
+def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts) -> set[str]:
+    """The filesystems whose partitions carry one of their own kind that was never finished.
+
+    Raises:
+        NotEmptyError: a prober sees something else there. A mark says that what we made is worthless, not that what
+            somebody else made is.
+    """
+    nodes = {device: filesystem for filesystem in wanted for device in devices(filesystem, facts)}
+    signatures = probe.signatures(list(nodes))
+    foreign = [
+        f"{row.device} carries a signature of {row.type} labelled {row.label!r} at byte {row.offset} of it"
+        for row in signatures
+        if row.type != nodes[row.device].type or row.label not in ("", nodes[row.device].label)
+    ]
+    if foreign:
+        raise NotEmptyError(
+            f"{'; '.join(foreign)}: not what is made there, and nothing was made",
+            hint="if it is not needed, erase it by hand (wipefs -a) and run again",
+        )
+    return {nodes[row.device].uuid for row in signatures}
+
+
+def flush(device: str) -> None:
+    """Write a device's page cache and the disk's own cache through."""
+    handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_back(facts: Facts) -> tuple[Filesystem, ...]:
+    """The filesystems of the plan, each superblock read and found to be what was planned.
+
+    Raises:
+        ToolError: one is not there, or is another.
+    """
+    return tuple(_read_back(filesystem, facts) for filesystem in facts.plan.filesystems)
+
+
+def _read_back(filesystem: PlannedFilesystem, facts: Facts) -> Filesystem:
+    nodes = devices(filesystem, facts)
+    wanted = (filesystem.type, filesystem.label, filesystem.uuid.lower(), len(nodes))
+    seen = [read_content(device) for device in nodes]
+    for device, content in zip(nodes, seen, strict=True):
+        found = content and (content.type, content.label, content.uuid.lower(), content.devices)
+        if found != wanted:
+            raise ToolError(
+                f"{device} was read back as {found or 'no filesystem of ours'}, expected {wanted}",
+                hint="look for I/O errors in the kernel's log and run again",
+            )
+    if len({content.member for content in seen if content}) != len(nodes):
+        raise ToolError(f"the members of {filesystem.uuid} are not distinct devices of it", hint="run again")
+    return Filesystem(filesystem.uuid, filesystem.label, filesystem.type, nodes)
+
+
+def read_content(device: str) -> Content | None:
+    """The superblock on a device, from the medium.
+
+    Raises:
+        ToolError: it cannot be read.
+    """
+    try:
+        handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ToolError(f"{device} cannot be opened: {error.strerror}", hint="see dmesg") from error
+    try:
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        return filesystems.read(lambda offset, length: os.pread(handle, length, offset).ljust(length, b"\0"))
+    except OSError as error:
+        raise ToolError(f"{device} cannot be read: {error.strerror}", hint="see the kernel's log") from error
+    finally:
+        os.close(handle)
+
+
+def check_with_blkid(facts: Facts) -> None:
+    """Have libblkid agree with what was read back: one process for all partitions, each of which carries something.
+
+    Raises:
+        ToolError: it sees another type, label or UUID.
+    """
+    wanted = {
+        device: (filesystem.type, filesystem.label, filesystem.uuid.lower())
+        for filesystem in facts.plan.filesystems
+        for device in devices(filesystem, facts)
+    }
+    seen = probe.contents(list(wanted))
+    for device, expected in wanted.items():
+        if seen.get(device) != expected:
+            raise ToolError(
+                f"blkid sees {seen.get(device)} on {device}, expected {expected}",
+                hint="look for I/O errors in the kernel's log and run again",
+            )

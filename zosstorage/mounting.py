@@ -1,0 +1,186 @@
+"""Mounting the filesystems of a plan, and believing only what mountinfo says."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from zosstorage import mountinfo, tools
+from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.facts import Mount
+from zosstorage.filesystems import bcachefs, btrfs, data_module
+from zosstorage.mkfs import devices
+from zosstorage.paths import under
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zosstorage.config.schema import Config
+    from zosstorage.facts import Facts, PlannedFilesystem
+    from zosstorage.mountinfo import Mounted
+
+log = logging.getLogger(__name__)
+
+# Options that the kernel shows in mountinfo exactly when they are in force (proc_pid_mountinfo(5)).
+_SHOWN = frozenset(
+    (
+        "ro",
+        "nosuid",
+        "nodev",
+        "noexec",
+        "noatime",
+        "nodiratime",
+        "relatime",
+        "strictatime",
+        "lazytime",
+        "sync",
+        "dirsync",
+    )
+)
+
+
+@frozen
+class Wanted:
+    """A mount to be.
+
+    Attributes:
+        subvolume: its name, empty for the top of the filesystem.
+        nodes: of the filesystem's partitions.
+    """
+
+    filesystem: PlannedFilesystem
+    nodes: tuple[str, ...]
+    target: str
+    subvolume: str
+    options: tuple[str, ...]
+
+    @property
+    def mount(self) -> Mount:
+        return Mount(f"UUID={self.filesystem.uuid}", self.target, self.filesystem.type, ",".join(self.options))
+
+    @property
+    def argv(self) -> list[str]:
+        """The mount command. Bcachefs wants its members named; they were found by its UUID."""
+        members = ":".join(self.nodes) if self.filesystem.type == bcachefs.TYPE else f"UUID={self.filesystem.uuid}"
+        return ["mount", "-t", self.filesystem.type, "-o", ",".join(self.options), members, self.target]
+
+
+def tops(facts: Facts, config: Config) -> list[Wanted]:
+    """The mount of each data filesystem as a whole, below `mounts.data_root`."""
+    return [_top(filesystem, facts, config) for filesystem in facts.plan.filesystems if filesystem.is_data]
+
+
+def _top(filesystem: PlannedFilesystem, facts: Facts, config: Config) -> Wanted:
+    target = under(config.root, f"{config.mounts.data_root}/{filesystem.uuid}")
+    options = tuple(data_module(filesystem.type).top_options(config))
+    return Wanted(filesystem, devices(filesystem, facts), target, "", options)
+
+
+def targets(primary: PlannedFilesystem, facts: Facts, config: Config) -> list[Wanted]:
+    """The mounts of the subvolumes, in the order of the configuration."""
+    module = data_module(primary.type)
+    return [
+        Wanted(
+            primary,
+            devices(primary, facts),
+            under(config.root, target),
+            name,
+            tuple(module.subvolume_options(name, config)),
+        )
+        for name, target in config.mounts.targets.items()
+    ]
+
+
+def occupied(target: str) -> Mounted | None:
+    return mountinfo.at(os.path.realpath(target))
+
+
+def mismatch(wanted: Wanted) -> str:
+    """What is wrong with what is mounted at the target; empty when it is what was asked for."""
+    mounted = occupied(wanted.target)
+    if mounted is None:
+        return "nothing is mounted there"
+    if mounted.fstype != wanted.filesystem.type:
+        return f"{mounted.fstype} is mounted there"
+    if not set(mounted.source.split(":")) <= set(wanted.nodes):
+        return f"{mounted.source} is mounted there, not {' or '.join(wanted.nodes)}"
+    if mounted.root != f"/{wanted.subvolume}":
+        return f"{mounted.root} of the filesystem is mounted there, not /{wanted.subvolume}"
+    missing = [option for option in wanted.options if not _shown(option, mounted)]
+    return f"the mount has not the options {', '.join(missing)}" if missing else ""
+
+
+def _shown(option: str, mounted: Mounted) -> bool:
+    """Whether an option is in force, as far as mountinfo tells; the subvolume was judged by the mount's root."""
+    if option.startswith("compress="):
+        return any(shown.startswith(option) for shown in mounted.options)
+    return option not in _SHOWN or option in mounted.options
+
+
+def mount(wanted: Wanted) -> None:
+    """Mount it and read the mount back; a mount that is not what was asked for is undone.
+
+    Raises:
+        ToolError: mount failed, or said that all is well and did something else.
+    """
+    Path(wanted.target).mkdir(parents=True, exist_ok=True)
+    tools.run(wanted.argv)
+    if problem := mismatch(wanted):
+        if occupied(wanted.target):
+            tools.start(["umount", wanted.target]).wait()
+        raise ToolError(
+            f"mount said that {wanted.mount.source} is at {wanted.target}, but {problem}",
+            hint="the mount of busybox ignores what it does not know: install util-linux's",
+        )
+
+
+def scan(wanted: Sequence[Wanted]) -> None:
+    """Make the kernel know the members of btrfs filesystems of several devices.
+
+    Raises:
+        ToolError: btrfs failed.
+    """
+    members = [node for one in wanted if one.filesystem.type == btrfs.TYPE and len(one.nodes) > 1 for node in one.nodes]
+    if members:
+        tools.run(btrfs.scan_argv(members))
+
+
+def check_profile(wanted: Wanted, topology: str) -> None:
+    """Two copies where the topology promises two, as the mounted btrfs says itself.
+
+    Raises:
+        NotEmptyError: it keeps one.
+    """
+    if topology != "btrfs_raid1":
+        return
+    folder = Path("/sys/fs/btrfs") / wanted.filesystem.uuid / "allocation"
+    for kind in ("data", "metadata"):
+        profiles = sorted(entry.name for entry in (folder / kind).iterdir() if entry.is_dir())
+        if profiles != ["raid1"]:
+            raise NotEmptyError(
+                f"the {kind} of {wanted.filesystem.uuid} are {', '.join(profiles)}; btrfs_raid1 is raid1 throughout",
+                hint="finish its conversion (btrfs balance), or set topology.mode to what the disks carry",
+            )
+
+
+def subvolumes(top: str, fstype: str, names: Sequence[str]) -> list[str]:
+    """Those of the names that are subvolumes below the mounted top of a filesystem."""
+    return [name for name in names if _is_subvolume(Path(top) / name, fstype)]
+
+
+def _is_subvolume(path: Path, fstype: str) -> bool:
+    if not path.is_dir() or path.is_symlink():
+        return False
+    return fstype != btrfs.TYPE or path.stat().st_ino == btrfs.SUBVOLUME_INODE
+
+
+def unmount(made: Sequence[Wanted]) -> None:
+    """Undo mounts, the last one first; what cannot be undone is left and logged."""
+    for wanted in reversed(made):
+        done = tools.start(["umount", wanted.target]).wait()
+        if done.status:
+            log.warning("not unmounted", extra={"target": wanted.target, "reason": done.stderr.strip()})

@@ -1,0 +1,117 @@
+"""The tools, kernel features and mount targets that a run will need, checked before the first write."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zosstorage import mountinfo, tools
+from zosstorage.disks.sysfs import partition_device
+from zosstorage.errors import ConfigError, ToolError
+from zosstorage.filesystems import bcachefs, data_module, vfat
+from zosstorage.mountinfo import PROC
+from zosstorage.paths import under
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from zosstorage.config.schema import Config
+    from zosstorage.facts import Plan
+
+# What looking at disks takes.
+EXAMINING = ("blkid", "wipefs")
+# What every run that goes on takes.
+ALWAYS = ("sfdisk", "partx", "mount", "umount")
+
+
+def needed(plan: Plan) -> tuple[str, ...]:
+    """The tools for the rest of a run."""
+    module = data_module(next(fs.type for fs in plan.filesystems if fs.is_data))
+    making = vfat.TOOLS if any(fs.make and not fs.is_data for fs in plan.filesystems) else ()
+    return (*ALWAYS, *making, *module.TOOLS)
+
+
+def check_tools(names: Iterable[str]) -> list[ToolError]:
+    """A problem for each tool that is missing or an applet of a multi-call binary."""
+    return [problem for name in names if (problem := _check_tool(name))]
+
+
+def _check_tool(name: str) -> ToolError | None:
+    path = tools.which(name)
+    if path is None:
+        return ToolError(f"the tool {name} was not found", hint=f"install {tools.package(name)}")
+    if applet := tools.is_applet(path):
+        return ToolError(
+            f"{path} is an applet of {applet}, which ignores options that are relied on",
+            hint=f"install {tools.package(name)}",
+        )
+    return None
+
+
+def check_kernel(plan: Plan) -> list[ToolError]:
+    """A problem for each filesystem that the kernel cannot mount, after modprobe was tried."""
+    types = {fs.type for fs in plan.filesystems if fs.is_data}
+    problems = [problem for fstype in sorted(types) if (problem := _check_filesystem(fstype))]
+    if bcachefs.TYPE in types and not problems:
+        problems += _check_mount_version()
+    return problems
+
+
+def _check_filesystem(fstype: str) -> ToolError | None:
+    if fstype in _kernel_filesystems():
+        return None
+    tried = "modprobe was not found"
+    if tools.which("modprobe"):
+        done = tools.start(["modprobe", fstype]).wait()
+        tried = f"modprobe {fstype} ended with status {done.status}"
+    if fstype in _kernel_filesystems():
+        return None
+    return ToolError(
+        f"this kernel has no {fstype} ({tried})",
+        hint=f"boot a kernel with {fstype}, put its module into the initramfs, or choose another topology.mode",
+    )
+
+
+def _kernel_filesystems() -> set[str]:
+    """The names in /proc/filesystems."""
+    try:
+        return {line.split()[-1] for line in (PROC / "filesystems").read_text("ascii").splitlines() if line.strip()}
+    except OSError:
+        return set()
+
+
+def _check_mount_version() -> list[ToolError]:
+    """Only newer mounts know X-mount.subdir; an older one mounts the root of the filesystem and says all is well."""
+    path = tools.which("mount")
+    said = tools.run([path, "--version"]).stdout if path and not tools.is_applet(path) else ""
+    found = re.search(r"util-linux (\d+)\.(\d+)", said)
+    if not said or (found and (int(found[1]), int(found[2])) >= bcachefs.MOUNT_VERSION):
+        return []
+    oldest = ".".join(map(str, bcachefs.MOUNT_VERSION))
+    message = f"mount is too old for the subvolumes of bcachefs: {said.strip()!r}, needed is util-linux {oldest}"
+    return [ToolError(message, hint=f"install util-linux {oldest} or newer")]
+
+
+def check_targets(plan: Plan, config: Config) -> list[ConfigError]:
+    """A problem for each mount target that something else is mounted at, or that cannot be a folder."""
+    ours = {partition_device(planned.disk, part.number) for planned in plan.disks for part in planned.partitions}
+    targets = [under(config.root, path) for path in config.mounts.targets.values()]
+    folders = [under(config.root, config.mounts.data_root), *targets]
+    problems = [*(_check_folder(path) for path in folders), *(_check_free(path, ours) for path in targets)]
+    return [problem for problem in problems if problem]
+
+
+def _check_free(path: str, ours: set[str]) -> ConfigError | None:
+    mounted = mountinfo.at(os.path.realpath(path))
+    if mounted is None or set(mounted.source.split(":")) <= ours:
+        return None
+    return ConfigError(f"{path} is taken: {mounted.source} is mounted there", hint=f"umount {path}, or name another")
+
+
+def _check_folder(path: str) -> ConfigError | None:
+    above = next(parent for parent in (Path(path), *Path(path).parents) if parent.exists())
+    if above.is_dir():
+        return None
+    return ConfigError(f"{path} cannot be a folder: {above} is a file", hint="remove it, or name another target")
