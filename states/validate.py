@@ -41,7 +41,7 @@ class Validate:
     def work(self, facts: Facts) -> Facts:
         verdicts = self.examine(facts.discovery)
         for verdict in verdicts:
-            found = decide.tell(verdict.evidence)
+            found = decide.tell(verdict.evidence) or "no signature, no user, every byte that was read is zero"
             log.info("verdict", extra={"disk": verdict.path, "kind": verdict.kind, "found": found})
         return evolve(facts, validate=self.judge(facts.discovery, verdicts))
 

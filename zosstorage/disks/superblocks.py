@@ -1,10 +1,230 @@
-"""STUB"""
-from typing import NamedTuple
-class Region(NamedTuple):
+"""Where known formats keep their superblocks and copies of them: data, with the source of each number.
+
+A prober looks at the first copy only. Whoever lost that one still has the others, so the scan reads them all, on the
+bare disk and behind a partition at 1 MiB, where every partitioner of the last fifteen years puts the first one. (One at
+sector 63, as older ones did, keeps its first superblocks within the first MiB.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+BLOCK = 4096
+_BASES = (0, MIB)
+
+
+@frozen
+class Superblock:
+    """A magic string and where it stands.
+
+    Attributes:
+        offset: of the magic, in bytes from the start of the filesystem or, when negative, from its end.
+        source: where the number is written down.
+    """
+
+    format: str
+    magic: bytes
+    offset: int
+    source: str
+
+
+@frozen
+class Region:
+    """Bytes that the scan reads: both ends are read anyway."""
+
     offset: int
     length: int
     format: str
+
+
+KNOWN = (
+    Superblock("LUKS header", b"LUKS\xba\xbe", 0, "LUKS2 on-disk format 1.1.1, 2.1"),
+    *(
+        Superblock("second LUKS2 header", b"SKUL\xba\xbe", 0x4000 << shift, "LUKS2 on-disk format 1.1.1, table 1")
+        for shift in range(9)  # 16 KiB to 4 MiB
+    ),
+    *(
+        Superblock("LVM2 label", b"LABELONE", sector * 512, "lvm2 lib/label/label.h: any of the first 4 sectors")
+        for sector in range(4)
+    ),
+    Superblock("ext2/3/4 superblock", b"\x53\xef", 1024 + 56, "linux fs/ext4/ext4.h"),
+    Superblock("xfs superblock", b"XFSB", 0, "linux fs/xfs/libxfs/xfs_format.h"),
+    *(
+        Superblock("btrfs superblock", b"_BHRfS_M", place + 0x40, "btrfs-dev-docs, On-disk Format")
+        for place in (64 * KIB, 64 * MIB, 256 * GIB)
+    ),
+    *(
+        Superblock("bcachefs or bcache superblock", magic, 4096 + 24, "linux fs/bcachefs/bcachefs_format.h")
+        for magic in (
+            bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef"),
+            bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81"),
+        )
+    ),
+    *(
+        Superblock(
+            "md RAID 1.x superblock",
+            b"\xfc\x4e\x2b\xa9",
+            place,
+            "md(4): 1.1 at 0, 1.2 at 4 KiB, 1.0 8 KiB from the end",
+        )
+        for place in (0, 4096, -8192)
+    ),
+    Superblock("DDF RAID anchor", b"\xde\x11\xde\x11", -512, "SNIA DDF 2.0, 5.1"),
+    Superblock("Intel RAID (IMSM) anchor", b"Intel Raid ISM Cfg Sig. ", -1024, "mdadm super-intel.c"),
+    *(
+        Superblock(
+            "BlueStore label",
+            b"bluestore block device\n",
+            place,
+            "ceph src/os/bluestore/BlueStore.cc: bdev_label_positions",
+        )
+        for place in (0, GIB, 10 * GIB, 100 * GIB, 1000 * GIB)
+    ),
+    *(
+        Superblock("VMFS", magic, place, "libblkid vmfs.c")
+        for magic, place in (
+            (b"\x0d\xd0\x01\xc0", 0x100000),
+            (b"\x5e\xf1\xab\x2f", 0x200000),
+            (b"\x5e\xf1\xab\x2f", 0x1300000),
+        )
+    ),
+    *(
+        Superblock(
+            "Oracle ASM disk header",
+            b"ORCLDISK",
+            place + 32,
+            "Oracle kfed: block 0; its copy is the last but one of AU 1",
+        )
+        for place in (0, *(2 * unit * MIB - 2 * BLOCK for unit in (1, 2, 4, 8, 16, 32, 64)))
+    ),
+    Superblock("BitLocker boot sector", b"-FVE-FS-", 3, "libbde, BDE format"),
+    Superblock("NTFS boot sector", b"NTFS    ", 3, "linux fs/ntfs3/ntfs.h"),
+    Superblock("NTFS backup boot sector", b"NTFS    ", 3 - 512, "linux fs/ntfs3/super.c: the last sector"),
+    Superblock("NTFS master file table", b"FILE", 3 * GIB, "mkntfs and Windows: cluster 786432 of 4 KiB"),
+    Superblock("exFAT boot sector", b"EXFAT   ", 3, "exFAT specification 3.1"),
+    Superblock("FAT32 boot sector", b"FAT32   ", 82, "fatgen103, 3.3"),
+    Superblock("FAT32 backup boot sector", b"FAT32   ", 6 * 512 + 82, "fatgen103, 3.3: sector 6"),
+    Superblock("APFS container", b"NXSB", 32, "Apple File System Reference, nx_superblock_t"),
+    *(
+        Superblock("HFS+ volume header", magic, place, "Apple TN1150: 1024 from the start and from the end")
+        for magic in (b"H+\0\4", b"HX\0\5")
+        for place in (1024, -1024)
+    ),
+    *(
+        Superblock("f2fs superblock", b"\x10\x20\xf5\xf2", place, "linux include/linux/f2fs_fs.h")
+        for place in (1024, 5120)
+    ),
+    *(Superblock("nilfs2 superblock", b"\x34\x34", place + 6, "linux nilfs2_ondisk.h") for place in (1024, -4096)),
+    *(Superblock("jfs superblock", b"JFS1", place, "linux fs/jfs/jfs_filsys.h") for place in (0x8000, 0xF000)),
+    *(
+        Superblock("reiserfs superblock", magic, place + 52, "reiserfs on-disk format")
+        for magic in (b"ReIsErFs", b"ReIsEr2Fs", b"ReIsEr3Fs")
+        for place in (8 * KIB, 64 * KIB)
+    ),
+    Superblock("gfs2 superblock", b"\x01\x16\x19\x70", 64 * KIB, "linux gfs2_ondisk.h"),
+    *(
+        Superblock("ocfs2 superblock", b"OCFSV2", place, "linux fs/ocfs2/ocfs2_fs.h: block 2")
+        for place in (1024, 2048, 4096, 8192)
+    ),
+    Superblock("squashfs", b"hsqs", 0, "linux fs/squashfs/squashfs_fs.h"),
+    Superblock("erofs superblock", b"\xe2\xe1\xf5\xe0", 1024, "linux fs/erofs/erofs_fs.h"),
+    Superblock("ISO 9660 volume descriptor", b"CD001", 32 * KIB + 1, "ECMA-119"),
+    Superblock("UDF volume recognition", b"BEA01", 32 * KIB + 1, "ECMA-167"),
+    *(
+        Superblock("swap signature", magic, page - 10, "linux include/linux/swap.h, at the end of the first page")
+        for page in (4 * KIB, 8 * KIB, 16 * KIB, 32 * KIB, 64 * KIB)
+        for magic in (b"SWAPSPACE2", b"SWAP-SPACE", b"S1SUSPEND\0")
+    ),
+    Superblock("ReFS boot sector", b"ReFS\0\0\0\0", 3, "libfsrefs"),
+    Superblock("GPT header", b"EFI PART", 512, "UEFI 2.10, 5.3.2"),
+    Superblock("GPT header", b"EFI PART", 4096, "UEFI 2.10, 5.3.2, sectors of 4096"),
+    Superblock("backup GPT header", b"EFI PART", -512, "UEFI 2.10, 5.3.2"),
+    Superblock("backup GPT header", b"EFI PART", -4096, "UEFI 2.10, 5.3.2, sectors of 4096"),
+    *(
+        Superblock("ZFS uberblock", magic, place + 128 * KIB, "ZFS on-disk specification 1.2.1: four labels of 256 KiB")
+        for magic in (bytes.fromhex("0cb1ba0000000000"), bytes.fromhex("0000000000bab10c"))
+        for place in (0, 256 * KIB, -512 * KIB, -256 * KIB)
+    ),
+    Superblock("DRBD metadata", b"\x83\x74\x02\x6b", -4096 + 60, "drbd-utils drbdmeta: the last 4 KiB, version 8.4"),
+    Superblock(
+        "md RAID 0.90 superblock", b"\xfc\x4e\x2b\xa9", -64 * KIB, "md(4): 64 KiB from the end, aligned down to 64 KiB"
+    ),
+    Superblock("MBR", b"\x55\xaa", 510, "UEFI 2.10, 5.2.1"),
+)
+
+# Groups that hold a backup of the ext superblock (sparse_super: powers of 3, 5 and 7; ext4(5)), the first of them.
+_EXT_GROUPS = (1, 3, 5, 7, 9, 25, 27, 49, 81, 125)
+_EXT_BLOCKS = tuple(KIB << shift for shift in range(7))  # 1 KiB to 64 KiB
+# mkfs.xfs makes 4 allocation groups of most disks, and groups of 1 TiB of larger ones.
+_XFS_GROUPS = 4
+_XFS_LARGEST = 1 << 40
+
+
+def _ext_backups() -> Iterator[Superblock]:
+    """A group has 8 blocks for each byte of a block (one block of bitmap); 1 KiB blocks start at block 1."""
+    for block in _EXT_BLOCKS:
+        for group in _EXT_GROUPS:
+            start = (group * 8 * block + (block == KIB)) * block
+            name = f"ext2/3/4 backup superblock (block size {block}, group {group})"
+            yield Superblock(name, b"\x53\xef", start + 56, "linux fs/ext4/ext4.h, ext4(5)")
+
+
+def _xfs_groups(size_bytes: int) -> Iterator[Superblock]:
+    blocks = size_bytes // BLOCK
+    length = min(-(-blocks // _XFS_GROUPS) * BLOCK, _XFS_LARGEST)
+    for group in range(1, _XFS_GROUPS):
+        yield Superblock(
+            f"xfs superblock of allocation group {group}", b"XFSB", group * length, "xfs_format.h, mkfs.xfs(8)"
+        )
+
+
+def _volumes(size_bytes: int) -> Iterator[tuple[int, int]]:
+    """(start, size) of the bare disk, and of a partition from 1 MiB as partitioners end it."""
+    yield 0, size_bytes
+    for end in (size_bytes // MIB * MIB - MIB, size_bytes - 33 * 512, size_bytes):
+        yield MIB, end - MIB
+
+
+def _places(size_bytes: int) -> Iterator[tuple[int, Superblock]]:
+    """(absolute byte of the magic, what it is), within the disk."""
+    for base, size in _volumes(size_bytes):
+        for row in (*KNOWN, *_ext_backups(), *_xfs_groups(size)):
+            offset = base + row.offset if row.offset >= 0 else base + _from_end(row, size)
+            if 0 <= offset <= size_bytes - len(row.magic):
+                yield offset, row
+
+
+def _from_end(row: Superblock, size: int) -> int:
+    """The end: md 0.90 and ZFS align the end down, to 64 KiB and 256 KiB; md 1.0 and nilfs2 to 4 KiB; the others do not."""
+    alignments = {"md RAID 0.90 superblock": 64 * KIB, "ZFS uberblock": 256 * KIB, "md RAID 1.x superblock": BLOCK}
+    alignment = alignments.get(row.format, 1)
+    return size // alignment * alignment + row.offset
+
+
 def regions(size_bytes: int) -> list[Region]:
-    return []
+    """What to read of a disk of that size besides its first and its last MiB; ascending, no two the same.
+
+    The second MiB and the last but one are read whole: there the ends of a partition lie, with everything at them.
+    """
+    found = {(offset, MIB): "the ends of a partition" for offset in (MIB, size_bytes - 2 * MIB)}
+    for offset, row in _places(size_bytes):
+        if 2 * MIB <= offset < size_bytes - 2 * MIB:
+            found.setdefault((offset // BLOCK * BLOCK, BLOCK), row.format)
+    return [Region(offset, length, name) for (offset, length), name in sorted(found.items())]
+
+
 def identify(offset: int, data: bytes, size_bytes: int) -> str | None:
-    return None
+    """Name the known superblock that starts within bytes read at `offset` of a disk; the longest magic wins."""
+    hits = [
+        (len(row.magic), row.format)
+        for place, row in _places(size_bytes)
+        if offset <= place <= offset + len(data) - len(row.magic)
+        and data[place - offset : place - offset + len(row.magic)] == row.magic
+    ]
+    return max(hits, key=lambda hit: hit[0])[1] if hits else None
