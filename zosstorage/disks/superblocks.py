@@ -201,7 +201,7 @@ def _places(size_bytes: int) -> Iterator[tuple[int, Superblock]]:
 
 
 def _from_end(row: Superblock, size: int) -> int:
-    """The end: md 0.90 and ZFS align the end down, to 64 KiB and 256 KiB; md 1.0 and nilfs2 to 4 KiB; the others do not."""
+    """The end of a volume: md 0.90 and ZFS align it down to 64 and 256 KiB, md 1.0 to 4 KiB; the others do not."""
     alignments = {"md RAID 0.90 superblock": 64 * KIB, "ZFS uberblock": 256 * KIB, "md RAID 1.x superblock": BLOCK}
     alignment = alignments.get(row.format, 1)
     return size // alignment * alignment + row.offset
