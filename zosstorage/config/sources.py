@@ -241,7 +241,8 @@ def _put_yaml(layer: Layer, path: tuple[str, ...], written: str, origin: str) ->
     from zosstorage.config import yamlfile
 
     try:
-        document = yamlfile.read(written.encode("utf-8", "surrogateescape"), f"{origin}: {text.dotted(path)}")
+        raw = written.encode("utf-8", "surrogateescape")
+        document = yamlfile.read(raw, f"{origin}: {text.dotted(path)}", numbered=False)
     except ConfigError as error:
         layer.problems.append(error.message)
         return

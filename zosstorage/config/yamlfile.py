@@ -60,8 +60,8 @@ class _Loader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(problem=f"the tag {event.tag} is not allowed", problem_mark=event.start_mark)
 
 
-def read(raw: bytes, name: str) -> Document:
-    """Reads a configuration file's bytes; `name` stands before each message.
+def read(raw: bytes, name: str, *, numbered: bool = True) -> Document:
+    """Reads a configuration file's bytes; `name` stands before each message, and the line where `numbered`.
 
     Raises:
         ConfigError: not UTF-8, larger than 1 MiB, not YAML, several documents, an anchor, an alias or a tag.
@@ -74,7 +74,7 @@ def read(raw: bytes, name: str) -> Document:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{name}:{line}: not UTF-8 text", hint="save the file as UTF-8") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name}{_where(error)}: not usable as YAML: {_reason(error)}") from None
+        raise ConfigError(f"{name}{_where(error) if numbered else ''}: not usable as YAML: {_reason(error)}") from None
 
 
 def parse(source: str) -> Document:

@@ -1,0 +1,51 @@
+import shlex
+
+import pytest
+
+from zosstorage import cli
+from zosstorage.config import sources
+
+
+@pytest.fixture
+def default_file(tmp_path, monkeypatch):
+    """The path of the default configuration file, which does not exist until a test writes it."""
+    path = tmp_path / "default.yaml"
+    monkeypatch.setattr(sources, "DEFAULT_FILE", str(path))
+    return path
+
+
+@pytest.fixture
+def load(default_file):
+    def load(arguments="", kernel=""):
+        argv = shlex.split(arguments) if isinstance(arguments, str) else arguments
+        return sources.load(cli.parse(argv), read_cmdline=lambda _: kernel.encode())
+
+    return load
+
+
+@pytest.fixture
+def merge(default_file):
+    def merge(arguments="", kernel=""):
+        return sources.merge(cli.parse(shlex.split(arguments)), read_cmdline=lambda _: kernel.encode())
+
+    return merge
+
+
+@pytest.fixture
+def check_file(tmp_path):
+    """Checks a file of that text (or bytes); returns its path and the problems told, without the path before them."""
+    from zosstorage.config import show
+    from zosstorage.errors import ConfigError
+
+    def check(content):
+        path = tmp_path / "config.yaml"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        try:
+            show.check(str(path))
+        except ConfigError as error:
+            told = error.problems or (error.message,)
+            assert all(str(path) in problem for problem in told)
+            return [problem.removeprefix(f"{path}:") for problem in told]
+        return []
+
+    return check

@@ -1,0 +1,141 @@
+import json
+
+import jsonschema
+import pytest
+import yaml
+
+from zosstorage.config import docs, show
+from zosstorage.config.schema import Config
+from zosstorage.jsonschema import json_schema
+
+# Everything away from its default, with text that YAML would take for something else.
+ODD = {
+    "version": 1,
+    "logging": {"level": "debug", "format": "text", "file": "/run/0755: #a 'b' \"c\" \\ é 🙂"},
+    "devices": {
+        "include": ["/dev/disk/by-id/*[0-9]*", "/dev/a: b", "/dev/{x, y}"],
+        "exclude": [],
+        "allow_removable": True,
+        "min_size": 1000,
+        "expect": {"count": 3, "ssd": 1, "hdd": 2},
+    },
+    "topology": {"mode": "bcachefs_2copy", "cache": ["/dev/sda"], "backing": ["/dev/sd[bc]"]},
+    "partitions": {"firmware": "uefi", "esp_size": "1GiB"},
+    "filesystems": {
+        "btrfs": {
+            "compression": "zstd:3",
+            "data_profile": "single",
+            "metadata_profile": "dup",
+            "mkfs_options": ["-n", "16384", "--csum=xxhash"],
+            "mount_options": [],
+        },
+        "bcachefs": {"compression": "lz4", "replicas": 2, "mkfs_options": ["--discard"], "mount_options": ["nodev"]},
+        "vfat": {"mkfs_options": ["-f", "1"]},
+    },
+    "validate": {"scan": "full", "on_partial": "abort"},
+    "mounts": {"data_root": "/m", "targets": {"system": "/true", "etc": "/1", "modules": "/~", "vm-meta": "/no"}},
+    "fstab": {"enabled": True, "path": "/f"},
+    "report": {"path": "/r"},
+    "run_dir": "/d",
+    "tools": {"timeout": "90s"},
+}
+
+
+@pytest.fixture
+def odd(load, default_file):
+    default_file.write_text(json.dumps(ODD, ensure_ascii=False))
+    return load("--root /mnt")
+
+
+@pytest.mark.parametrize("with_origins", [False, True])
+def test_what_is_shown_says_the_same_again(odd, load, default_file, with_origins):
+    shown = show.show(odd, with_origins=with_origins)
+    assert yaml.safe_load(shown) == ODD
+    default_file.write_text(shown)
+    assert load("--root /mnt").config == odd.config
+
+
+def test_what_is_shown_passes_the_check(odd, check_file):
+    assert check_file(show.show(odd)) == []
+
+
+def test_every_key_is_shown_with_its_origin(load, default_file):
+    default_file.write_text("\ntopology:\n  mode: single\n")
+    lines = show.show(load("--fstab", "zosstorage.root=/mnt"), with_origins=True).splitlines()
+    shown = {line.partition(":")[0].strip(): line.partition("  # ")[2] for line in lines}
+    assert shown["mode"] == f"{default_file}:3"
+    assert shown["enabled"] == "command line --fstab"
+    assert shown["run_dir"] == "default"
+    assert shown["topology"] == ""
+    assert lines[-1] == "# root: /mnt (kernel command line zosstorage.root)"
+
+
+def test_root_is_told_only_where_it_is_set(load):
+    assert "root:" not in show.show(load()).replace("data_root:", "")
+
+
+def test_an_origin_cannot_end_its_comment(load, tmp_path):
+    path = tmp_path / "a\nrun_dir: x"
+    path.write_text("version: 1\n")
+    shown = show.show(load(["--config", str(path)]), with_origins=True)
+    assert yaml.safe_load(shown)["run_dir"] == "/run/zosstorage"
+
+
+def test_check_says_what_is_fine(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("")
+    assert show.check(str(path)) == f"{path}: valid\n"
+
+
+def test_check_of_a_missing_file(check_file, tmp_path):
+    from zosstorage.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        show.check(str(tmp_path / "none"))
+
+
+def test_the_page_is_what_the_classes_say(request):
+    page = request.config.rootpath / "docs" / "SCHEMA.md"
+    assert page.read_text() == docs.markdown()
+
+
+def test_the_page_names_every_key(load):
+    page = docs.markdown()
+    assert all(f"| `{key}` |" in page for key in load().origins if key != "root")
+
+
+def test_the_schema_takes_what_the_program_takes():
+    schema = json_schema(Config)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    for document in ({}, ODD, show.as_file(Config())):
+        validator.validate(document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"x": 1},
+        {"version": 2},
+        {"topology": {"mode": "x"}},
+        {"devices": {"include": []}},
+        {"partitions": {"esp_size": "4GB"}},
+        {"tools": {"timeout": 0}},
+        {"run_dir": "x"},
+        {"mounts": {"targets": {"vm_meta": "/x"}}},
+        {"root": "/"},
+        {"filesystems": {"bcachefs": {"replicas": 4}}},
+        {"devices": {"expect": {"count": 0}}},
+        {"fstab": {"enabled": "no"}},
+    ],
+)
+def test_the_schema_refuses_what_the_program_refuses(document, check_file):
+    assert not jsonschema.Draft202012Validator(json_schema(Config)).is_valid(document)
+    assert check_file(json.dumps(document))
+
+
+def test_the_schema_tells_defaults_and_meanings():
+    definitions = json_schema(Config)["$defs"]
+    assert definitions["Partitions"]["properties"]["esp_size"]["default"] == "512MiB"
+    assert definitions["Targets"]["properties"]["vm-meta"]["default"] == "/var/cache/vm-meta"
+    assert all("description" in key for kind in definitions.values() for key in kind["properties"].values())

@@ -1,0 +1,327 @@
+import hashlib
+import itertools
+import subprocess
+import sys
+
+import pytest
+
+from zosstorage import cli
+from zosstorage.config import sources
+from zosstorage.errors import ConfigError, ExitCode, UnimplementedError
+
+# From the lowest source to the highest; each sets its own value of one key.
+RANKS = ["default file", "--config", "flag", "zosstorage.config", "word"]
+MODES = dict(
+    zip(RANKS, ["single", "dual_independent", "btrfs_raid1", "bcachefs_single", "bcachefs_2copy"], strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "given", [given for count in range(6) for given in itertools.combinations(RANKS, count)], ids="+".join
+)
+def test_the_highest_source_wins(load, default_file, tmp_path, given):
+    arguments, kernel = [], ""
+    for source in given:
+        text = f"topology: {{mode: {MODES[source]}}}\n"
+        named = tmp_path / f"{source}.yaml"
+        if source == "default file":
+            default_file.write_text(text)
+        elif source == "flag":
+            arguments += ["--topology", MODES[source]]
+        elif source == "word":
+            kernel += f" zosstorage.topology={MODES[source]}"
+        else:
+            named.write_text(text)
+            arguments += ["--config", str(named)] if source == "--config" else []
+            kernel += f' zosstorage.config="{named}"' if source == "zosstorage.config" else ""
+    loaded = load(arguments, kernel)
+    origins = {
+        "default file": f"{default_file}:1",
+        "--config": f"{tmp_path}/--config.yaml:1",
+        "flag": "command line --topology",
+        "zosstorage.config": f"{tmp_path}/zosstorage.config.yaml:1",
+        "word": "kernel command line zosstorage.topology",
+    }
+    assert loaded.config.topology.mode == (MODES[given[-1]] if given else "auto")
+    assert loaded.origins["topology.mode"] == (origins[given[-1]] if given else "default")
+
+
+def test_maps_merge_and_lists_replace(load, default_file, tmp_path):
+    default_file.write_text("devices: {min_size: 1GiB, include: [/dev/sda, /dev/sdb], expect: {ssd: 1}}\n")
+    named = tmp_path / "named.yaml"
+    named.write_text("devices:\n  include: [/dev/sdc]\n  expect:\n    hdd: 2\n")
+    loaded = load(["--config", str(named)])
+    devices = loaded.config.devices
+    assert (devices.min_size, devices.include) == (1 << 30, ("/dev/sdc",))
+    assert (devices.expect.count, devices.expect.ssd, devices.expect.hdd) == (None, 1, 2)
+    assert loaded.origins["devices.include"] == f"{named}:2"
+    assert loaded.origins["devices.expect.hdd"] == f"{named}:4"
+    assert loaded.origins["devices.expect.ssd"] == f"{default_file}:1"
+    assert loaded.origins["devices.expect.count"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kernel", "key", "value"),
+    [
+        ("--log-level debug", "zosstorage.log_level=debug", "logging.level", "debug"),
+        ("--log-format text", "zosstorage.log_format=text", "logging.format", "text"),
+        ("--log-file /l", "zosstorage.log_file=/l", "logging.file", "/l"),
+        ("--fstab", "zosstorage.fstab", "fstab.enabled", True),
+        ("--no-fstab", "zosstorage.no_fstab", "fstab.enabled", False),
+        ("--report /r", "zosstorage.report=/r", "report.path", "/r"),
+        ("--run-dir /d", "zosstorage.run_dir=/d", "run_dir", "/d"),
+        ("--root /m", "zosstorage.root=/m", "root", "/m"),
+        ("--topology single", "zosstorage.topology=single", "topology.mode", "single"),
+        (
+            "--include /dev/a --include /dev/b",
+            "zosstorage.include=/dev/a,/dev/b",
+            "devices.include",
+            ("/dev/a", "/dev/b"),
+        ),
+        ("--exclude /dev/a", "zosstorage.exclude=/dev/a", "devices.exclude", ("/dev/a",)),
+        ("--set tools.timeout=5s", "zosstorage.set=tools.timeout=5s", "tools.timeout", 5.0),
+    ],
+)
+def test_every_flag_is_a_word_for_the_kernel(load, arguments, kernel, key, value):
+    for loaded, source in (
+        (load(arguments), "command line --"),
+        (load(kernel=kernel), "kernel command line zosstorage."),
+    ):
+        found = loaded.config
+        for part in key.split("."):
+            found = getattr(found, part)
+        assert found == value
+        assert loaded.origins[key].startswith(source)
+
+
+def test_the_last_word_of_a_source_wins_whatever_its_form(load):
+    assert load("--set topology.mode=single --topology auto").config.topology.mode == "auto"
+    assert load("--topology auto --set topology.mode=single").config.topology.mode == "single"
+    kernel = "zosstorage.topology=single zosstorage.set=topology.mode=auto zosstorage.topology=btrfs_raid1"
+    assert load(kernel=kernel).config.topology.mode == "btrfs_raid1"
+
+
+def test_set_merges_maps_too(load):
+    loaded = load(["--topology", "single", "--set", "devices={expect: {count: 1}}", "--set", "devices.expect.ssd=1"])
+    assert (loaded.config.devices.expect.count, loaded.config.devices.expect.ssd) == (1, 1)
+    assert loaded.config.devices.min_size == 4 << 30
+
+
+@pytest.mark.parametrize(
+    ("assignment", "key", "value"),
+    [
+        ("logging.file=", ("logging", "file"), None),
+        ("logging.file=null", ("logging", "file"), None),
+        ("logging.file=/a b", ("logging", "file"), "/a b"),
+        ("logging.file='/a'", ("logging", "file"), "/a"),
+        ("partitions.esp_size=34603008", ("partitions", "esp_size"), 33 << 20),
+        ("devices.exclude=[]", ("devices", "exclude"), ()),
+        ("devices.include=[/dev/sda, '/dev/s d']", ("devices", "include"), ("/dev/sda", "/dev/s d")),
+        ("mounts.targets.vm-meta=/v", ("mounts", "targets", "vm_meta"), "/v"),
+        ("tools.timeout=1.5", ("tools", "timeout"), 1.5),
+    ],
+)
+def test_set_reads_yaml(load, assignment, key, value):
+    found = load(["--set", assignment]).config
+    for part in key:
+        found = getattr(found, part)
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        ("topology.mod=single", "command line --set: topology.mod: is not known (did you mean mode?)"),
+        ("topology=single", "command line --set: topology: found the text 'single'; allowed: a mapping of keys"),
+        ("topology.mode.x=1", "command line --set: topology.mode: found a mapping; allowed: auto"),
+        ("root=/mnt", "command line --set: root: is not known"),
+        ("devices.include=[/dev/a", "command line --set: devices.include: not usable as YAML"),
+        ("devices.include=[/dev/a, 5]", "command line --set: devices.include[1]: found the number 5"),
+        ("devices={min_size: 1GiB, min_size: 2GiB}", "command line --set: devices.min_size: stands twice"),
+        ("logging.file=*x", "command line --set: logging.file: not usable as YAML"),
+        (".".join("a" * 5000) + "=1", "command line --set: a.a.a"),
+        ("fstab.enabled=yes", "command line --set: fstab.enabled: found the text 'yes'; allowed: true or false"),
+    ],
+)
+def test_a_wrong_set_is_told(load, assignment, told):
+    with pytest.raises(ConfigError) as caught:
+        load(["--set", assignment])
+    (problem,) = caught.value.problems
+    assert problem.startswith(told)
+
+
+def test_a_mistake_that_a_higher_source_hides_is_told(load, default_file):
+    default_file.write_text("topology: 5\n")
+    with pytest.raises(ConfigError, match="topology: found the number 5"):
+        load("--topology single")
+
+
+def test_a_contradiction_that_a_higher_source_resolves_is_none(load, default_file):
+    default_file.write_text("topology: {mode: single, cache: [/dev/sda]}\n")
+    with pytest.raises(ConfigError, match="has no cache disks"):
+        load()
+    assert load("--topology ssd_hdd_bcachefs").config.topology.cache == ("/dev/sda",)
+
+
+def test_a_contradiction_between_sources_names_both(load, default_file):
+    default_file.write_text("topology: {cache: [/dev/sda]}\n")
+    with pytest.raises(ConfigError) as caught:
+        load("--topology single")
+    assert caught.value.message.startswith(
+        f"command line --topology, {default_file}:1: topology.mode, topology.cache: "
+    )
+
+
+def test_mistakes_of_all_sources_are_told_at_once(load, default_file, tmp_path):
+    default_file.write_text("a: 1\nversion: 1\nversion: 1\n")
+    named = tmp_path / "named.yaml"
+    named.write_text("b: 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load(["--config", str(named), "--set", "c=1"], "zosstorage.d=1 zosstorage.set=e=1 zosstorage.root=x")
+    starts = [
+        f"{default_file}:3: version: stands twice",
+        f"{default_file}:1: a: is not known",
+        f"{named}:1: b: is not known",
+    ]
+    starts += ["command line --set: c: is not known", "kernel command line: zosstorage.d is not known"]
+    starts += [
+        "kernel command line zosstorage.set: e: is not known",
+        "kernel command line zosstorage.root: found the text 'x'",
+    ]
+    assert len(caught.value.problems) == len(starts)
+    assert all(problem.startswith(start) for problem, start in zip(caught.value.problems, starts, strict=True))
+    assert caught.value.exit_code is ExitCode.CONFIG
+
+
+@pytest.mark.parametrize("kernel", ["zosstorage.bogus", "zosstorage.topology", "zosstorage.on_failure=halt"])
+def test_merge_alone_refuses_what_it_cannot_keep(merge, kernel):
+    with pytest.raises(ConfigError):
+        merge(kernel=kernel)
+
+
+def test_merge_alone_refuses_keys_that_stand_twice(merge, default_file):
+    default_file.write_text("run_dir: /a\nrun_dir: /b\n")
+    with pytest.raises(ConfigError, match="stands twice"):
+        merge()
+
+
+def test_force_on_the_kernel_command_line(merge):
+    with pytest.raises(UnimplementedError) as caught:
+        merge("--config /nonexistent", "zosstorage.bogus zosstorage.force")
+    assert caught.value.exit_code is ExitCode.UNIMPLEMENTED
+
+
+def test_the_default_file_may_be_missing_and_a_named_one_may_not(load):
+    assert load().config.topology.mode == "auto"
+    for arguments, kernel, named_by in (
+        (["--config", "/nonexistent.yaml"], "", "command line --config"),
+        ([], "zosstorage.config=/nonexistent.yaml", "kernel command line zosstorage.config"),
+    ):
+        with pytest.raises(ConfigError, match=r"/nonexistent.yaml: cannot be read: No such file") as caught:
+            load(arguments, kernel)
+        assert caught.value.hint == f"the file was named by {named_by}"
+
+
+def test_a_file_that_cannot_be_read_is_refused(load, default_file):
+    default_file.mkdir()
+    for arguments in ([], ["--config", str(default_file)], ["--config", "/x\0y"]):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            load(arguments)
+
+
+def test_a_kernel_command_line_that_cannot_be_read_is_refused(default_file, tmp_path):
+    with pytest.raises(ConfigError, match=r"kernel command line: cannot read .*: No such file") as caught:
+        sources.load(cli.parse(["--cmdline", str(tmp_path / "none")]))
+    assert caught.value.hint == "mount /proc, or name a file with --cmdline"
+
+
+def test_the_kernel_command_line_is_read_from_the_named_file(default_file, tmp_path):
+    path = tmp_path / "cmdline"
+    path.write_bytes(b'root=/dev/\xff "zosstorage.report=/run/a b"\n')
+    assert sources.load(cli.parse(["--cmdline", str(path)])).config.report.path == "/run/a b"
+
+
+def test_bytes_that_are_no_text_are_refused_where_they_are_meant_for_us(default_file, tmp_path):
+    path = tmp_path / "cmdline"
+    path.write_bytes(b"zosstorage.report=/run/\xff\n")
+    with pytest.raises(ConfigError, match=r"zosstorage\.report: report\.path: found the text"):
+        sources.load(cli.parse(["--cmdline", str(path)]))
+
+
+def test_a_path_for_the_kernel_is_absolute(load):
+    with pytest.raises(ConfigError, match=r"zosstorage\.report: report\.path: .*an absolute path"):
+        load(kernel="zosstorage.report=state.json")
+
+
+def test_every_key_has_an_origin(load):
+    loaded = load("--root /mnt")
+    assert loaded.origins["root"] == "command line --root"
+    assert loaded.origins["mounts.targets.vm-meta"] == "default"
+    assert len(loaded.origins) == 39
+
+
+def digest(merge, arguments="", kernel=""):
+    found = merge(arguments, kernel).digest
+    assert len(bytes.fromhex(found)) == 32
+    return found
+
+
+def test_the_digest_of_nothing_is_known(merge):
+    # A digest that changed between versions would make every checkpoint of a running system worthless.
+    assert digest(merge) == hashlib.sha256(b'{"root":"/","settings":{}}').hexdigest()
+
+
+def test_the_digest_tells_settings_not_their_source(merge, default_file):
+    flag = digest(merge, "--topology single --set tools.timeout=5s")
+    assert digest(merge, kernel="zosstorage.set=tools.timeout=5s zosstorage.topology=single") == flag
+    assert digest(merge, "--topology single", "zosstorage.set=tools.timeout=5s") == flag
+    default_file.write_text("# a comment\ntools:\n  timeout: '5s'\ntopology: {mode: single}\nlogging: {}\n")
+    assert digest(merge) == flag
+
+
+@pytest.mark.parametrize("arguments", ["--log-level debug --log-file /l", "--report /r", "--set logging.format=text"])
+def test_the_digest_leaves_out_what_provisions_nothing(merge, arguments):
+    assert digest(merge, arguments) == digest(merge)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--topology auto",
+        "--fstab",
+        "--no-fstab",
+        "--root /m",
+        "--include /dev/a",
+        "--set report=5",
+        "--set tools.timeout=5s",
+        "--set devices.include=[]",
+        "--run-dir /x",
+        "--set mounts.targets.etc=/e",
+    ],
+)
+def test_the_digest_holds_everything_else(merge, arguments):
+    assert digest(merge, arguments) != digest(merge)
+
+
+def test_the_digest_tells_a_number_from_its_text(merge):
+    assert digest(merge, "--set run_dir=1") != digest(merge, "--set run_dir=\\'1\\'")
+
+
+PROGRAM = """
+import sys
+from zosstorage import cli
+from zosstorage.config import sources
+sources.DEFAULT_FILE = sys.argv[1]
+options = cli.parse(["--topology", "single", "--set", "tools.timeout=5s", "--cmdline", sys.argv[2]])
+print(sources.merge(options).digest, sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_a_merge_without_a_file_imports_none_of_the_slow_libraries(tmp_path):
+    cmdline = tmp_path / "cmdline"
+    cmdline.write_text("quiet zosstorage.include=/dev/sd* zosstorage.fstab\n")
+    argv = [sys.executable, "-c", PROGRAM, str(tmp_path / "none"), str(cmdline)]
+    printed = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    assert "'zosstorage'" in printed
+    for name in ("yaml", "attr", "attrs", "cattrs", "dataclasses", "inspect", "difflib"):
+        assert f"'{name}'" not in printed

@@ -1,0 +1,192 @@
+import pytest
+
+from zosstorage import cli
+from zosstorage.config.flags import FLAGS, Setting
+from zosstorage.errors import ExitCode, UnimplementedError, UsageError
+
+
+def refusal(*argv):
+    with pytest.raises(UsageError) as caught:
+        cli.parse(argv)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+    return caught.value.message
+
+
+def test_no_command_means_run():
+    assert cli.parse([]) == cli.CliOptions(command="run")
+
+
+@pytest.mark.parametrize("command", ["run", "step", "plan", "status", "reset", "graph", "schema"])
+def test_commands(command):
+    assert cli.parse([command]).command == command
+
+
+@pytest.mark.parametrize(
+    ("argv", "options"),
+    [
+        ("step --until mount", {"command": "step", "until": "mount"}),
+        ("reset --from=format", {"command": "reset", "start": "format"}),
+        ("plan --json", {"command": "plan", "json": True}),
+        ("--json status", {"command": "status", "json": True}),
+        ("graph --format dot", {"command": "graph", "format": "dot"}),
+        ("schema report", {"command": "schema", "document": "report"}),
+        ("config show", {"command": "config", "action": "show"}),
+        ("config show --origins", {"command": "config", "action": "show", "origins": True}),
+        ("config check f.yaml", {"command": "config", "action": "check", "file": "f.yaml"}),
+        ("config check -- -f.yaml", {"command": "config", "action": "check", "file": "-f.yaml"}),
+        ("-- plan", {"command": "plan"}),
+        ("--cmdline /c --config /f run", {"cmdline": "/c", "config": "/f"}),
+        ("--version", {"command": "version"}),
+        ("plan --help --bogus", {"command": "help"}),
+        ("-h", {"command": "help"}),
+    ],
+)
+def test_arguments(argv, options):
+    assert cli.parse(argv.split()) == cli.CliOptions(**options)
+
+
+@pytest.mark.parametrize("argv", ["--topology single plan", "plan --topology single", "plan --topology=single"])
+def test_global_flags_stand_before_and_after_the_command(argv):
+    assert cli.parse(argv.split()) == cli.CliOptions(command="plan", settings=(Setting("topology", "single"),))
+
+
+def test_settings_keep_their_order():
+    argv = [
+        "--fstab",
+        "--set",
+        "a=1",
+        "plan",
+        "--no-fstab",
+        "--include",
+        "/dev/a",
+        "--include",
+        "/dev/b",
+        "--set",
+        "b=--x",
+    ]
+    assert cli.parse(argv).settings == (
+        Setting("fstab", value=True),
+        Setting("set", "a=1"),
+        Setting("fstab", value=False),
+        Setting("include", "/dev/a"),
+        Setting("include", "/dev/b"),
+        Setting("set", "b=--x"),
+    )
+
+
+@pytest.mark.parametrize("flag", ["--report", "--run-dir", "--root", "--log-file"])
+def test_a_path_is_taken_from_the_working_directory(flag, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (setting,) = cli.parse([flag, "a/../b"]).settings
+    assert setting.value == f"{tmp_path}/b"
+    assert cli.parse(["--config", "c", "--cmdline", "d"])[1:3] == (f"{tmp_path}/c", f"{tmp_path}/d")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "--force",
+        "run --force",
+        "--force --bogus",
+        "bogus --force",
+        "--report --force",
+        "--help --force",
+        "--force=1",
+        "--version --force",
+        "step --until nowhere --force",
+        "--set --force -- x",
+    ],
+)
+def test_force_always_ends_in_its_own_code(argv):
+    with pytest.raises(UnimplementedError) as caught:
+        cli.parse(argv.split())
+    assert caught.value.exit_code == 8
+    assert "not implemented" in caught.value.message
+
+
+def test_force_after_two_dashes_is_an_operand():
+    assert cli.parse(["config", "check", "--", "--force"]).file == "--force"
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        ("--topolgy single", "unknown flag --topolgy (did you mean --topology?)"),
+        ("--topo single", "unknown flag --topo (did you mean --topology?)"),
+        ("plan --jsno", "unknown flag --jsno (did you mean --json?)"),
+        ("--forc", "unknown flag --forc (did you mean --force?)"),
+        ("--zzzzzzz=1", "unknown flag --zzzzzzz"),
+        ("-x", "unknown flag -x"),
+        ("stauts", "unknown command 'stauts' (did you mean status?)"),
+        ("verify", "unknown command 'verify'"),
+        ("inventory", "unknown command 'inventory'"),
+        ("plan --inventory f", "unknown flag --inventory"),
+        ("run now", "run does not take 'now'"),
+        ("step mount", "step does not take 'mount'"),
+        ("config", "config takes show [--origins] | check FILE"),
+        ("config shwo", "config takes show [--origins] | check FILE"),
+        ("config check", "config takes show [--origins] | check FILE"),
+        ("config check a b", "config takes show [--origins] | check FILE"),
+        ("config check a --origins", "config takes show [--origins] | check FILE"),
+        ("schema everything", "schema: found the text 'everything'; allowed: config, report, checkpoint"),
+        ("schema config report", "schema does not take 'report'"),
+        ("--json", "--json belongs to plan and status, not to run"),
+        ("plan --until mount", "--until belongs to step, not to plan"),
+        ("step --until mnt", "--until: found the text 'mnt' (did you mean mount?); allowed: discover, validate"),
+        ("reset --from nowhere", "--from: found the text 'nowhere'; allowed: discover"),
+        ("graph --format png", "--format: found the text 'png'; allowed: mermaid, dot"),
+        ("--topology raid5", "--topology: found the text 'raid5' (did you mean btrfs_raid1?); allowed: auto, single"),
+        ("--log-level loud", "--log-level: found the text 'loud'; allowed: error, warn, info, debug"),
+        ("--log-format xml", "--log-format: found the text 'xml'; allowed: json, text"),
+        ("--topology", "--topology needs a value"),
+        ("--report --root /", "--report needs a value"),
+        ("--report=", "--report: found an empty path"),
+        ("--fstab=yes", "--fstab takes no value"),
+        ("plan --json=1", "--json takes no value"),
+        ("--set topology.mode", "--set: found the text 'topology.mode', allowed: KEY.PATH=VALUE"),
+        ("--set =1", "--set: found the text '=1', allowed: KEY.PATH=VALUE"),
+        ("--set a..b=1", "--set: found the text 'a..b=1', allowed: KEY.PATH=VALUE"),
+    ],
+)
+def test_usage_errors(argv, told):
+    assert refusal(*argv.split()).startswith(told)
+
+
+def test_an_empty_word_is_no_command():
+    assert refusal("").startswith("unknown command ''")
+
+
+def test_odd_words_are_printable_in_messages():
+    assert refusal("a\nb\x1b[1m\udcff").isprintable()
+    assert refusal("--a\nb\x1b").isprintable()
+
+
+def test_the_help_names_everything():
+    text = cli.help_text()
+    for name in FLAGS:
+        assert f"--{name.replace('_', '-')}" in text
+    for words in ("--set KEY.PATH=VALUE", "--cmdline PATH", "--force", "--version", "--until STATE", "/--no-fstab"):
+        assert words in text
+    for command in cli.COMMANDS:
+        assert f"\n  {command}" in text
+    for code in ExitCode:
+        assert f"\n  {code.value}  " in text
+    assert text.endswith("\n")
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_help_is_the_tables():
+    text = " ".join(cli.help_text().split())
+    for title, rows in cli.HELP_SECTIONS.items():
+        assert f"{title}:" in text
+        for left, told in rows:
+            assert f"{left} {told}" in text
+
+
+def test_every_flag_that_is_parsed_is_in_the_help():
+    shown = cli.help_text()
+    options = [option for action in cli._parser()._actions for option in action.option_strings]
+    assert len(options) > 15
+    assert all(option in shown or option == "--no-fstab" for option in options)
