@@ -67,6 +67,7 @@ class Validate:
         except (NoDiskError, NotEmptyError) as error:
             raise _together([error, *preflight.check_tools(preflight.ALWAYS)]) from None
         problems = [
+            *preflight.check_copies(plan),
             *preflight.check_tools(preflight.needed(plan)),
             *preflight.check_kernel(plan),
             *preflight.check_targets(plan, self.config),

@@ -44,6 +44,7 @@ def decide(
         NotEmptyError: a disk may not be written, or what the disks carry contradicts the configuration or itself.
         NoDiskError: the topology needs other disks than there are.
     """
+    _check_paths(discovery)
     machine = _sort([Target(disk, verdict) for disk, verdict in zip(discovery.disks, verdicts, strict=True)])
     if machine.foreign and not _complete(machine):
         raise refusal([target.verdict for target in machine.foreign], len(verdicts))
@@ -121,6 +122,21 @@ def _contradiction(message: str, hint: str) -> NotEmptyError:
 
 def _names(targets: Iterable[Target]) -> str:
     return ", ".join(target.disk.path for target in targets)
+
+
+def _check_paths(discovery: Discovery) -> None:
+    """One disk reached by two paths would be written twice."""
+    seen: dict[tuple[str, ...], str] = {}
+    for disk in discovery.disks:
+        names: list[tuple[str, ...]] = [("WWN", disk.wwn)] if disk.wwn else []
+        names += [("serial", disk.serial, disk.model, str(disk.size_bytes))] if disk.serial else []
+        for name in names:
+            if name in seen:
+                raise _contradiction(
+                    f"{seen[name]} and {disk.path} have the same {name[0]} {name[1]}: one disk by two paths, perhaps",
+                    "exclude one of them, or include the multipath device in their place",
+                )
+            seen[name] = disk.path
 
 
 def _check_unique(machine: _Machine) -> None:

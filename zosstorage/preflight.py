@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage import mountinfo, tools
+from zosstorage.disks import sysfs
 from zosstorage.disks.sysfs import partition_device
-from zosstorage.errors import ConfigError, ToolError
+from zosstorage.errors import ConfigError, NotEmptyError, ToolError
 from zosstorage.filesystems import bcachefs, data_module, vfat
+from zosstorage.mkfs import read_content
 from zosstorage.mountinfo import PROC
 from zosstorage.paths import under
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from zosstorage.config.schema import Config
-    from zosstorage.facts import Plan
+    from zosstorage.facts import Content, Plan
 
 # What looking at disks takes.
 EXAMINING = ("blkid", "wipefs")
@@ -92,6 +94,33 @@ def _check_mount_version() -> list[ToolError]:
     oldest = ".".join(map(str, bcachefs.MOUNT_VERSION))
     message = f"mount is too old for the subvolumes of bcachefs: {said.strip()!r}, needed is util-linux {oldest}"
     return [ToolError(message, hint=f"install util-linux {oldest} or newer")]
+
+
+def check_copies(plan: Plan) -> list[NotEmptyError]:
+    """A problem for each device beside the plan's that carries a filesystem of the plan: mount could take it instead.
+
+    Only filesystems that were there before can have a copy: a disk cloned, a snapshot attached, excluded perhaps.
+    """
+    kept = {filesystem.uuid for filesystem in plan.filesystems if filesystem.is_data and not filesystem.make}
+    ours = {partition_device(planned.disk, part.number) for planned in plan.disks for part in planned.partitions}
+    problems = []
+    for device in sysfs.devices() if kept else ():
+        content = None if device in ours else _content(device)
+        if content and content.uuid in kept:
+            problems.append(
+                NotEmptyError(
+                    f"{device} carries a copy of the filesystem {content.uuid}, and mounting by UUID could take it",
+                    hint="detach the copy, or give it a UUID of its own (btrfstune -u)",
+                )
+            )
+    return problems
+
+
+def _content(device: str) -> Content | None:
+    try:
+        return read_content(device)
+    except ToolError:  # no medium, or none of our business
+        return None
 
 
 def check_targets(plan: Plan, config: Config) -> list[ConfigError]:

@@ -68,10 +68,9 @@ class Running:
     """A command under way; `wait` for it exactly once."""
 
     argv: tuple[str, ...]
-    _command: Any
-    _started: float
-    _timer: threading.Timer | None = None
-    _timed_out: bool = field(default=False, init=False)
+    started: float
+    finished: threading.Event = field(factory=threading.Event)
+    command: Any = None
 
     def wait(self) -> Completed:
         """Wait for the end, whatever the exit status is.
@@ -80,43 +79,37 @@ class Running:
             ToolError: it had to be killed at the time limit.
         """
         try:
-            self._command.wait()
+            in_time = self.finished.wait(max(0.0, self.started + _limits.timeout - time.monotonic()))
         except BaseException:
             self.kill()
             raise
-        finally:
-            if self._timer:
-                self._timer.cancel()
-        done = Completed(
-            self.argv,
-            self._command.exit_code,
-            self._command.stdout.decode("utf-8", "replace"),
-            self._command.stderr.decode("utf-8", "replace"),
-            round(time.monotonic() - self._started, 3),
-        )
-        log.info("command", extra={"argv": " ".join(done.argv), "status": done.status, "seconds": done.seconds})
-        if self._timed_out:
-            raise _timeout_error(done)
+        if not in_time:
+            self.kill()
+        if not self.finished.is_set():
+            raise _timeout_error(self.argv, "cannot be killed: it hangs in the kernel")
+        self.command.wait()
+        done = self._completed()
+        extra = {"argv": " ".join(done.argv), "status": done.status, "seconds": done.seconds}
+        log.info("command", extra=extra)
+        if not in_time:
+            raise _timeout_error(done.argv, "was killed", done.stderr)
         return done
+
+    def _completed(self) -> Completed:
+        return Completed(
+            self.argv,
+            self.command.exit_code,
+            self.command.stdout.decode("utf-8", "replace"),
+            self.command.stderr.decode("utf-8", "replace"),
+            round(time.monotonic() - self.started, 3),
+        )
 
     def kill(self) -> None:
         """Kill the process group: a tool's children must not go on writing after we gave up on it."""
-        for number, pause in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, 0.0)):
-            try:
-                os.killpg(self._command.pid, number)
-            except ProcessLookupError:
-                return
-            _wait_until(lambda: not self._command.is_alive(), pause)
-
-    def expire(self) -> None:
-        self._timed_out = True
-        self.kill()
-
-
-def _wait_until(done: Any, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not done():
-        time.sleep(0.02)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.command.pid, number)
+            self.finished.wait(_GRACE)
 
 
 def start(argv: Sequence[str], *, stdin: str = "") -> Running:
@@ -130,9 +123,9 @@ def start(argv: Sequence[str], *, stdin: str = "") -> Running:
     path = which(argv[0])
     if path is None:
         raise ToolError(f"the tool {argv[0]} was not found", hint=f"install {package(argv[0])}", argv=tuple(argv))
-    began = time.monotonic()
+    running = Running(tuple(argv), time.monotonic())
     try:
-        command = sh.Command(path)(
+        running.command = sh.Command(path)(
             *argv[1:],
             _bg=True,
             _bg_exc=False,
@@ -142,14 +135,10 @@ def start(argv: Sequence[str], *, stdin: str = "") -> Running:
             _in=stdin,
             _ok_code=ANY_STATUS,
             _env=dict(os.environ) | _ENVIRONMENT,
+            _done=lambda *_: running.finished.set(),
         )
     except (sh.ForkException, OSError) as error:
         raise ToolError(f"{argv[0]} could not be started: {_last_line(str(error))}", argv=tuple(argv)) from error
-    running = Running(tuple(argv), command, began)
-    timer = threading.Timer(_limits.timeout, running.expire)
-    timer.daemon = True
-    timer.start()
-    running._timer = timer  # noqa: SLF001 - the timer needs the object and the object the timer
     return running
 
 
@@ -220,12 +209,12 @@ def status_error(done: Completed) -> ToolError:
     )
 
 
-def _timeout_error(done: Completed) -> ToolError:
+def _timeout_error(argv: tuple[str, ...], fate: str, stderr: str = "") -> ToolError:
     return ToolError(
-        f"{' '.join(done.argv)} took longer than {_limits.timeout:g} s and was killed",
+        f"{' '.join(argv)} took longer than {_limits.timeout:g} s and {fate}",
         hint="look for a failing disk in the kernel's log, or raise tools.timeout",
-        argv=done.argv,
-        stderr=done.stderr,
+        argv=argv,
+        stderr=stderr,
     )
 
 

@@ -81,8 +81,8 @@ _OPTIONS = """\
 
 Only these are taken. Their arity is known, so no word can become one more device to format, and what mount would
 refuse is refused before anything is written. What labels, sizes, forces, encrypts, chooses members or has a key of
-its own is not among them, nor is what makes a mount read-only or degraded, names a subvolume, or is not seen in
-`/proc/self/mountinfo`. bcachefs takes values as `--name=value`. A mount option is one item of the list, without commas.
+its own is not among them, nor is what makes a mount read-only or degraded, names a subvolume, or only concerns
+user space. bcachefs takes values as `--name=value`. A mount option is one item of the list, without commas.
 """
 
 _CONTRADICTIONS = """\

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # An option that ends in "=" takes a value after it, one that ends in " " takes the next word.
 MKFS: dict[str, tuple[str, ...]] = {
     "btrfs": (
-        *("-n ", "--nodesize ", "--nodesize=", "-s ", "--sectorsize ", "--sectorsize="),
+        *("-n ", "--nodesize ", "--nodesize="),
         *("-O ", "--features ", "--features=", "-R ", "--runtime-features ", "--runtime-features="),
         *("--csum ", "--csum=", "--checksum ", "--checksum=", "-K", "--nodiscard", "-q", "--quiet", "-v", "--verbose"),
     ),
@@ -32,20 +32,20 @@ MKFS: dict[str, tuple[str, ...]] = {
     "vfat": ("-a", "-D ", "-f ", "-h ", "-M ", "-R ", "--codepage=", "-v"),
 }
 _ANY_MOUNT = (
-    *("noatime", "relatime", "strictatime", "nodiratime", "lazytime", "nolazytime"),
+    *("noatime", "relatime", "strictatime", "nodiratime", "lazytime"),
     *("nodev", "nosuid", "noexec", "nosymfollow", "sync", "dirsync"),
 )
 MOUNT: dict[str, tuple[str, ...]] = {
     "btrfs": (
         *_ANY_MOUNT,
-        *("acl", "noacl", "autodefrag", "noautodefrag", "commit=", "compress-force=", "datacow", "nodatacow"),
-        *("datasum", "nodatasum", "discard", "discard=", "nodiscard", "enospc_debug", "fatal_errors=", "flushoncommit"),
-        *("max_inline=", "metadata_ratio=", "skip_balance", "ssd", "nossd", "ssd_spread", "nossd_spread"),
-        *("space_cache=v2", "thread_pool=", "treelog", "notreelog", "user_subvol_rm_allowed"),
+        *("noacl", "autodefrag", "commit=", "compress-force=", "nodatacow"),
+        *("nodatasum", "discard", "discard=", "nodiscard", "enospc_debug", "fatal_errors=", "flushoncommit"),
+        *("max_inline=", "metadata_ratio=", "skip_balance", "ssd", "nossd", "ssd_spread"),
+        *("space_cache=v2", "thread_pool=", "notreelog", "user_subvol_rm_allowed"),
     ),
     "bcachefs": (
         *_ANY_MOUNT,
-        *("acl", "discard", "errors=", "gc_reserve_percent=", "inline_data", "inodes_32bit", "journal_flush_delay="),
+        *("discard", "errors=", "gc_reserve_percent=", "inline_data", "inodes_32bit", "journal_flush_delay="),
         *("journal_reclaim_delay=", "promote_whole_extents", "root_reserve_percent=", "verbose", "writeback_timeout="),
         *("usrquota", "grpquota", "prjquota"),
     ),
@@ -69,6 +69,7 @@ _WHY_MKFS: dict[str, dict[str, str]] = {
             ("-d", "--data", "-m", "--metadata", "-M", "--mixed"), _OWN_KEY + ", data_profile or metadata_profile"
         ),
         **dict.fromkeys(("-r", "--rootdir", "--shrink", "-u", "--subvol", "--compress", "-b", "--byte-count"), _WHOLE),
+        **dict.fromkeys(("-s", "--sectorsize"), "the kernel could not mount every size"),
         **dict.fromkeys(("-V", "--version", "--help"), _TOOL),
     },
     "bcachefs": {

@@ -65,7 +65,7 @@ class Logging:
     format: LogFormat = key(LogFormat.JSON, values.choice(LogFormat), "JSON, one object a line, or text for people.")
     file: str | None = key(
         None,
-        maybe(values.path),
+        maybe(values.place),
         "A file that takes the log as well as stderr; operators use `/run/zosstorage/zosstorage.log`.",
         schema={"type": ["string", "null"], "pattern": values.PATH_PATTERN},
     )
@@ -189,12 +189,12 @@ class Mounts:
 @frozen
 class Fstab:
     enabled: bool = key(False, values.switch, "Write the four subvolume mounts to fstab.")
-    path: str = key("/etc/fstab", values.path, "The file that takes them; its other lines are kept.", schema=PATH)
+    path: str = key("/etc/fstab", values.place, "The file that takes them; its other lines are kept.", schema=PATH)
 
 
 @frozen
 class Report:
-    path: str = key("/run/zosstorage/state.json", values.path, "Where the report is written.", schema=PATH)
+    path: str = key("/run/zosstorage/state.json", values.place, "Where the report is written.", schema=PATH)
 
 
 @frozen
@@ -225,7 +225,7 @@ class Config:
     mounts: Mounts = section(Mounts, "Where the filesystems are mounted.")
     fstab: Fstab = section(Fstab, "What is written to fstab.")
     report: Report = section(Report, "What an operator reads.")
-    run_dir: str = key("/run/zosstorage", values.path, "Where the checkpoint and the lock live.", schema=PATH)
+    run_dir: str = key("/run/zosstorage", values.place, "Where the checkpoint and the lock live.", schema=PATH)
     tools: Tools = section(Tools, "External commands.")
     root: str = key(
         "/",

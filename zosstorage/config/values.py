@@ -154,6 +154,14 @@ def path(value: Any) -> str:
     return "/" + posixpath.normpath(written).lstrip("/")
 
 
+def place(value: Any) -> str:
+    """A path of a file or directory of its own, which the root is not."""
+    written = path(value)
+    if written == "/":
+        raise WrongValueError("an absolute path other than /")
+    return written
+
+
 def mount_target(value: Any) -> str:
     """A directory to mount on: not the root, not in the kernel's own filesystems."""
     target = path(value)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from zosstorage.disks.gpt import MIB
 from zosstorage.facts import Discovery, Disk, Firmware, Rejected
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SYSFS_SECTOR = 512
 # SCSI peripheral device type of CD and DVD drives (SPC-6, table 150).
 _SCSI_CDROM = "5"
+# Room for the smallest btrfs with two copies of its metadata, which takes 109 MiB (mkfs.btrfs says so), and then some.
+_LEAST_DATA = 256 * MIB
 # A "Unit Serial Number" page (VPD 0x80) starts with 4 bytes of header.
 _VPD_HEADER = 4
 
@@ -71,6 +74,12 @@ def read_disk(name: str, *, links: dict[str, tuple[str, ...]] | None = None, roo
         diskseq=int(text) if (text := _read(folder / "diskseq")) else None,
         links=(links or {}).get(node, ()),
     )
+
+
+def devices(*, root: Path = Path("/")) -> list[str]:
+    """The nodes of all block devices that have a size: disks, partitions and what is stacked on them."""
+    entries = [entry for entry in _entries(root / "sys/class/block") if _read(entry / "size") not in ("", "0")]
+    return [f"/dev/{entry.name.replace('!', '/')}" for entry in entries]
 
 
 def partitions(disk: Disk, *, root: Path = Path("/")) -> tuple[KernelPartition, ...]:
@@ -161,9 +170,18 @@ def _reason(disk: Disk, config: Config, root: Path) -> str:
             disk.size_bytes < rules.min_size,
             f"too small: {disk.size_bytes} bytes, and devices.min_size is {rules.min_size}",
         ),
+        (
+            disk.size_bytes < (least := _floor(config)),
+            f"too small: {disk.size_bytes} bytes, and our own layout needs {least}",
+        ),
         (disk.sector_size not in (512, 4096), f"sectors of {disk.sector_size} bytes are not supported"),
     )
     return next((reason for applies, reason in checks if applies), "")
+
+
+def _floor(config: Config) -> int:
+    """The fewest bytes that our layout fits into: the ESP, 1 MiB at each end, bios_boot, and _LEAST_DATA."""
+    return config.partitions.esp_size + _LEAST_DATA + 4 * MIB
 
 
 def _firmware(config: Config, root: Path) -> Firmware:
