@@ -145,6 +145,7 @@ def test_force_after_two_dashes_is_an_operand():
         ("--report=", "--report: found an empty path"),
         ("--fstab=yes", "--fstab takes no value"),
         ("plan --json=1", "--json takes no value"),
+        ("--version=1", "--version takes no value"),
         ("--set topology.mode", "--set: found the text 'topology.mode', allowed: KEY.PATH=VALUE"),
         ("--set =1", "--set: found the text '=1', allowed: KEY.PATH=VALUE"),
         ("--set a..b=1", "--set: found the text 'a..b=1', allowed: KEY.PATH=VALUE"),

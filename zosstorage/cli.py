@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zosstorage.config import text
 from zosstorage.config.cmdline import well_formed
@@ -136,9 +136,6 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 class _Parser(argparse.ArgumentParser):
     """Tells one sentence where argparse would print its usage and exit."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint="zosstorage --help lists commands and flags")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         try:

@@ -96,6 +96,12 @@ def test_no_paths(written):
         values.path(written)
 
 
+@pytest.mark.parametrize("written", ["/", "//", "/.", "", None])
+def test_a_file_is_not_the_root(written):
+    with pytest.raises(WrongValueError):
+        values.place(written)
+
+
 @pytest.mark.parametrize("written", ["/", "/proc", "/sys/x", "/dev/x", "//proc/"])
 def test_nothing_is_mounted_over_the_root_or_the_kernels_filesystems(written):
     with pytest.raises(WrongValueError, match="a directory to mount on"):
