@@ -156,7 +156,7 @@ def _check_unique(machine: _Machine) -> None:
 def _carried(machine: _Machine, config: Config) -> tuple[str, dict[str, Role], tuple[Target, ...], tuple[Target, ...]]:
     """The topology that finished disks carry, their roles, the disks it is about, and those left alone."""
     groups = _groups(machine.finished)
-    topology = _topology(groups)
+    topology = _topology(groups, config)
     targets: tuple[Target, ...] = (*machine.finished, *machine.unfinished)
     if machine.unfinished and topology in ("single", "dual_independent"):
         topology = "dual_independent"
@@ -198,7 +198,7 @@ def _check_members(uuid: str, members: Sequence[SeenPartition]) -> None:
     )
 
 
-def _topology(groups: dict[str, list[SeenPartition]]) -> str:
+def _topology(groups: dict[str, list[SeenPartition]], config: Config) -> str:
     """Name what finished filesystems make up."""
     sizes = {len(members) for members in groups.values()}
     contents = [part.content for members in groups.values() for part in members if part.content]
@@ -212,11 +212,17 @@ def _topology(groups: dict[str, list[SeenPartition]]) -> str:
     if types == {"bcachefs"} and len(groups) == 1 and (tiered or (sizes == {1} and names == {"zosdata"})):
         if not tiered:
             return "bcachefs_single"
-        return "bcachefs_2copy" if contents[0].replicas == 2 else "ssd_hdd_bcachefs"  # noqa: PLR2004 - copies
+        return _tiered(contents[0].replicas, config)
     raise _contradiction(
         f"the disks carry {len(groups)} finished filesystems ({', '.join(sorted(types))}) that make up no topology",
         "include only the disks of one system",
     )
+
+
+def _tiered(replicas: int, config: Config) -> str:
+    """Two copies are `bcachefs_2copy`, unless the operator set that number of copies for the other one."""
+    asked = config.topology.mode in ("auto", "ssd_hdd_bcachefs") and config.filesystems.bcachefs.replicas == replicas
+    return "bcachefs_2copy" if replicas == 2 and not asked else "ssd_hdd_bcachefs"  # noqa: PLR2004 - copies
 
 
 def _roles(topology: str, targets: Iterable[Target]) -> dict[str, Role]:

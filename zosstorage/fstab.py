@@ -51,8 +51,9 @@ def update(path: Path, wanted: Sequence[str]) -> None:
 def merged(before: str, wanted: Sequence[str]) -> str:
     """The text with our lines in it; unchanged where they stand in it just so."""
     targets = {line.split()[1] for line in wanted}
-    kept = [line for line in before.splitlines() if not _is_for(line, targets)]
-    present = [line for line in before.splitlines() if _is_for(line, targets)]
+    rows = before.removesuffix("\n").split("\n") if before else []
+    kept = [row for row in rows if not _is_for(row, targets)]
+    present = [row for row in rows if _is_for(row, targets)]
     if present == list(wanted):
         return before
     return "\n".join([*kept, *wanted]) + "\n"

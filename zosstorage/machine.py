@@ -119,7 +119,10 @@ class Provisioner:
         try:
             self.facts = self.states[record.name].work(self.facts)
         except BaseException as error:
-            self._finish(record, began, "failed", _failure(error))
+            try:
+                self._finish(record, began, "failed", _failure(error))
+            except ZosstorageError as unsaved:  # the reason why the state failed matters more
+                log.warning("%s", unsaved.message)
             raise
         record.facts = checkpoints.plain(getattr(self.facts, record.name))
         return self._finish(record, began, "done", None)

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "BLKID_FILE": "/dev/null"}
 # Every exit status there is; a signal's is negative.
 ANY_STATUS = tuple(range(-64, 256))
+# Searched behind PATH.
+SYSTEM_PATH = ":/usr/sbin:/sbin:/usr/bin:/bin"
 # A group that was told to end gets this many seconds before it is killed.
 _GRACE = 1.0
 
@@ -59,8 +61,7 @@ def limit(seconds: float) -> None:
 
 def which(name: str) -> str | None:
     """The executable of that name on PATH; initramfs environments often lack the sbin folders in it."""
-    path = os.environ.get("PATH", os.defpath)
-    return shutil.which(name, path=f"{path}:/usr/sbin:/sbin:/usr/bin:/bin")
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}{SYSTEM_PATH}")
 
 
 @define(eq=False)

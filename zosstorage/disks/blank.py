@@ -175,7 +175,8 @@ def _used_gaps(exam: _Exam) -> list[Evidence]:
     table_end = 2 * disk.sector_size + gpt.ENTRIES_BYTES
     after = last.start_bytes + last.size_bytes
     table_start = disk.size_bytes - disk.sector_size - gpt.ENTRIES_BYTES
-    gaps = ((table_end, exam.head[table_end:]), (after, exam.reader.at(after, table_start - after)))
+    mbr = (512, exam.head[512 : disk.sector_size])  # the rest of sector 0, where sectors are larger than an MBR
+    gaps = (mbr, (table_end, exam.head[table_end:]), (after, exam.reader.at(after, table_start - after)))
     return [scan.used(disk, found, None) for offset, data in gaps if (found := scan.first_used(offset, data))]
 
 

@@ -54,13 +54,15 @@ class Copy:
 
     Attributes:
         present: the header carries the GPT signature.
-        valid: header and entries agree with their checksums and with the place the copy stands at.
+        intact: the header agrees with its own checksum and with the place it stands at.
+        valid: it is intact, and the entries agree with their checksum in it.
         guid: the disk's, from the header, lower case.
         entries: the used ones as they stand, whether the header is valid or not.
         array: the bytes of the entries.
     """
 
     present: bool
+    intact: bool
     valid: bool
     guid: str
     entries: tuple[Entry, ...]
@@ -92,7 +94,7 @@ class Tables:
 
     @property
     def boot_code(self) -> bool:
-        return any(self.mbr[:440])
+        return any(self.mbr[:446])
 
 
 def read(head: bytes, tail: bytes, size_bytes: int, sector: int) -> Tables:
@@ -117,17 +119,17 @@ def _copy(header: bytes, array: bytes, here: int, there: int, sector: int) -> Co
     magic, revision, length, checksum, _, current, other, _, _, guid, start, count, size, array_checksum = fields
     blanked = header[:16] + bytes(4) + header[20:length]
     expected_start = 2 if here == 1 else here - ENTRIES_BYTES // sector
-    valid = (
+    intact = (
         magic == b"EFI PART"
         and revision == _REVISION_1
         and length == _HEADER.size
         and crc32(blanked) == checksum
         and (current, other, start) == (here, there, expected_start)
         and (count, size) == (_ENTRIES, _ENTRY.size)
-        and crc32(array) == array_checksum
         and not any(header[_HEADER.size :])
     )
-    return Copy(magic == b"EFI PART", valid, str(uuid.UUID(bytes_le=guid)), _entries(array, sector), array)
+    valid = intact and crc32(array) == array_checksum
+    return Copy(magic == b"EFI PART", intact, valid, str(uuid.UUID(bytes_le=guid)), _entries(array, sector), array)
 
 
 def _entries(array: bytes, sector: int) -> tuple[Entry, ...]:

@@ -109,11 +109,9 @@ def _both(tables: Tables) -> tuple[tuple[Entry, ...], str, bool] | Unrecognised:
     primary, backup = tables.primary, tables.backup
     if primary.guid != backup.guid or not _same(primary, backup):
         return Unrecognised("the two copies of the partition table contradict each other")
-    if primary.array != backup.array:  # cut while the marks were cleared: the backup is written first
-        return backup.entries, backup.guid, True
-    if tables.protective:
-        return primary.entries, primary.guid, False
-    if any(tables.mbr) or not _marked(primary.entries):
+    if tables.protective:  # where they differ: cut while the marks were cleared, the backup is written first
+        return backup.entries, backup.guid, primary.array != backup.array
+    if any(tables.mbr) or primary.array != backup.array or not _marked(primary.entries):
         return Unrecognised("a partition table whose MBR is not a protective one")
     return primary.entries, primary.guid, True  # cut before the last write, the MBR
 
@@ -121,7 +119,8 @@ def _both(tables: Tables) -> tuple[tuple[Entry, ...], str, bool] | Unrecognised:
 def _primary_only(disk: Disk, tables: Tables) -> tuple[tuple[Entry, ...], str, bool] | Unrecognised:
     """Only clearing the marks comes by here: backup entries new, backup header still the old one."""
     primary, backup = tables.primary, tables.backup
-    if tables.protective and backup.present and backup.guid == primary.guid and _same(primary, backup):
+    clearing = backup.intact and any(entry.marked for entry in primary.entries) and _same(primary, backup)
+    if clearing and tables.protective and backup.guid == primary.guid:
         return primary.entries, primary.guid, True
     reason = "a partition table whose backup copy at the end of the disk is damaged or missing"
     return Unrecognised(reason, disk.size_bytes - disk.sector_size)
@@ -132,9 +131,9 @@ def _backup_only(disk: Disk, head: bytes, tables: Tables) -> tuple[tuple[Entry, 
     rest = head[: 2 * disk.sector_size] + head[2 * disk.sector_size + ENTRIES_BYTES :]
     if _marked(backup.entries) and not any(rest) and primary.array in (backup.array, bytes(ENTRIES_BYTES)):
         return backup.entries, backup.guid, True  # cut while the table was made
-    cleared = primary.present and primary.guid == backup.guid and primary.array == backup.array
-    if cleared and tables.protective and not any(entry.marked for entry in backup.entries):
-        return backup.entries, backup.guid, True  # cut while the marks were cleared
+    rewritten = primary.intact and primary.guid == backup.guid and primary.array == backup.array
+    if rewritten and tables.protective and not _marked(backup.entries):
+        return backup.entries, backup.guid, True  # cut while marks were cleared, all or the finished partitions'
     reason = "a partition table whose primary copy is damaged or missing, with a valid backup at the end of the disk"
     return Unrecognised(reason, disk.size_bytes - disk.sector_size)
 

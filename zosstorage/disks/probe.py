@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -33,13 +34,15 @@ def _wipefs_argv(devices: Sequence[str]) -> list[str]:
     return ["wipefs", "--json", "--output", "DEVICE,OFFSET,TYPE,LABEL,UUID", *devices]
 
 
-def _signatures(done: tools.Completed) -> list[Signature]:
+def _signatures(done: tools.Completed, devices: Sequence[str]) -> list[Signature]:
+    """The rows of wipefs, which names devices by the last part of their paths."""
+    paths = {PurePath(device).name: device for device in devices}
     if done.status != 0:
         raise tools.status_error(done)
     rows = json.loads(done.stdout)["signatures"] if done.stdout.strip() else []
     return [
         Signature(
-            f"/dev/{row['device']}",
+            paths[row["device"]],
             int(row["offset"], 0),
             row["type"] or "unknown",
             row["label"] or "",
@@ -55,7 +58,7 @@ def signatures(devices: Sequence[str]) -> list[Signature]:
     Raises:
         ToolError: it failed.
     """
-    return _signatures(tools.run(_wipefs_argv(devices))) if devices else []
+    return _signatures(tools.run(_wipefs_argv(devices)), devices) if devices else []
 
 
 class Probers:
@@ -77,7 +80,7 @@ class Probers:
         if not self.disks:
             return found
         wipefs, *blkid = tools.wait_all(self.running)
-        for signature in _signatures(wipefs):
+        for signature in _signatures(wipefs, list(found)):
             found[signature.device].append(_evidence(signature))
         for disk, done in zip(self.disks, blkid, strict=True):
             found[disk.path] += _blkid_evidence(disk.path, done)

@@ -42,7 +42,10 @@ def discover(config: Config, *, root: Path = Path("/")) -> Discovery:
     links = _links(root / "dev/disk")
     disks, rejected = [], []
     for name in sorted(_block_names(root, config), key=natural_key):
-        disk = read_disk(name, links=links, root=root)
+        try:
+            disk = read_disk(name, links=links, root=root)
+        except FileNotFoundError:  # unplugged since it was listed
+            continue
         reason = _reason(disk, config, root)
         if reason:
             rejected.append(Rejected(disk, reason))
