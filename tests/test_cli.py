@@ -137,7 +137,10 @@ def test_force_after_two_dashes_is_an_operand():
         ("step --until mnt", "--until: found the text 'mnt' (did you mean mount?); allowed: discover, validate"),
         ("reset --from nowhere", "--from: found the text 'nowhere'; allowed: discover"),
         ("graph --format png", "--format: found the text 'png'; allowed: mermaid, dot"),
-        ("--topology raid5", "--topology: found the text 'raid5' (did you mean btrfs_raid1?); allowed: auto, single"),
+        (
+            "--topology btrfs-raid1",
+            "--topology: found the text 'btrfs-raid1' (did you mean btrfs_raid1?); allowed: auto, single",
+        ),
         ("--log-level loud", "--log-level: found the text 'loud'; allowed: error, warn, info, debug"),
         ("--log-format xml", "--log-format: found the text 'xml'; allowed: json, text"),
         ("--topology", "--topology needs a value"),

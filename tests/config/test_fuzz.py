@@ -53,7 +53,7 @@ def refused(attempt):
     try:
         attempt()
     except ZosstorageError as error:
-        told = [error.message, *getattr(error, "problems", ())]
+        told = [*getattr(error, "problems", ())] or [error.message]
     else:
         return []
     assert all(problem and problem.isprintable() for problem in told)

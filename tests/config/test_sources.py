@@ -147,8 +147,7 @@ def test_set_reads_yaml(load, assignment, key, value):
 def test_a_wrong_set_is_told(load, assignment, told):
     with pytest.raises(ConfigError) as caught:
         load(["--set", assignment])
-    (problem,) = caught.value.problems
-    assert problem.startswith(told)
+    assert caught.value.message.startswith(told)
 
 
 def test_a_mistake_that_a_higher_source_hides_is_told(load, default_file):

@@ -135,12 +135,12 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_its_order(check_file):
     assert all(problem.startswith(start) for problem, start in zip(problems, told, strict=True))
 
 
-def test_the_message_is_whole_and_the_problems_are_single():
+def test_one_mistake_is_the_message_and_several_are_problems():
     from zosstorage.config import structure
 
     one, two = structure.refusal(["a", "a"]), structure.refusal(["a", "b"])
-    assert (one.message, one.problems) == ("a", ("a",))
-    assert (two.message, two.problems) == ("2 mistakes in the configuration: a | b", ("a", "b"))
+    assert (one.message, one.problems) == ("a", ())
+    assert (two.message, two.problems) == ("2 mistakes in the configuration", ("a", "b"))
 
 
 @pytest.mark.parametrize("content", ["[]", "text", "1", "- a\n"])

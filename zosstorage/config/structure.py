@@ -49,11 +49,11 @@ def structure(merged: Merged) -> Config:
 
 
 def refusal(problems: list[str]) -> ConfigError:
-    """One error for all problems; a problem that two layers share is told once."""
+    """One error: the only mistake, or their number and each as a problem. A mistake of two layers counts once."""
     unique = tuple(dict.fromkeys(problems))
     if len(unique) == 1:
-        return ConfigError(unique[0], problems=unique)
-    return ConfigError(f"{len(unique)} mistakes in the configuration: " + " | ".join(unique), problems=unique)
+        return ConfigError(unique[0])
+    return ConfigError(f"{len(unique)} mistakes in the configuration", problems=unique)
 
 
 def settle(plain: dict[str, Any]) -> tuple[Config, list[Mistake]]:
