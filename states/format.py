@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from zosstorage import mkfs
+from zosstorage import mkfs, tools
 from zosstorage.disks import identity, tables
 from zosstorage.errors import ZosstorageError
 
@@ -36,11 +36,14 @@ class Format:
         wanted = [filesystem for filesystem in facts.plan.filesystems if filesystem.make]
         with ExitStack() as stack:
             for planned in facts.plan.disks:
-                identity.check(planned.disk)
-                if any(part.make for part in planned.partitions):
-                    stack.enter_context(identity.locked(planned.disk, exclusive=False))
-                    tables.require_marks(planned, self.config)
-            mkfs.make(wanted, facts, self.config)
+                stack.enter_context(identity.locked(planned.disk, exclusive=False))
+            self._require_marks(facts)
+            tools.once_more(lambda: mkfs.make(wanted, facts, self.config), lambda: self._require_marks(facts))
         if wanted:
             mkfs.check_with_blkid(facts)
         return evolve(facts, format=mkfs.read_back(facts))
+
+    def _require_marks(self, facts: Facts) -> None:
+        for planned in facts.plan.disks:
+            identity.check(planned.disk)
+            tables.require_marks(planned, self.config)

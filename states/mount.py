@@ -70,10 +70,17 @@ class Mount:
     def _mount(self, wanted: Wanted) -> None:
         """Mount, unless it is mounted already just so (an earlier run was stopped)."""
         if mounting.occupied(wanted.target) is None:
-            mounting.mount(wanted)
+            self._try(wanted)
             self.made.append(wanted)
         elif problem := mounting.mismatch(wanted):
             raise ToolError(f"{wanted.target} is taken: {problem}", hint=f"umount {wanted.target} and run again")
+
+    def _try(self, wanted: Wanted) -> None:
+        """A new filesystem gets a second attempt; one that was finished before is refused at the first trouble."""
+        if wanted.filesystem.make:
+            tools.once_more(lambda: mounting.mount(wanted), lambda: None)
+        else:
+            mounting.mount(wanted)
 
     def _primary(self, tops: Sequence[Wanted]) -> Wanted:
         """The filesystem with the subvolumes: made now on a new primary; among finished ones the one that has them."""
@@ -115,10 +122,15 @@ class Mount:
         for batch in (first, [planned for planned in pending if planned not in first]):
             self._finish(batch)
 
+    def _check_ours(self, disks: Sequence[PlannedDisk]) -> None:
+        for planned in disks:
+            identity.check(planned.disk)
+            tables.recognised(planned, self.config)
+
     def _finish(self, disks: Sequence[PlannedDisk]) -> None:
         for planned in disks:
             identity.check(planned.disk)
-        tables.write(disks, finished=True)
+        tools.once_more(lambda: tables.write(disks, finished=True), lambda: self._check_ours(disks))
         for planned in disks:
             if not tables.is_finished(planned, self.config):
                 raise ToolError(f"the marks of {planned.disk.path} are still there", hint="see the kernel's log")

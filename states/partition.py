@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from zosstorage import decide
+from zosstorage import decide, tools
 from zosstorage.disks import blank, identity, tables
-from zosstorage.errors import ZosstorageError
+from zosstorage.errors import NotEmptyError, ZosstorageError
 from zosstorage.facts import Kind, Verdict
 
 if TYPE_CHECKING:
@@ -44,11 +44,20 @@ class Partition:
             for planned in written:
                 stack.enter_context(identity.locked(planned.disk, exclusive=True))
             self._check_unchanged(written, facts.plan)
-            tables.write(written)
+            tools.once_more(lambda: tables.write(written), lambda: self._check_ours(written, facts.plan))
         tables.tell_kernel(disks)
         for planned in disks:
             tables.require_marks(planned, self.config)
         return evolve(facts, partition=tables.nodes(disks, self.config))
+
+    def _check_ours(self, disks: Sequence[PlannedDisk], plan: Plan) -> None:
+        """After a failed write: each disk carries our table, torn perhaps, or is as blank as it was."""
+        for planned in disks:
+            identity.check(planned.disk)
+            try:
+                tables.recognised(planned, self.config)
+            except NotEmptyError:
+                self._check_unchanged([planned], plan)
 
     def _check_unchanged(self, disks: Sequence[PlannedDisk], plan: Plan) -> None:
         """The last look, with the disks ours alone: blank ones blank still, torn tables of ours still those."""

@@ -14,14 +14,16 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field, frozen
 
 from zosstorage.errors import ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -195,6 +197,22 @@ def wait_all(commands: Iterable[Running]) -> list[Completed]:
     if error:
         raise error
     return done
+
+
+def once_more(work: Callable[[], T], still_ours: Callable[[], None]) -> T:
+    """Do some work with tools; if one fails or hangs, do all of it once more, when `still_ours` raises nothing.
+
+    Raises:
+        ToolError: it failed twice, or a tool could not even be started.
+    """
+    try:
+        return work()
+    except ToolError as error:
+        if not error.argv:
+            raise
+        log.warning("a tool failed, tried once more", extra={"reason": error.message})
+        still_ours()
+        return work()
 
 
 def status_error(done: Completed) -> ToolError:
