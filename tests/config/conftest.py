@@ -6,7 +6,6 @@ import pytest
 from zosstorage import cli
 from zosstorage.config import sources
 
-
 # A shared machine decides how long an example takes, so none is held to a deadline.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")

@@ -46,7 +46,7 @@ MOUNT: dict[str, tuple[str, ...]] = {
     "bcachefs": (
         *_ANY_MOUNT,
         *("discard", "errors=", "gc_reserve_percent=", "inline_data", "inodes_32bit", "journal_flush_delay="),
-        *("journal_reclaim_delay=", "promote_whole_extents", "root_reserve_percent=", "verbose", "writeback_timeout="),
+        *("journal_reclaim_delay=", "promote_whole_extents", "root_reserve_percent=", "verbose"),
         *("usrquota", "grpquota", "prjquota"),
     ),
 }

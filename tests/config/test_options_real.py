@@ -1,0 +1,59 @@
+"""Every word that an operator may add is put before the real tool and the real kernel."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from zosstorage.config import options
+
+HELP = {"btrfs": ["mkfs.btrfs", "--help"], "vfat": ["mkfs.fat", "--help"], "bcachefs": ["bcachefs", "format", "--help"]}
+VALUES = {
+    "commit=": "20",
+    "compress-force=": "zstd:3",
+    "discard=": "async",
+    "fatal_errors=": "panic",
+    "max_inline=": "1024",
+    "metadata_ratio=": "2",
+    "thread_pool=": "3",
+}
+# The kernel shows these by what it leaves away.
+UNSEEN = {"strictatime", "nodiscard"}
+
+
+@pytest.mark.parametrize("filesystem", options.MKFS)
+def test_mkfs_knows_every_word(filesystem):
+    if not shutil.which(HELP[filesystem][0]):
+        pytest.skip(f"{HELP[filesystem][0]} is not installed")
+    shown = subprocess.run(HELP[filesystem], check=False, capture_output=True, text=True)
+    known = set(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", shown.stdout + shown.stderr))
+    assert {option.rstrip("= ") for option in options.MKFS[filesystem]} <= known
+
+
+@pytest.fixture(scope="module")
+def btrfs(tmp_path_factory):
+    if os.geteuid() or not shutil.which("mkfs.btrfs"):
+        pytest.skip("needs root and mkfs.btrfs")
+    image = tmp_path_factory.mktemp("btrfs") / "image"
+    image.touch()
+    os.truncate(image, 256 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", image], check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    command = ["losetup", "--find", "--show", image]
+    device = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    yield device
+    subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@pytest.mark.loop
+@pytest.mark.parametrize("option", options.MOUNT["btrfs"])
+def test_the_kernel_takes_and_shows_every_mount_option(btrfs, tmp_path, option):
+    written = option + VALUES.get(option, "")
+    subprocess.run(["mount", "-t", "btrfs", "-o", written, btrfs, tmp_path], check=True)
+    try:
+        command = ["findmnt", "--noheadings", "--output", "OPTIONS", "--mountpoint", tmp_path]
+        shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().split(",")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert (written in shown) is (written not in UNSEEN)
