@@ -1,0 +1,103 @@
+"""Development sessions; `nox --list` tells them. Arguments behind `--` go to the tool of a session."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "tests"]
+nox.options.reuse_venv = "yes"
+
+HERE = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(HERE / "pyproject.toml")
+APT = "apt-get install -y --no-install-recommends"
+# Where tools live that the PATH of an ordinary user does not name.
+SEARCHED = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Rules, format, types, and the shell scripts."""
+    _install(session, "lint")
+    session.run("ruff", "check", *(session.posargs or ["."]))
+    session.run("ruff", "format", "--check", *(session.posargs or ["."]))
+    session.run("mypy")
+    _need_tools(session, {"shellcheck": ("shellcheck",)})
+    session.run("shellcheck", *map(str, _shell_scripts()), external=True)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything that runs without QEMU, on loop devices too: as root. Arguments choose tests, without the checks."""
+    if not session.posargs:
+        _need_root(session, 'or, for what runs without: nox -s tests -- -m "not loop"')
+        _need_tools(session, _packages(HERE / "tests/packages"))
+    _install(session, "test")
+    session.run("pytest", *PYTEST, "--cov", "--cov-report=term", *session.posargs)
+
+
+@nox.session
+def tests_oldest(session: nox.Session) -> None:
+    """The unit tests with the oldest libraries that pyproject.toml allows."""
+    constraints = Path(session.create_tmp()) / "oldest.txt"
+    oldest = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
+    constraints.write_text("\n".join(oldest) + "\n", "utf-8")
+    _install(session, "test", "--constraint", str(constraints))
+    session.run("pytest", *PYTEST, "-m", "not loop", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Provision two loop devices, look at them, and run again: as root; installs the system tools that are missing."""
+    _need_root(session)
+    missing = _missing(packages := _packages(HERE / "demo/packages"))
+    if missing and shutil.which("apt-get"):
+        session.run(*APT.split(), *missing, external=True, env={"DEBIAN_FRONTEND": "noninteractive"})
+    _need_tools(session, packages)
+    session.install("-e", ".")
+    session.run("python", str(HERE / "demo/run.py"), *session.posargs)
+
+
+# One worker for each core; tests of one xdist_group stay with one worker.
+PYTEST = ("-n", "auto", "--dist", "loadgroup")
+
+
+def _install(session: nox.Session, group: str, *constraints: str) -> None:
+    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, group), *constraints)
+
+
+def _packages(path: Path) -> dict[str, tuple[str, ...]]:
+    """A list of Debian packages: `package: tool tool`, one a line; `#` begins a comment."""
+    lines = [line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines()]
+    pairs = [line.partition(":") for line in lines if line]
+    return {package: tuple(tools.split()) for package, _, tools in pairs}
+
+
+def _missing(packages: dict[str, tuple[str, ...]]) -> list[str]:
+    """The packages one of whose tools is not on this machine."""
+    return [
+        package for package, tools in packages.items() if not all(shutil.which(tool, path=SEARCHED) for tool in tools)
+    ]
+
+
+def _need_tools(session: nox.Session, packages: dict[str, tuple[str, ...]]) -> None:
+    if missing := _missing(packages):
+        session.error(f"system tools are missing; install them with: {APT} {' '.join(missing)}")
+
+
+def _need_root(session: nox.Session, otherwise: str = "") -> None:
+    if os.geteuid() != 0:
+        again = f"sudo .venv/bin/nox -s {session.name}"
+        session.error(f"this session makes loop devices and mounts them; run it as root: {again} {otherwise}".rstrip())
+
+
+def _shell_scripts() -> list[Path]:
+    """The files of the repository that begin with the line of a POSIX shell."""
+    folders = [HERE / name for name in (".ci", "demo", "packaging", "vm-tests", "benchmarks")]
+    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [path for path in files if re.match(rb"#! ?/(usr/)?bin/(env )?(ba)?sh\b", path.read_bytes()[:40])]
