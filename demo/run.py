@@ -30,7 +30,7 @@ report: {{path: {folder}/run/state.json}}
 
 
 def main() -> int:
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     if sys.argv[1:2] == [INSIDE]:
         return _inside(Path(sys.argv[2]), sys.argv[3:])
