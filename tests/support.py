@@ -1,0 +1,174 @@
+"""Values and images that tests build on."""
+
+import itertools
+import subprocess
+from pathlib import Path
+from uuid import UUID
+
+from attrs import evolve
+
+from zosstorage.config.structure import settle
+from zosstorage.disks import gpt, layout
+from zosstorage.facts import (
+    Content,
+    Discovery,
+    Disk,
+    Evidence,
+    Firmware,
+    Kind,
+    PartitionKind,
+    Role,
+    SeenPartition,
+    Verdict,
+)
+
+MIB, GIB = 1 << 20, 1 << 30
+ESP_SIZE = 512 * MIB
+GUID = "11111111-2222-4333-8444-555555555555"
+FS_UUID = "99999999-8888-4777-8666-555555555555"
+
+
+def config(**sections):
+    """The defaults, with sections of the configuration file laid over them."""
+    found, mistakes = settle(dict(sections))
+    assert not mistakes
+    return found
+
+
+def disk(name="vda", **changes):
+    """A blank-looking disk of 10 GiB."""
+    number = sum(ord(char) << 5 * place for place, char in enumerate(reversed(name)))
+    base = Disk(
+        path=f"/dev/{name}",
+        name=name,
+        number=f"8:{number}",
+        size_bytes=10 * GIB,
+        sector_size=512,
+        rotational=False,
+        removable=False,
+        read_only=False,
+        model="Model",
+        serial=f"serial-{name}",
+        wwn=f"naa.{number:016x}",
+        diskseq=number,
+    )
+    return evolve(base, **changes)
+
+
+def uuids():
+    """A source of UUIDs that are all distinct and always the same; the last 32 bits differ too (volume IDs)."""
+    counter = itertools.count(1)
+
+    def new():
+        number = next(counter)
+        return UUID(int=(number << 96) | (4 << 76) | (2 << 62) | number)
+
+    return new
+
+
+def discovery(*disks, firmware=Firmware.UEFI):
+    return Discovery(firmware, disks, ())
+
+
+def blank(of):
+    return Verdict(of.path, Kind.BLANK)
+
+
+def foreign(of):
+    return Verdict(of.path, Kind.FOREIGN, (Evidence("wipefs", 1080, "a signature of ext4", f"erase {of.path}"),))
+
+
+def seen(of, *, firmware=Firmware.UEFI, role=Role.DATA, tag=1, marked=frozenset(), content=None, esp_size=ESP_SIZE):
+    """The partitions of our own layout on a disk; `tag` makes their UUIDs, `content` is by kind, `marked` kinds."""
+    content = content or {}
+    return tuple(
+        SeenPartition(
+            number,
+            slot.kind,
+            slot.name,
+            slot.type,
+            str(UUID(int=(tag << 64) | number)),
+            slot.start_bytes,
+            slot.size_bytes,
+            slot.kind in marked,
+            content.get(slot.kind),
+        )
+        for number, slot in enumerate(layout.slots(of, firmware, role, esp_size), 1)
+    )
+
+
+def esp_content(tag=1):
+    return Content("vfat", "ZOSBOOT", f"0000-{tag:04X}")
+
+
+def data_content(uuid=FS_UUID, *, fstype="btrfs", member="m1", devices=1, replicas=0):
+    return Content(fstype, "ZOSDATA", uuid, member, devices, replicas)
+
+
+ALL_KINDS = frozenset(PartitionKind)
+
+
+def ours(of, *, tag=1, torn=False, guid=None, **rest):
+    """A verdict "ours" on a disk: finished where no kind is `marked`."""
+    guid = str(UUID(int=tag << 96)) if guid is None else guid
+    return Verdict(
+        of.path, Kind.OURS, (Evidence("own layout", None, "our own layout"),), guid, torn, seen(of, tag=tag, **rest)
+    )
+
+
+def finished(of, *, tag=1, data=None, **rest):
+    content = {PartitionKind.ESP: esp_content(tag), PartitionKind.DATA: data or data_content(member=f"m{tag}")}
+    return ours(of, tag=tag, content=content, **rest)
+
+
+def unfinished(of, *, tag=1, data=None, **rest):
+    content = {PartitionKind.DATA: data} if data else {}
+    return ours(of, tag=tag, content=content, marked=ALL_KINDS, **rest)
+
+
+def new_partitions(of, *, firmware=Firmware.UEFI, role=Role.DATA, marked=True, tag=1, esp_size=ESP_SIZE):
+    """The lines of a table of our own layout."""
+    return [
+        gpt.NewPartition(part.number, part.type, part.uuid, part.name, part.start_bytes, part.size_bytes, marked=marked)
+        for part in seen(of, firmware=firmware, role=role, tag=tag, esp_size=esp_size)
+    ]
+
+
+def sparse(path, size):
+    """An image file of zeros."""
+    with Path(path).open("wb") as file:
+        file.truncate(size)
+    return Path(path)
+
+
+def image_disk(path, **changes):
+    """An image file as a disk."""
+    size = Path(path).stat().st_size
+    base = disk("image", path=str(path), size_bytes=size, diskseq=None)
+    return evolve(base, **changes)
+
+
+def sfdisk(of, text):
+    """Write a table with the real sfdisk, as the engine does."""
+    argv = gpt.write_argv(of.path)
+    subprocess.run(argv, input=text, text=True, check=True, capture_output=True)  # the one on PATH: a test's own choice
+
+
+def write_table(of, *, guid=GUID, **rest):
+    """Put our own layout on an image."""
+    sfdisk(of, gpt.script(guid, new_partitions(of, **rest), of.sector_size))
+
+
+def ends(of):
+    """The first and the last MiB of an image."""
+    with Path(of.path).open("rb") as file:
+        head = file.read(MIB)
+        file.seek(of.size_bytes - MIB)
+        return head, file.read(MIB)
+
+
+def poke(path, offset, data):
+    """Write bytes into a file in place."""
+    with Path(path).open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
