@@ -50,7 +50,8 @@ def _tell(error: ZosstorageError) -> None:
     """One sentence and a hint: through the log once it is set up, as plain text before."""
     problems = list(error.problems) if isinstance(error, ConfigError) else []
     if log.handlers:
-        extra = {"hint": error.hint, "exit_code": int(error.exit_code), **({"problems": problems} if problems else {})}
+        number = 128 + error.number if isinstance(error, InterruptedRunError) else int(error.exit_code)
+        extra = {"hint": error.hint, "exit_code": number, **({"problems": problems} if problems else {})}
         log.error("%s", error.message, extra=extra)
         return
     lines = [f"zosstorage: {error.message}", *(f"  {problem}" for problem in problems)]
