@@ -114,13 +114,27 @@ def test_classes_that_the_mode_needs(check_file, name, expect):
     assert check_file(mode(name, expect, ", cache: [/dev/vda], backing: [/dev/vdb, /dev/vdc]")) == []
 
 
+def test_numbers_are_told_in_words(check_file):
+    assert "2 disks cannot be 3 SSDs and any number of HDDs" in told(check_file, mode("auto", "count: 2, ssd: 3"))
+    assert "3 disks cannot be 1 SSD and 1 HDD" in told(check_file, mode("auto", "count: 3, ssd: 1, hdd: 1"))
+    assert told(check_file, mode("single", "count: 2")).endswith("allowed: 1 disk")
+    assert told(check_file, mode("btrfs_raid1", "count: 1")).endswith("allowed: at least 2 disks")
+
+
+@pytest.mark.parametrize("role", ["cache", "backing"])
+def test_classes_are_not_compared_when_one_role_is_given_by_name(check_file, role):
+    assert check_file(mode("ssd_hdd_bcachefs", "ssd: 0", f", {role}: [/dev/vda]")) == []
+
+
 @pytest.mark.parametrize("key", ["data_profile", "metadata_profile"])
 @pytest.mark.parametrize("profile", ["single", "dup", "raid1"])
 @pytest.mark.parametrize("name", BTRFS)
 def test_profiles_fit_the_mode(check_file, key, profile, name):
     problems = check_file(mode(name) + f"filesystems: {{btrfs: {{{key}: {profile}}}}}\n")
     fits = (profile == "raid1") == (name == "btrfs_raid1")
-    assert problems == [] if fits else f"mode {name} cannot be made with {profile}; allowed: " in problems[0]
+    allowed = "raid1" if name == "btrfs_raid1" else "single, dup"
+    told = f"mode {name} cannot be made with {profile}; allowed: {allowed} or null"
+    assert [problem.partition(f"{key}: ")[2] for problem in problems] == ([] if fits else [told])
 
 
 @pytest.mark.parametrize("profile", ["raid0", "raid10", "raid1c3", "raid5", "raid6", "RAID1"])
@@ -147,6 +161,7 @@ def test_replicas_fit_the_mode(check_file, replicas, name, allowed):
 
 
 def test_replicas_need_disks(check_file):
+    assert check_file(mode("auto", "hdd: 2") + "filesystems: {bcachefs: {replicas: 2}}\n") == []
     problem = told(check_file, mode("auto", "hdd: 1") + "filesystems: {bcachefs: {replicas: 2}}\n")
     assert "devices.expect.hdd, filesystems.bcachefs.replicas: 2 replicas need as many backing disks" in problem
 
