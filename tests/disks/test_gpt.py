@@ -77,22 +77,8 @@ def test_every_byte_of_both_headers_counts(written):
 
 def resealed(header, **changes):
     """A header with other fields and a checksum that is right again."""
-    names = [
-        "magic",
-        "revision",
-        "length",
-        "checksum",
-        "reserved",
-        "current",
-        "other",
-        "first",
-        "last",
-        "guid",
-        "start",
-        "count",
-        "size",
-        "array",
-    ]
+    names = ("magic", "revision", "length", "checksum", "reserved", "current", "other", "first", "last")
+    names += ("guid", "start", "count", "size", "array")
     fields = dict(zip(names, gpt._HEADER.unpack(header[: gpt._HEADER.size]), strict=True))
     fields |= changes
     fields["checksum"] = 0

@@ -37,7 +37,7 @@ def written(folder, name, **rest):
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory):
-    """Every piece as it is on a blank disk (0), all marked (M), the data partition's mark cleared (S), all cleared (U)."""
+    """Every piece on a blank disk (0), with all marks (M), without that of the data partition (S), with none (U)."""
     folder = tmp_path_factory.mktemp("layout")
     marked = written(folder, "marked")
     some = image_disk(sparse(folder / "some", SIZE))
