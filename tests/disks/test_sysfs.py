@@ -247,19 +247,17 @@ def test_firmware(sysfs_tree):
 # Order.
 
 
-def test_natural_order():
-    names = ["sdaa", "sda", "nvme10n1", "nvme2n1", "vda", "sdb", "nvme2n10", "sdz", "nvme2n2"]
-    assert sorted(names, key=sysfs.natural_key) == [
-        "sda",
-        "sdb",
-        "sdz",
-        "vda",
-        "sdaa",
-        "nvme2n1",
-        "nvme2n2",
-        "nvme2n10",
-        "nvme10n1",
-    ]
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["sda", "sdb", "sdz", "sdaa", "sdab", "sdba"],
+        ["nvme2n1", "nvme2n2", "nvme2n10", "nvme10n1"],
+        ["loop0", "loop1", "loop9", "loop10"],
+        ["cciss!c0d0", "cciss!c0d1", "cciss!c0d10", "cciss!c1d0"],
+    ],
+)
+def test_natural_order(names):
+    assert sorted(reversed(names), key=sysfs.natural_key) == names
 
 
 names = st.from_regex(r"[a-z]{1,6}([0-9]{1,4}([a-z][0-9]{1,3})?)?", fullmatch=True)
