@@ -1,0 +1,108 @@
+"""The lab for pytest: packages once, images as needed, a table of seconds at the end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import initramfs
+import packages
+from qemu import Drive, Guest, Log, kvm_works
+
+RUNS = packages.CACHE / "runs"
+SIZE = 40 << 30
+GUEST_LIMIT = 240.0
+
+
+def use_ext4(image: Path) -> None:
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, stdin=subprocess.DEVNULL)
+
+
+USES = {"ext4": use_ext4}
+
+
+class Lab:
+    """Boots guests; knows the roots and remembers the figures of each scenario."""
+
+    def __init__(self, roots: dict[str, Path]) -> None:
+        self.roots = roots
+
+    def image(self, kernel: str, **variant: bool) -> tuple[Path, Path]:
+        """(kernel, initramfs)."""
+        vmlinuz = next((self.roots[kernel] / "boot").glob("vmlinuz-*"))
+        return vmlinuz, initramfs.build(self.roots, kernel, **variant)
+
+    def guest(self, name: str, drives: list[Drive], script: str, *, kernel: str = "cloud", **more: object) -> Guest:
+        variant = {key: bool(more.pop(key)) for key in ("udev", "bcachefs") if key in more}
+        vmlinuz, image = self.image(kernel, **variant)
+        folder = RUNS / name
+        folder.mkdir(parents=True, exist_ok=True)
+        library = (Path(__file__).parent / "guest/lib.sh").read_text()
+        return Guest(vmlinuz, image, drives, library + script, folder, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def lab(worker_id: str) -> Lab:
+    """Downloads and images are made by one worker at a time."""
+    import fcntl
+
+    packages.CACHE.mkdir(parents=True, exist_ok=True)
+    with (packages.CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = Lab(packages.fetch())
+        for kernel in packages.KERNELS:
+            done.image(kernel)
+    return done
+
+
+@pytest.fixture
+def blank(tmp_path: Path):
+    """Make sparse images; they are removed when the test is over, unless ZOSSTORAGE_VM_KEEP is set."""
+    made: list[Path] = []
+
+    def make(folder: Path, count: int, size: int = SIZE) -> list[Path]:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            path = folder / f"disk{number}.img"
+            path.unlink(missing_ok=True)
+            with path.open("wb") as file:
+                file.truncate(size)
+            made.append(path)
+        return made[-count:] if count else []
+
+    yield make
+    if not os.environ.get("ZOSSTORAGE_VM_KEEP"):
+        for path in made:
+            path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest):
+    """Rows for the table at the end: (what, boot, provision, total, booted again)."""
+
+    def add(what: str, log: Log) -> None:
+        row = (what, log.values.get("boot", "-"), log.values.get("provision", "-"), f"{log.seconds:.1f}", log.retried)
+        request.node.user_properties.append(("figures", row))
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    rows = [
+        value
+        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+        if report.when == "call"
+        for name, value in report.user_properties
+        if name == "figures"
+    ]
+    if rows:
+        terminalreporter.section(f"guests ({'KVM' if kvm_works() else 'TCG'}), seconds")
+        terminalreporter.write_line(f"{'guest':<40}{'boot':>8}{'provision':>11}{'total':>8}  booted again")
+        for what, boot, provision, total, again in rows:
+            terminalreporter.write_line(f"{what:<40}{boot:>8}{provision:>11}{total:>8}  {again or ''}")

@@ -1,0 +1,101 @@
+"""Raw images seen from the host: their bytes, their tables by sfdisk, their filesystems by blkid."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from qemu import Drive
+
+_MIB = 1 << 20
+_ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+
+
+def extents(image: Path) -> Iterator[tuple[int, bytes]]:
+    """(offset, bytes) of what is allocated and not zero, by pieces of at most 1 MiB."""
+    with image.open("rb") as file:
+        end, at = os.fstat(file.fileno()).st_size, 0
+        while at < end:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:  # no more data
+                return
+            hole = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            while at < hole:
+                data = os.pread(file.fileno(), min(_MIB, hole - at), at)
+                if data.strip(b"\0"):
+                    yield at, data
+                at += len(data)
+
+
+def digest(image: Path) -> str:
+    """SHA-256 of the bytes that are not zero and of where they are; an all-zero image has that of nothing."""
+    found = hashlib.sha256()
+    for offset, data in extents(image):
+        for start in range(0, len(data), 4096):
+            block = data[start : start + 4096]
+            if block.strip(b"\0"):
+                found.update((offset + start).to_bytes(8, "little") + block)
+    return found.hexdigest()
+
+
+def check_table(drive: Drive, reported: dict[str, Any], *, uefi: bool) -> None:
+    """The table as sfdisk reads it from the image: our layout, no mark, as it was reported."""
+    with _attached(drive) as device:
+        table = json.loads(_output(["sfdisk", "-J", device]))["partitiontable"]
+    parts = table["partitions"]
+    assert table["label"] == "gpt"
+    assert len(parts) == (2 if uefi else 3)
+    assert all("attrs" not in part for part in parts)
+    seen = [(part["name"], part["type"], part["uuid"].lower(), part["start"], part["size"]) for part in parts]
+    wanted = [
+        (
+            part["name"],
+            part["type"],
+            part["uuid"],
+            *(part[key] // drive.sector_size for key in ("start_bytes", "size_bytes")),
+        )
+        for part in reported["partitions"]
+    ]
+    assert seen == wanted
+    assert all(part["start_bytes"] % _MIB == 0 == part["size_bytes"] % _MIB for part in reported["partitions"])
+    esp = next(part for part in reported["partitions"] if part["type"] == _ESP)
+    assert esp["size_bytes"] == 512 * _MIB
+
+
+def check_blkid(drive: Drive, reported: dict[str, Any], filesystems: list[dict[str, Any]]) -> None:
+    """Each partition's content as blkid reads it from the image."""
+    for part in reported["partitions"]:
+        owner = next((fs for fs in filesystems if part["device"] in fs["devices"]), None)
+        window = ["-O", str(part["start_bytes"]), "-S", str(part["size_bytes"])]
+        done = subprocess.run(
+            ["blkid", "-p", "-o", "export", *window, drive.image], capture_output=True, text=True, check=False
+        )
+        seen = dict(line.split("=", 1) for line in done.stdout.splitlines())
+        if owner is None:
+            assert done.returncode == 2  # bios_boot: nothing
+        else:
+            assert (seen["TYPE"], seen["LABEL"], seen["UUID"]) == (owner["type"], owner["label"], owner["uuid"])
+
+
+@contextmanager
+def _attached(drive: Drive) -> Iterator[str]:
+    """The image as a read-only loop device with the disk's sectors: sfdisk takes those of a file for 512 bytes."""
+    sectors = ["--sector-size", str(drive.sector_size)]
+    device = _output(["losetup", "--find", "--show", "--read-only", *sectors, drive.image]).strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def _output(command: list[Any]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -1,0 +1,176 @@
+"""The guest's initramfs: busybox, the tools, Python with the wheel, and the modules that disks and filesystems need.
+
+Libraries and modules are followed to their closure, so that the image stays small: under TCG every MiB costs time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packages import CACHE, TOP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GUEST = Path(__file__).resolve().parent / "guest"
+PROGRAMS = (
+    *("sfdisk", "partx", "blkid", "wipefs", "mount", "umount", "mkfs.fat", "mkfs.btrfs", "btrfs", "bcachefs"),
+    *("kmod", "python3.13"),
+)
+UDEV = ("udevadm",)
+_UDEV_RULES = ("60-persistent-storage.rules", "50-udev-default.rules", "64-btrfs.rules")
+# Built-in on one kernel, a module on the other: what is no module is passed over.
+MODULES = (
+    *("virtio_pci", "virtio_blk", "nvme", "ahci", "ata_piix", "sd_mod", "sr_mod", "xhci_pci", "usb_storage", "uas"),
+    *("btrfs", "vfat", "loop", "fuse"),
+)
+BCACHEFS = ("bcachefs",)
+_STDLIB_LEFT_OUT = (
+    *("test", "idlelib", "tkinter", "ensurepip", "pydoc_data", "turtledemo", "lib2to3", "distutils", "venv"),
+    *("unittest", "xmlrpc", "wsgiref", "dbm", "sqlite3", "curses", "__phello__", "multiprocessing"),
+)
+_LIB = "usr/lib/x86_64-linux-gnu"
+
+
+def build(roots: dict[str, Path], kernel: str, *, udev: bool = False, bcachefs: bool = True) -> Path:
+    """The image for a kernel; made again when the program or anything else that goes into it has changed."""
+    site = _site_packages()
+    key = _key(roots, kernel, site, f"{udev} {bcachefs}")
+    image = CACHE / "images" / f"{kernel}-{key}.cpio.zst"
+    if not image.exists():
+        image.parent.mkdir(parents=True, exist_ok=True)
+        tree = CACHE / "trees" / f"{kernel}-{key}"
+        shutil.rmtree(tree, ignore_errors=True)
+        _populate(tree, roots, kernel, site, udev=udev, bcachefs=bcachefs)
+        pack(tree, image)
+        shutil.rmtree(tree)
+    return image
+
+
+def pack(tree: Path, image: Path) -> None:
+    """A compressed cpio archive: an uncompressed one appended to another would have to be aligned to 4 bytes."""
+    staging = image.with_suffix(".new")
+    names = b"\0".join(sorted(os.fsencode(path.relative_to(tree)) for path in tree.rglob("*")))
+    with staging.open("wb") as out:
+        archive = subprocess.run(
+            ["cpio", "--null", "--create", "--format=newc", "--owner=0:0", "--quiet", "--reproducible"],
+            cwd=tree,
+            input=names,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        subprocess.run(["zstd", "-q", "-3", "-T2", "-c"], input=archive.stdout, stdout=out, check=True)
+    staging.rename(image)
+
+
+def _key(roots: dict[str, Path], kernel: str, site: Path, more: str) -> str:
+    digest = hashlib.sha256(f"{roots['tools'].name} {roots[kernel].name} {site.name} {more}".encode())
+    for file in (Path(__file__), *sorted(GUEST.iterdir())):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _site_packages() -> Path:
+    """The program and its dependencies as a wheel installs them, keyed by the program's own files."""
+    files = sorted((*TOP.glob("zosstorage/**/*.py"), *TOP.glob("states/**/*.py"), TOP / "pyproject.toml"))
+    key = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    folder = CACHE / "site" / key
+    if not folder.exists():
+        staging = folder.with_suffix(".new")
+        shutil.rmtree(staging, ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", staging / "wheel", TOP], check=True)
+        wheel = next((staging / "wheel").glob("*.whl"))
+        target = ["--target", staging / "site", "--python-version", "3.13", "--only-binary=:all:", "--no-compile"]
+        subprocess.run([*pip, "install", *target, wheel], check=True)
+        (staging / "site").rename(folder)
+        shutil.rmtree(staging)
+    return folder
+
+
+def _populate(tree: Path, roots: dict[str, Path], kernel: str, site: Path, *, udev: bool, bcachefs: bool) -> None:
+    tools = roots["tools"]
+    for name in ("proc", "sys", "dev", "run", "tmp", "etc", "var", _LIB, "usr/lib64", "usr/bin", "busybox"):
+        (tree / name).mkdir(parents=True, exist_ok=True)
+    for link, target in {
+        "bin": "usr/bin",
+        "sbin": "usr/bin",
+        "usr/sbin": "bin",
+        "lib": "usr/lib",
+        "lib64": "usr/lib64",
+    }.items():
+        (tree / link).symlink_to(target)
+    shutil.copy(tools / "usr/bin/busybox", tree / "busybox/busybox")
+    programs = [_find(tools, name) for name in (*PROGRAMS, *(UDEV if udev else ()))]
+    for program in programs:
+        shutil.copy(program, tree / "usr/bin" / program.name)
+    for name in ("modprobe", "depmod", "lsmod"):
+        (tree / "usr/bin" / name).symlink_to("kmod")
+    if udev:
+        _add_udev(tree, tools)
+    _add_python(tree, tools, site)
+    _add_libraries(tree, tools, (*programs, *(tree / "usr/lib/python3.13/lib-dynload").glob("*.so")))
+    _add_modules(tree, roots[kernel], (*MODULES, *(BCACHEFS if bcachefs else ())))
+    (tree / "modules").write_text("\n".join((*MODULES, *(BCACHEFS if bcachefs else ()))) + "\n")
+    shutil.copy(GUEST / "init", tree / "init")
+    shutil.copy(GUEST / "zosstorage", tree / "usr/bin/zosstorage")
+
+
+def _find(root: Path, name: str) -> Path:
+    return next(path for folder in ("usr/sbin", "usr/bin") if (path := root / folder / name).exists()).resolve()
+
+
+def _add_udev(tree: Path, tools: Path) -> None:
+    (tree / "usr/lib/udev/rules.d").mkdir(parents=True)
+    (tree / "usr/bin/systemd-udevd").symlink_to("udevadm")
+    for name in _UDEV_RULES:
+        shutil.copy(tools / "usr/lib/udev/rules.d" / name, tree / "usr/lib/udev/rules.d" / name)
+
+
+def _add_python(tree: Path, tools: Path, site: Path) -> None:
+    (tree / "usr/bin/python3").symlink_to("python3.13")
+    library = tree / "usr/lib/python3.13"
+    left_out = shutil.ignore_patterns(*_STDLIB_LEFT_OUT, "__pycache__", "config-3.13-*", "_test*.so", "_xx*.so")
+    shutil.copytree(tools / "usr/lib/python3.13", library, ignore=left_out, symlinks=True)
+    packages = tree / "usr/lib/python3/dist-packages"
+    shutil.copytree(site, packages, ignore=shutil.ignore_patterns("bin", "*.dist-info", "__pycache__"))
+    loader = [tools / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", tools / _LIB, tools / "usr/bin/python3.13"]
+    compile_all = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", tree, "-p", "/"]
+    environment = {**os.environ, "PYTHONHOME": str(tools / "usr"), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([*loader, *compile_all, library, packages], env=environment, check=True)
+
+
+def _add_libraries(tree: Path, tools: Path, programs: Iterable[Path]) -> None:
+    loader = tools / "usr/lib64/ld-linux-x86-64.so.2"
+    shutil.copy(loader.resolve(), tree / "usr/lib64/ld-linux-x86-64.so.2")
+    for program in programs:
+        command = [loader, "--library-path", tools / _LIB, "--list", program]
+        listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        for line in listed.splitlines():
+            path = line.partition("=> ")[2].partition(" (")[0]
+            if path and not (tree / _LIB / Path(path).name).exists():
+                shutil.copy(Path(path).resolve(), tree / _LIB / Path(path).name)
+
+
+def _add_modules(tree: Path, root: Path, wanted: Iterable[str]) -> None:
+    """Modules and what they depend on, with the kernel's own index files."""
+    folder = next((root / "usr/lib/modules").iterdir())
+    target = tree / "usr/lib/modules" / folder.name
+    target.mkdir(parents=True)
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        shutil.copy(folder / name, target / name)
+    subprocess.run(["depmod", "-b", root / "usr", folder.name], check=False)
+    listed = dict(line.split(":", 1) for line in (folder / "modules.dep").read_text().splitlines())
+    by_name = {Path(path).name.partition(".")[0].replace("-", "_"): path for path in listed}
+    for name in wanted:
+        path = by_name.get(name)
+        for needed in (path, *listed[path].split()) if path else ():
+            (target / needed).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / needed, target / needed)
+    subprocess.run(["depmod", "-b", tree / "usr", folder.name], check=True)

@@ -1,0 +1,150 @@
+"""Each scenario on real kernels: provisioned, adopted, adopted again with what was written still there; or refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+from conftest import GUEST_LIMIT, RUNS, USES
+from images import check_blkid, check_table, digest
+from qemu import Drive, Log
+from scenarios import MATRIX, Scenario
+
+MARKER = "kept across boots"
+
+
+def script(scenario: Scenario, then: str = "") -> str:
+    config = f"cat >/config.yaml <<'YAML'\n{scenario.config}YAML\n" if scenario.config else ""
+    return f"{config}provision {scenario.arguments} run\n{then}\nlook\n"
+
+
+WRITE = f"echo '{MARKER}' >/var/cache/system/marker; sync"
+READ = 'value marker "$(cat /var/cache/system/marker)"'
+
+
+class Machine:
+    """The disks of a scenario, booted again and again."""
+
+    def __init__(self, scenario: Scenario, lab, blank, figures) -> None:
+        self.scenario, self.lab, self.figures = scenario, lab, figures
+        images = blank(RUNS / scenario.name, len(scenario.disks))
+        self.drives = [
+            Drive(image, disk.kind, sector_size=disk.sector_size, rotation_rate=disk.rotation_rate)
+            for image, disk in zip(images, scenario.disks, strict=True)
+        ]
+        for drive, disk in zip(self.drives, scenario.disks, strict=True):
+            if disk.used:
+                USES[disk.used](drive.image)
+
+    def boot(self, what: str, then: str, drives: list[Drive] | None = None, code: int = 0) -> Log:
+        scenario = self.scenario
+        guest = self.lab.guest(
+            scenario.name,
+            self.drives if drives is None else drives,
+            script(scenario, then),
+            kernel=scenario.kernel,
+            udev=scenario.udev,
+            bcachefs=scenario.bcachefs,
+            uefi=scenario.uefi,
+            cmdline=scenario.words,
+        )
+        log = guest.boot(GUEST_LIMIT)
+        (guest.folder / f"{what}.log").write_text(log.text)
+        self.figures(f"{scenario.name} {what}", log)
+        assert log.ended, f"the guest did not finish:\n{log.tail()}"
+        assert log.values["rc"] == str(code), f"exit code {log.values['rc']}:\n{log.block('log')}"
+        assert log.values["stdout-bytes"] == "0"
+        return log
+
+
+@pytest.mark.parametrize("scenario", [one for one in MATRIX if not one.code], ids=lambda one: one.name)
+def test_provisions_and_adopts(scenario: Scenario, lab, blank, figures) -> None:
+    machine = Machine(scenario, lab, blank, figures)
+    first = machine.boot("first", WRITE)
+    check_report(scenario, first, "provisioned")
+    check_guest(scenario, first)
+    check_images(scenario, machine, first)
+    second = machine.boot("second", READ)
+    check_report(scenario, second, "already_provisioned")
+    third = machine.boot("third", READ)
+    assert third.values["marker"] == second.values["marker"] == MARKER
+    ours = [json.loads(log.block("report"))["filesystems"] for log in (first, second, third)]
+    assert [fs["uuid"] for fs in ours[0]] == [fs["uuid"] for fs in ours[1]] == [fs["uuid"] for fs in ours[2]]
+    if scenario.lose is not None:
+        check_loss(scenario, machine)
+
+
+def check_report(scenario: Scenario, log: Log, status: str) -> None:
+    report = json.loads(log.block("report"))
+    assert (report["status"], report["topology"]) == (status, scenario.topology)
+    assert report["firmware"] == ("uefi" if scenario.uefi else "bios")
+    assert sorted(disk["role"] for disk in report["disks"]) == sorted(d.role for d in scenario.disks if d.is_target)
+    data = [fs for fs in report["filesystems"] if fs["type"] != "vfat"]
+    assert {fs["type"] for fs in data} == {scenario.fstype}
+    assert all(fs["label"] == "ZOSDATA" for fs in data)
+
+
+def check_guest(scenario: Scenario, log: Log) -> None:
+    """What the guest's own tools say: the mounts are subvolumes, by the kernel's word."""
+    mounts = {line.split()[4]: line.split() for line in log.block("mountinfo").splitlines()}
+    for name in ("system", "etc", "modules", "vm-meta"):
+        fields = mounts[f"/var/cache/{name}"]
+        assert fields[3] == f"/{name}"
+        assert "noatime" in fields[5].split(",")
+        assert fields[fields.index("-") + 1] == scenario.fstype
+    for disk in json.loads(log.block("report"))["disks"]:
+        for part in disk["partitions"]:
+            seen = log.block(f"blkid-{part['device'].removeprefix('/dev/')}")
+            wanted = {"zosboot": "LABEL=ZOSBOOT", "zosdata": "LABEL=ZOSDATA", "zoscache": "LABEL=ZOSDATA"}[part["name"]]
+            assert part["type"].startswith("21686148") or wanted in seen
+
+
+def check_images(scenario: Scenario, machine: Machine, log: Log) -> None:
+    """What the host's tools say of the raw images."""
+    report = json.loads(log.block("report"))
+    by_serial = {disk["serial"]: disk for disk in report["disks"]}
+    for number, (disk, drive) in enumerate(zip(scenario.disks, machine.drives, strict=True)):
+        if not disk.is_target:
+            assert digest(drive.image) == digest_of_blank()
+            continue
+        reported = by_serial[f"ZOS{number:04d}"]
+        check_table(drive, reported, uefi=scenario.uefi)
+        check_blkid(drive, reported, report["filesystems"])
+
+
+def digest_of_blank() -> str:
+    import hashlib
+
+    return hashlib.sha256().hexdigest()
+
+
+def check_loss(scenario: Scenario, machine: Machine) -> None:
+    """A member is missing: refused, nothing written; degraded only when the test itself asks for it."""
+    left = [drive for number, drive in enumerate(machine.drives) if number != scenario.lose]
+    before = [digest(drive.image) for drive in left]
+    log = machine.boot("missing", "", left, code=5)
+    assert "never mounted degraded" in log.block("log")
+    assert [digest(drive.image) for drive in left] == before
+    if scenario.degraded:
+        nodes = ":".join(f"/dev/vd{letter}{3}" for letter in "ab")
+        mount = f'mkdir /m; /usr/bin/mount -t bcachefs -o degraded {nodes} /m && value kept "$(cat /m/system/marker)"'
+        show = "bcachefs show-super /dev/vda3 >/tmp/super; text super /tmp/super"
+        log = machine.boot("degraded", f"{show}\n{mount}", left, code=5)
+        assert log.values["kept"] == MARKER
+        assert [line.split()[1] for line in log.block("super").splitlines() if "data_replicas:" in line] == ["2"]
+
+
+@pytest.mark.parametrize("scenario", [one for one in MATRIX if one.code], ids=lambda one: one.name)
+def test_refuses(scenario: Scenario, lab, blank, figures) -> None:
+    machine = Machine(scenario, lab, blank, figures)
+    before = [digest(drive.image) for drive in machine.drives]
+    log = machine.boot("refused", "", code=scenario.code)
+    assert all(word in log.block("log") for word in scenario.says), log.block("log")
+    assert log.block("report") == ""
+    assert [digest(drive.image) for drive in machine.drives] == before
+
+
+def test_tools_are_here() -> None:
+    for tool in ("qemu-system-x86_64", "sfdisk", "blkid", "cpio", "zstd"):
+        subprocess.run(["sh", "-c", f"command -v {tool}"], check=True, stdout=subprocess.DEVNULL)
