@@ -155,7 +155,7 @@ def graph(form: str) -> str:
     if form == "mermaid":
         from transitions.extensions import GraphMachine
 
-        machine = GraphMachine(None, graph_engine="mermaid", title="zosstorage", **_definition())
+        machine = GraphMachine(graph_engine="mermaid", title="zosstorage", **_definition())
         return str(machine.get_combined_graph().source)  # type: ignore[attr-defined]  # the engine's own class
     from transitions import Machine as TransitionsMachine
 

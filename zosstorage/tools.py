@@ -89,7 +89,9 @@ class Running:
         if not in_time:
             self.kill()
         if not self.finished.is_set():
-            raise _timeout_error(self.argv, "cannot be killed: it hangs in the kernel")
+            error = _timeout_error(self.argv, "cannot be killed: it hangs in the kernel")
+            error.argv = ()  # it may wake up and write: nothing may be tried again beside it
+            raise error
         self.command.wait()
         done = self._completed()
         extra = {"argv": " ".join(done.argv), "status": done.status, "seconds": done.seconds}

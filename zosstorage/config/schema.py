@@ -141,8 +141,8 @@ class Validate:
     scan: Scan = key(
         Scan.SAMPLED,
         values.choice(Scan),
-        'How far "empty" is checked: `signatures` asks the probers only, `sampled` also reads both ends of the disk, '
-        "the places of known superblocks and an even sample between, `full` reads every byte.",
+        'How far "empty" is checked: `signatures` asks the probers and reads both ends of the disk and the places of '
+        "known superblocks, `sampled` adds an even sample between, `full` reads every byte.",
     )
     on_partial: OnPartial = key(
         OnPartial.RESUME,
