@@ -1,0 +1,268 @@
+"""Loop disks and the machine that has them: a mount namespace of its own, a run directory, a reboot.
+
+Images are sparse files whose name says which process made them, so that a later session can sweep what a killed one
+left behind. This kernel may have no GPT parser: partition nodes come from the program's own `partx`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PREFIX = "zosstorage-test-"
+GIB = 1 << 30
+TOP = Path(__file__).resolve().parents[2]
+NAMES = ("system", "etc", "modules", "vm-meta")
+
+
+def output(*argv) -> str:
+    """What a tool of the test's own prints; the test fails if it does."""
+    done = subprocess.run([*map(str, argv)], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0, f"{argv} failed: {done.stderr}"
+    return done.stdout
+
+
+@dataclass
+class LoopDisk:
+    """A sparse image and the loop device it is attached to."""
+
+    image: Path
+    sector_size: int = 512
+    read_only: bool = False
+    device: str = ""
+
+    def attach(self) -> None:
+        sectors = ["--sector-size", str(self.sector_size)]
+        mode = ["--read-only"] if self.read_only else []
+        self.device = output("losetup", "--find", "--show", *sectors, *mode, self.image).strip()
+        # What the node was used for before may have left partitions behind.
+        subprocess.run(["partx", "--delete", self.device], capture_output=True, check=False)
+
+    def detach(self) -> None:
+        if not self.device:
+            return
+        subprocess.run(["partx", "--delete", self.device], capture_output=True, check=False)
+        subprocess.run(["losetup", "--detach", self.device], capture_output=True, check=False)
+        name = Path(self.device).name
+        backing = Path(f"/sys/block/{name}/loop/backing_file")
+        end = time.monotonic() + 20
+        while _reads(backing).startswith(str(self.image)):
+            assert time.monotonic() < end, f"{self.device} stays in use"
+            time.sleep(0.02)
+        self.device = ""
+
+    @property
+    def number(self) -> int:
+        return int(self.device.removeprefix("/dev/loop"))
+
+    @property
+    def sectors_written(self) -> int:
+        """Of the whole device, as the kernel counts (Documentation/block/stat.rst, the 7th field)."""
+        return int(Path(f"/sys/class/block/{Path(self.device).name}/stat").read_text().split()[6])
+
+    def digest(self) -> str:
+        return digest(self.image)
+
+
+def _reads(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def digest(image: Path) -> str:
+    """SHA-256 of every 4 KiB block that is not zero, and of where it is."""
+    found = hashlib.sha256()
+    for offset, data in _extents(image):
+        for start in range(0, len(data), 4096):
+            block = data[start : start + 4096]
+            if block.count(0) != len(block):
+                found.update((offset + start).to_bytes(8, "little") + block)
+    return found.hexdigest()
+
+
+def _extents(image: Path):
+    """(offset, bytes) of what is allocated, by pieces of at most 1 MiB."""
+    with image.open("rb") as file:
+        handle, end, at = file.fileno(), image.stat().st_size, 0
+        os.fsync(handle)
+        while at < end:
+            try:
+                at = os.lseek(handle, at, os.SEEK_DATA)
+            except OSError:  # nothing but a hole up to the end
+                return
+            hole = os.lseek(handle, at, os.SEEK_HOLE)
+            while at < hole:
+                data = os.pread(handle, min(1 << 20, hole - at), at)
+                yield at, data
+                at += len(data)
+
+
+@dataclass
+class Result:
+    """How a command of the program ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Machine:
+    """Some disks, and a mount namespace in which the program runs; `close` it."""
+
+    folder: Path
+    disks: list[LoopDisk]
+    settings: dict = field(default_factory=dict)
+    holder: subprocess.Popen | None = None
+
+    def __post_init__(self) -> None:
+        self.root, self.run_dir = self.folder / "root", self.folder / "run"
+        self.root.mkdir(exist_ok=True)
+        self.boot()
+
+    def boot(self) -> None:
+        """Attach the disks and make a new mount namespace."""
+        for disk in self.disks:
+            if not disk.device:
+                disk.attach()
+        self.disks.sort(key=lambda disk: disk.number)  # the program's order; a reboot may give other numbers
+        self.holder = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "sleep", "infinity"], start_new_session=True
+        )
+        end = time.monotonic() + 10
+        while _namespace(self.holder.pid) == _namespace("self"):
+            assert time.monotonic() < end
+            time.sleep(0.005)
+
+    @property
+    def config(self) -> Path:
+        """The configuration file, written for the disks as they are attached now."""
+        path = self.folder / "config.yaml"
+        devices = {"include": [disk.device for disk in self.disks], "exclude": [], "min_size": "1GiB"}
+        document = {
+            "version": 1,
+            "logging": {"format": "text"},
+            "run_dir": str(self.run_dir),
+            "report": {"path": str(self.run_dir / "state.json")},
+            **self.settings,
+            "devices": devices | self.settings.get("devices", {}),
+        }
+        path.write_text(json.dumps(document))  # JSON is YAML
+        return path
+
+    def inside(self, *argv) -> list[str]:
+        """A command line that runs in the machine's namespace."""
+        return ["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", *map(str, argv)]
+
+    def argv(self, *words) -> list[str]:
+        program = [sys.executable, "-m", "zosstorage", "--config", self.config, "--root", self.root]
+        return self.inside(*program, "--cmdline", os.devnull, *words)
+
+    def __call__(self, *words, env: dict[str, str] | None = None, timeout: float = 120) -> Result:
+        done = subprocess.run(
+            self.argv(*words),
+            cwd=TOP,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *words, env: dict[str, str] | None = None) -> subprocess.Popen:
+        """Start the program in a session of its own, to be killed."""
+        return subprocess.Popen(
+            self.argv(*words),
+            cwd=TOP,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @property
+    def report(self) -> dict:
+        return json.loads((self.run_dir / "state.json").read_text())
+
+    @property
+    def checkpoint(self) -> dict:
+        return json.loads((self.run_dir / "checkpoint.json").read_text())
+
+    @property
+    def mounts(self) -> dict[str, list[str]]:
+        """The fields of mountinfo by target below the root prefix."""
+        lines = output(*self.inside("cat", "/proc/self/mountinfo")).splitlines()
+        rows = [line.split(" ") for line in lines]
+        return {row[4].removeprefix(str(self.root)): row for row in rows if row[4].startswith(f"{self.root}/")}
+
+    def digests(self) -> list[str]:
+        return [disk.digest() for disk in self.disks]
+
+    def shutdown(self) -> None:
+        """What a power cut leaves: no mounts, no run directory, no kernel partitions; the page cache is written."""
+        if self.holder:
+            for target in sorted(self.mounts, key=len, reverse=True):
+                subprocess.run(self.inside("umount", f"{self.root}{target}"), check=False, capture_output=True)
+            self.holder.kill()
+            self.holder.wait()
+            self.holder = None
+        output("rm", "-rf", self.run_dir)
+        for disk in self.disks:
+            disk.detach()
+
+    def reboot(self) -> None:
+        self.shutdown()
+        self.boot()
+
+    def close(self) -> None:
+        self.shutdown()
+        for disk in self.disks:
+            disk.image.unlink(missing_ok=True)
+
+
+def _namespace(pid) -> Path:
+    return Path(f"/proc/{pid}/ns/mnt").readlink()
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    """SIGKILL to the program and to every tool that it started; tools have sessions of their own."""
+    family = _descendants(process.pid)
+    for pid in (process.pid, *family):  # parents first: they would start others
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    for pid in (process.pid, *family, *_descendants(process.pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        found += [int(child) for child in _reads(task / "children").split()]
+    return found + [grandchild for child in found for grandchild in _descendants(child)]
+
+
+def sweep() -> None:
+    """Detach what dead test processes left attached, and remove their images."""
+    for line in output("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").splitlines():
+        device, _, image = line.strip().partition(" ")
+        owner = re.search(rf"{PREFIX}(\d+)-", image)
+        if owner and not Path(f"/proc/{owner[1]}").exists():
+            subprocess.run(["partx", "--delete", device], capture_output=True, check=False)
+            subprocess.run(["losetup", "--detach", device], capture_output=True, check=False)
+            Path(image.strip().removesuffix(" (deleted)")).unlink(missing_ok=True)
