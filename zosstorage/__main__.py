@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage import __version__, cli
-from zosstorage.errors import ConfigError, ExitCode, InterruptedRunError, ZosstorageError
+from zosstorage.errors import ConfigError, ExitCode, InterruptedRunError, UsageError, ZosstorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -127,13 +127,16 @@ def _signals_raise() -> Iterator[None]:
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise ZosstorageError("this command needs root", hint="run it as root, or see zosstorage --help")
+        raise UsageError(
+            "this command needs root", hint="run it as root; what it does to disks cannot be done otherwise"
+        )
 
 
 def _run(options: CliOptions) -> int:
     from zosstorage import lock
 
     loaded = _load(options)
+    _require_root()
     with lock.held(Path(loaded.config.run_dir)), _signals_raise():
         _provisioner(loaded).run()
     return int(ExitCode.OK)
@@ -144,6 +147,7 @@ def _step(options: CliOptions) -> int:
     from zosstorage.checkpoint import STATES
 
     loaded = _load(options)
+    _require_root()
     with lock.held(Path(loaded.config.run_dir)), _signals_raise():
         provisioner = _provisioner(loaded)
         following = STATES[min(provisioner.skip, len(STATES) - 1)]
@@ -163,6 +167,7 @@ def _plan(options: CliOptions) -> int:
     from zosstorage.show import Outlook
 
     config = _load(options).config
+    _require_root()
     discovery, validate = sysfs.discover(config), Validate(config)
     verdicts: tuple[Verdict, ...] = ()
     plan, refused = None, None

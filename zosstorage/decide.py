@@ -134,7 +134,7 @@ def _check_paths(discovery: Discovery) -> None:
             if name in seen:
                 raise _contradiction(
                     f"{seen[name]} and {disk.path} have the same {name[0]} {name[1]}: one disk by two paths, perhaps",
-                    "exclude one of them, or include the multipath device in their place",
+                    "exclude one of them; multipath is not supported",
                 )
             seen[name] = disk.path
 

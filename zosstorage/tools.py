@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
 import signal
 import threading
@@ -92,13 +93,17 @@ class Running:
             error = _timeout_error(self.argv, "cannot be killed: it hangs in the kernel")
             error.argv = ()  # it may wake up and write: nothing may be tried again beside it
             raise error
-        self.command.wait()
         done = self._completed()
         extra = {"argv": " ".join(done.argv), "status": done.status, "seconds": done.seconds}
         log.info("command", extra=extra)
         if not in_time:
             raise _timeout_error(done.argv, "was killed", done.stderr)
         return done
+
+    def reap(self) -> None:
+        """Wait for the end in a thread: sh notices it at once only while somebody waits, else up to a second later."""
+        self.command.wait()
+        self.finished.set()
 
     def _completed(self) -> Completed:
         return Completed(
@@ -140,10 +145,10 @@ def start(argv: Sequence[str], *, stdin: str = "") -> Running:
             _in=stdin,
             _ok_code=ANY_STATUS,
             _env=dict(os.environ) | _ENVIRONMENT,
-            _done=lambda *_: running.finished.set(),
         )
     except (sh.ForkException, OSError) as error:
         raise ToolError(f"{argv[0]} could not be started: {_last_line(str(error))}", argv=tuple(argv)) from error
+    threading.Thread(target=running.reap, daemon=True).start()
     return running
 
 
@@ -275,4 +280,5 @@ def is_applet(path: str) -> str | None:
         return name
     with real.open("rb") as binary:
         data = binary.read(4 << 20)
-    return next((name for name, banner in (("busybox", b"BusyBox v"), ("toybox", b"toybox ")) if banner in data), None)
+    found = re.search(rb"(BusyBox) v\d|(toybox) \d", data)
+    return found[0].split()[0].decode("ascii").lower() if found else None
