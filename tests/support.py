@@ -7,20 +7,27 @@ from uuid import UUID
 
 from attrs import evolve
 
+from zosstorage import decide
 from zosstorage.config.structure import settle
-from zosstorage.disks import gpt, layout
+from zosstorage.disks import gpt, layout, sysfs
 from zosstorage.facts import (
     Content,
     Discovery,
     Disk,
     Evidence,
+    Facts,
+    Filesystem,
     Firmware,
     Kind,
+    Mount,
+    Partition,
     PartitionKind,
     Role,
     SeenPartition,
     Verdict,
+    Written,
 )
+from zosstorage.paths import under
 
 MIB, GIB = 1 << 20, 1 << 30
 ESP_SIZE = 512 * MIB
@@ -172,3 +179,52 @@ def poke(path, offset, data):
     with Path(path).open("r+b") as file:
         file.seek(offset)
         file.write(data)
+
+
+def facts(*, firmware=Firmware.UEFI, mode="dual_independent", disks=None, make=True, root="/", fstab=None):
+    """Everything that a run over some disks would know at its end, as the states would have found it."""
+    disks = disks or (disk("sda"), disk("sdb"))
+    settings = config(topology={"mode": mode})
+    verdicts = [blank(one) if make else finished(one, tag=tag) for tag, one in enumerate(disks, 1)]
+    plan = decide.decide(discovery(*disks, firmware=firmware), verdicts, settings, new_uuid=uuids())
+    known = Facts(discover=discovery(*disks, firmware=firmware), validate=plan, partition=_partitions(plan))
+    known = evolve(known, format=_filesystems(plan, known))
+    return evolve(known, mount=_mounts(plan, root), report=Written("/run/state.json", "0" * 64, "provisioned", fstab))
+
+
+def _partitions(plan):
+    return tuple(
+        Partition(
+            planned.disk.path,
+            part.number,
+            sysfs.partition_device(planned.disk, part.number),
+            part.name,
+            part.type,
+            part.uuid,
+            part.start_bytes,
+            part.size_bytes,
+        )
+        for planned in plan.disks
+        for part in planned.partitions
+    )
+
+
+def _filesystems(plan, known):
+    return tuple(
+        Filesystem(one.uuid, one.label, one.type, tuple(known.device(member) for member in one.members))
+        for one in plan.filesystems
+    )
+
+
+def _mounts(plan, root):
+    data = [one for one in plan.filesystems if one.is_data]
+    tops = [
+        Mount(f"UUID={one.uuid}", under(root, f"/var/mounts/{one.uuid}"), one.type, "subvolid=5,noatime")
+        for one in data
+    ]
+    primary = next(one for one in data if one.primary)
+    targets = [
+        Mount(f"UUID={primary.uuid}", under(root, f"/var/cache/{name}"), primary.type, f"subvol={name},noatime")
+        for name in ("system", "etc", "modules", "vm-meta")
+    ]
+    return (*tops, *targets)

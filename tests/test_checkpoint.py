@@ -1,0 +1,303 @@
+import json
+import logging
+import stat
+
+import pytest
+from attrs import evolve, fields
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import data_content, disk, esp_content, facts, finished, foreign, ours
+
+from zosstorage import checkpoint, mountinfo
+from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
+from zosstorage.errors import ZosstorageError
+from zosstorage.facts import Facts, Firmware, PartitionKind
+
+BOOT = "aaaaaaaa-1111-4222-8333-444444444444"
+DIGEST = "d" * 64
+
+
+@pytest.fixture(autouse=True)
+def boot(tmp_path_factory, monkeypatch):
+    """A /proc of our own; its boot_id can be changed."""
+    proc = tmp_path_factory.mktemp("proc")
+    file = proc / "sys/kernel/random/boot_id"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{BOOT}\n", "ascii")
+    monkeypatch.setattr(mountinfo, "PROC", proc)
+    monkeypatch.setattr(checkpoint, "PROC", proc)
+    return file
+
+
+def done(known, count=6):
+    """A checkpoint in which the first states are done."""
+    found = Checkpoint(boot_id=BOOT, config_digest=DIGEST)
+    for name in STATES[:count]:
+        record = found.record(name)
+        record.status, record.facts = "done", checkpoint.plain(getattr(known, name))
+        record.started, record.finished, record.seconds = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", 1.0
+    return found
+
+
+def saved(path, found):
+    checkpoint.save(path, found)
+    return checkpoint.load(path)
+
+
+def test_states_in_machine_order():
+    assert STATES == ("discover", "validate", "partition", "format", "mount", "report")
+    assert [record.name for record in Checkpoint().states] == list(STATES)
+    assert {record.status for record in Checkpoint().states} == {"pending"}
+
+
+@pytest.mark.parametrize("count", range(7))
+def test_facts_come_back_as_they_were(tmp_path, count):
+    known = facts()
+    found = saved(tmp_path / "checkpoint.json", done(known, count))
+    assert found.completed == count
+    expected = evolve(known, **dict.fromkeys(STATES[count:]))
+    assert found.facts() == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "disks", "make"),
+    [
+        ("single", (disk("nvme0n1", wwn="", diskseq=None, links=("/dev/disk/by-id/a", "/dev/disk/by-id/b")),), True),
+        ("single", (disk("vda", model="ä ", serial='"\\', sector_size=4096),), False),
+        ("btrfs_raid1", (disk("sda"), disk("sdb")), True),
+        ("bcachefs_2copy", (disk("sda"), disk("sdb", rotational=True), disk("sdc", rotational=True)), True),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("firmware", list(Firmware))
+def test_facts_of_every_topology_come_back(tmp_path, mode, disks, make, firmware):
+    known = facts(mode=mode, disks=disks, make=make) if not make else facts(mode=mode, disks=disks, firmware=firmware)
+    assert saved(tmp_path / "c", done(known)).facts() == known
+
+
+def test_verdicts_come_back(tmp_path):
+    one = disk("sda")
+    content = {
+        PartitionKind.ESP: esp_content(),
+        PartitionKind.DATA: data_content(fstype="bcachefs", replicas=2, devices=3),
+    }
+    verdicts = (foreign(one), finished(one), ours(one, torn=True, guid="", content=content, marked={PartitionKind.ESP}))
+    known = facts()
+    known = evolve(known, validate=evolve(known.plan, verdicts=verdicts, unused=(one,)))
+    assert saved(tmp_path / "c", done(known)).facts() == known
+
+
+def test_every_fact_has_a_state():
+    assert [field.name for field in fields(Facts)] == list(STATES)
+
+
+def test_the_file_is_for_root_alone(tmp_path):
+    path = tmp_path / "run/checkpoint.json"
+    checkpoint.save(path, Checkpoint())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in path.parent.iterdir()] == ["checkpoint.json"]
+
+
+def test_the_form_of_the_file(tmp_path):
+    path = tmp_path / "c"
+    found = done(facts(), 1)
+    found.record("validate").status = "failed"
+    found.record("validate").error = Failure("no", "do", 5)
+    checkpoint.save(path, found)
+    data = json.loads(path.read_text("utf-8"))
+    assert set(data) == {"version", "boot_id", "config_digest", "states"}
+    assert data["version"] == 1
+    keys = {"name", "status", "started", "finished", "seconds", "error", "facts"}
+    assert all(set(record) == keys for record in data["states"])
+    assert data["states"][1]["error"] == {"message": "no", "hint": "do", "exit_code": 5}
+    assert checkpoint.load(path) == found
+
+
+def test_completed_counts_from_the_start():
+    found = done(facts(), 3)
+    found.record("discover").status = "failed"
+    assert found.completed == 0
+    assert found.facts() == Facts()
+
+
+def test_forget():
+    found = done(facts())
+    found.forget("format")
+    assert [record.status for record in found.states] == ["done"] * 3 + ["pending"] * 3
+    assert found.record("format") == StateRecord("format")
+    found.forget("discover")
+    assert found.completed == 0
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ZosstorageError) as caught:
+        checkpoint.save(tmp_path / "file/c", Checkpoint())
+    assert "--run-dir" in caught.value.hint
+
+
+# Trust.
+
+
+def reason(path, caplog, digest=DIGEST):
+    """Why a checkpoint is not trusted, as the log says it."""
+    with caplog.at_level(logging.WARNING, "zosstorage"):
+        found = checkpoint.trusted(path, digest)
+    assert found == Checkpoint(boot_id=checkpoint.boot_id(), config_digest=digest)
+    return [record.reason for record in caplog.records]
+
+
+def test_one_of_this_boot_and_this_configuration_is_trusted(tmp_path):
+    found = done(facts(), 4)
+    checkpoint.save(tmp_path / "c", found)
+    assert checkpoint.trusted(tmp_path / "c", DIGEST) == found
+
+
+def test_none_at_all_is_no_news(tmp_path, caplog):
+    assert reason(tmp_path / "c", caplog) == []
+
+
+def test_of_another_boot(tmp_path, caplog, boot):
+    checkpoint.save(tmp_path / "c", done(facts()))
+    boot.write_text("bbbbbbbb-1111-4222-8333-444444444444\n", "ascii")
+    assert reason(tmp_path / "c", caplog) == ["it is of another boot"]
+
+
+def test_of_another_configuration(tmp_path, caplog):
+    checkpoint.save(tmp_path / "c", done(facts()))
+    assert reason(tmp_path / "c", caplog, "e" * 64) == ["it is of another configuration"]
+
+
+def test_a_machine_that_does_not_tell_its_boot(tmp_path, caplog, boot):
+    boot.unlink()
+    found = done(facts())
+    found.boot_id = ""
+    checkpoint.save(tmp_path / "c", found)
+    assert reason(tmp_path / "c", caplog) == ["it is of another boot"]
+
+
+def changed(**changes):
+    data = json.loads(json.dumps(checkpoint.plain(done(facts()))))
+    return data | changes
+
+
+def record(number, **changes):
+    data = changed()
+    data["states"][number] |= changes
+    return data
+
+
+SWAPPED = changed()
+SWAPPED["states"][:2] = SWAPPED["states"][1::-1]
+
+DAMAGED = {
+    "nothing": "",
+    "no json": "{",
+    "truncated": json.dumps(changed())[:-100],
+    "noise": "\x00\x01",
+    "null": "null",
+    "a number": "1",
+    "a text": '"checkpoint"',
+    "a list": "[]",
+    "deep": "[" * 20000,
+    "huge number": "9" * 5000,
+    "another version": changed(version=2),
+    "a version as text": changed(version="1"),
+    "a version as truth": changed(version=True),
+    "a boot as a number": changed(boot_id=5),
+    "no boot": changed(boot_id=None),
+    "states as a map": changed(states={}),
+    "no states": changed(states=[]),
+    "a state too few": changed(states=changed()["states"][:-1]),
+    "a state twice": changed(states=[*changed()["states"], changed()["states"][0]]),
+    "states in another order": SWAPPED,
+    "a key too many": changed(more=1),
+    "a name": record(0, name="discovery"),
+    "a name as a list": record(0, name=["discover"]),
+    "a status": record(0, status="completed"),
+    "a status as a number": record(0, status=1),
+    "a time as a number": record(0, finished=5),
+    "seconds as text": record(0, seconds="1"),
+    "an error as text": record(0, error="no"),
+    "an error without a hint": record(0, error={"message": "x", "exit_code": 5}),
+    "an exit code as text": record(0, error={"message": "x", "hint": "", "exit_code": "5"}),
+}
+
+
+@pytest.mark.parametrize("content", [pytest.param(content, id=name) for name, content in DAMAGED.items()])
+def test_a_damaged_one_is_told_and_not_trusted(tmp_path, caplog, content):
+    path = tmp_path / "c"
+    path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
+    with pytest.raises(ValueError, match=r"\w"):
+        checkpoint.load(path)
+    assert len(reason(path, caplog)) == 1
+
+
+@pytest.mark.parametrize("missing", ["boot_id", "config_digest"])
+def test_one_that_does_not_say_what_it_is_of(tmp_path, caplog, missing):
+    data = changed()
+    del data[missing]
+    (tmp_path / "c").write_text(json.dumps(data), "utf-8")
+    assert len(reason(tmp_path / "c", caplog)) == 1
+
+
+def test_bytes_that_are_no_text(tmp_path, caplog):
+    (tmp_path / "c").write_bytes(b"\xff\xfe")
+    assert len(reason(tmp_path / "c", caplog)) == 1
+
+
+def test_a_folder_in_its_place(tmp_path, caplog):
+    (tmp_path / "c").mkdir()
+    assert len(reason(tmp_path / "c", caplog)) == 1
+
+
+PLAIN = json.loads(json.dumps(checkpoint.plain(done(facts()))))
+
+
+def places(value, path=()):
+    """The path of every value in JSON data."""
+    yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(inner, (*path, key))
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_whatever_value_is_wrong_it_is_refused_or_read_as_facts(tmp_path_factory, data):
+    """No exception but ValueError, wherever something else stands in the file."""
+    path = tmp_path_factory.mktemp("fuzz") / "c"
+    where = data.draw(st.sampled_from([place for place in places(PLAIN) if place]))
+    other = data.draw(st.sampled_from([None, True, 0, -1, 1.5, "", "x", [], [1], {}, {"x": 1}]))
+    found = json.loads(json.dumps(PLAIN))
+    spot = found
+    for key in where[:-1]:
+        spot = spot[key]
+    spot[where[-1]] = other
+    path.write_text(json.dumps(found), "utf-8")
+    try:
+        loaded = checkpoint.load(path)
+        assert isinstance(loaded.facts(), Facts)
+    except ValueError:
+        pass
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])
+def test_a_truncated_one_is_never_trusted(tmp_path, caplog, keep):
+    checkpoint.save(tmp_path / "c", done(facts()))
+    text = (tmp_path / "c").read_text("utf-8")
+    (tmp_path / "c").write_text(text[: int(len(text) * keep)], "utf-8")
+    assert len(reason(tmp_path / "c", caplog)) == 1
+
+
+def test_facts_that_cannot_be_read(tmp_path):
+    found = done(facts())
+    found.record("discover").facts["disks"][0]["size_bytes"] = "many"
+    with pytest.raises(ValueError, match="its facts cannot be read"):
+        saved(tmp_path / "c", found).facts()
+
+
+def test_done_without_facts(tmp_path):
+    found = done(facts(), 2)
+    found.record("validate").facts = None
+    with pytest.raises(ValueError, match="its facts cannot be read"):
+        saved(tmp_path / "c", found).facts()
