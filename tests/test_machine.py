@@ -1,0 +1,317 @@
+import itertools
+import json
+import logging
+import re
+
+import pytest
+from attrs import evolve
+from support import facts
+
+from zosstorage import checkpoint as checkpoints
+from zosstorage.checkpoint import STATES, Checkpoint
+from zosstorage.errors import InterruptedRunError, NotEmptyError, ZosstorageError
+from zosstorage.facts import Facts
+from zosstorage.machine import ABORTED, EDGES, START, Provisioner, graph
+
+KNOWN = facts()
+
+
+class FakeState:
+    """A state that knows its result; records what is asked of it."""
+
+    def __init__(self, name, told):
+        self.name, self.told = name, told
+        self.still_true, self.error = True, None
+
+    def holds(self, known):
+        self.told.append(f"holds {self.name}")
+        assert getattr(known, self.name) is not None
+        return self.still_true
+
+    def work(self, known):
+        self.told.append(f"work {self.name}")
+        before = STATES[: STATES.index(self.name)]
+        assert all(getattr(known, name) is not None for name in before)
+        if self.error:
+            raise self.error
+        return evolve(known, **{self.name: getattr(KNOWN, self.name)})
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def states(told):
+    return {name: FakeState(name, told) for name in STATES}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "checkpoint.json"
+
+
+def machine(states, path, found=None):
+    provisioner = Provisioner(states, path, found or checkpoints.load(path) or Checkpoint())
+    provisioner.rely()
+    return provisioner
+
+
+def statuses(path):
+    return [record.status for record in checkpoints.load(path).states]
+
+
+def logged(caplog):
+    """What we said; transitions says things of its own."""
+    return [record for record in caplog.records if record.name.startswith("zosstorage")]
+
+
+def works(told):
+    return [line.removeprefix("work ") for line in told if line.startswith("work ")]
+
+
+# The edges.
+
+
+def test_edges_lead_forward_one_by_one_or_out():
+    forward = [(source, target) for trigger, source, target in EDGES if trigger == "advance"]
+    assert forward == list(itertools.pairwise((START, *STATES)))
+    out = [(source, target) for trigger, source, target in EDGES if trigger == "abort"]
+    assert out == [(source, ABORTED) for source in (START, *STATES)]
+    assert len(EDGES) == len(forward) + len(out)
+
+
+def test_no_edge_leads_back_or_jumps(states, path):
+    from transitions import MachineError
+
+    provisioner = machine(states, path)
+    provisioner.run("validate")
+    triggers = {name for name in dir(provisioner) if name.startswith("to_") or name in ("advance", "abort")}
+    assert triggers == {"advance", "abort"}
+    provisioner.abort()
+    assert provisioner.state == ABORTED
+    with pytest.raises(MachineError):
+        provisioner.advance()
+    with pytest.raises(MachineError):
+        provisioner.abort()
+
+
+def test_nothing_follows_the_last_state(states, path):
+    from transitions import MachineError
+
+    provisioner = machine(states, path)
+    provisioner.run()
+    with pytest.raises(MachineError):
+        provisioner.advance()
+
+
+# A run.
+
+
+def test_a_run_does_every_state_once_in_order(states, path, told):
+    known = machine(states, path).run()
+    assert told == [f"work {name}" for name in STATES]
+    assert known == KNOWN
+    assert statuses(path) == ["done"] * 6
+    assert checkpoints.load(path).facts() == KNOWN
+
+
+def test_the_checkpoint_is_saved_after_each_state(states, path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(checkpoints, "save", lambda _, found: saved.append(found.completed))
+    machine(states, path, Checkpoint()).run()
+    assert saved == [1, 2, 3, 4, 5, 6]
+
+
+def test_times_are_told(states, path):
+    machine(states, path).run("discover")
+    record = checkpoints.load(path).record("discover")
+    time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+    assert re.fullmatch(time, record.started)
+    assert re.fullmatch(time, record.finished)
+    assert record.started <= record.finished
+    assert record.seconds >= 0
+    assert record.error is None
+
+
+def test_progress_is_logged(states, path, caplog):
+    with caplog.at_level(logging.INFO, "zosstorage"):
+        machine(states, path).run("validate")
+    assert [record.message for record in logged(caplog)] == [
+        "state 1/6 discover: begins",
+        "state 1/6 discover: done",
+        "state 2/6 validate: begins",
+        "state 2/6 validate: done",
+    ]
+
+
+@pytest.mark.parametrize("until", STATES)
+def test_up_to_and_with_a_state(states, path, told, until):
+    machine(states, path).run(until)
+    count = STATES.index(until) + 1
+    assert works(told) == list(STATES[:count])
+    assert statuses(path) == ["done"] * count + ["pending"] * (6 - count)
+
+
+# Failures.
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_state_that_fails(states, path, told, name):
+    states[name].error = NotEmptyError("not empty", hint="erase it")
+    provisioner = machine(states, path)
+    with pytest.raises(NotEmptyError):
+        provisioner.run()
+    assert provisioner.state == ABORTED
+    number = STATES.index(name)
+    assert works(told) == list(STATES[: number + 1])
+    assert statuses(path) == ["done"] * number + ["failed"] + ["pending"] * (5 - number)
+    record = checkpoints.load(path).record(name)
+    assert (record.error.message, record.error.hint, record.error.exit_code) == ("not empty", "erase it", 5)
+    assert record.facts is None
+    assert record.finished
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "code"),
+    [
+        (InterruptedRunError("SIGTERM", 15), "stopped by SIGTERM", 143),
+        (KeyError("x"), "KeyError: 'x'", 1),
+        (KeyboardInterrupt(), "KeyboardInterrupt: ", 1),
+    ],
+    ids=str,
+)
+def test_other_ends_are_saved_too(states, path, error, message, code):
+    states["format"].error = error
+    provisioner = machine(states, path)
+    with pytest.raises(type(error)):
+        provisioner.run()
+    assert provisioner.state == ABORTED
+    failure = checkpoints.load(path).record("format").error
+    assert (failure.message, failure.exit_code) == (message, code)
+
+
+def test_a_failed_state_is_worked_again_and_its_error_forgotten(states, path, told):
+    states["format"].error = NotEmptyError("not empty")
+    with pytest.raises(NotEmptyError):
+        machine(states, path).run()
+    states["format"].error = None
+    told.clear()
+    machine(states, path).run()
+    assert works(told) == ["format", "mount", "report"]
+    assert checkpoints.load(path).record("format").error is None
+
+
+def test_an_error_matters_more_than_a_checkpoint_that_cannot_be_saved(states, path, monkeypatch):
+    def full(*_):
+        raise ZosstorageError("no space")
+
+    states["discover"].error = NotEmptyError("not empty")
+    monkeypatch.setattr(checkpoints, "save", full)
+    with pytest.raises(NotEmptyError):
+        machine(states, path, Checkpoint()).run()
+
+
+def test_a_checkpoint_that_cannot_be_saved_stops_the_run(states, path, told, monkeypatch):
+    def full(*_):
+        raise ZosstorageError("no space")
+
+    monkeypatch.setattr(checkpoints, "save", full)
+    provisioner = machine(states, path, Checkpoint())
+    with pytest.raises(ZosstorageError, match="no space"):
+        provisioner.run()
+    assert works(told) == ["discover"]
+    assert provisioner.state == ABORTED
+
+
+# Again.
+
+
+@pytest.mark.parametrize("count", range(1, 7))
+def test_what_is_done_and_holds_is_skipped(states, path, told, count):
+    machine(states, path).run(STATES[count - 1])
+    told.clear()
+    provisioner = machine(states, path)
+    assert provisioner.skip == count
+    assert provisioner.run() == KNOWN
+    assert told == [f"holds {name}" for name in STATES[:count]] + [f"work {name}" for name in STATES[count:]]
+
+
+def test_when_all_holds_nothing_is_done_and_nothing_saved(states, path, told, caplog):
+    machine(states, path).run()
+    before = path.stat()
+    told.clear()
+    with caplog.at_level(logging.INFO, "zosstorage"):
+        assert machine(states, path).run() == KNOWN
+    assert works(told) == []
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert [record.message for record in logged(caplog)] == ["already done in this boot: every state still holds"]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_when_one_does_not_hold_all_begins_again(states, path, told, caplog, name):
+    machine(states, path).run()
+    states[name].still_true = False
+    told.clear()
+    with caplog.at_level(logging.WARNING, "zosstorage"):
+        provisioner = machine(states, path)
+        assert provisioner.run() == KNOWN
+    assert provisioner.skip == 0
+    assert works(told) == list(STATES)
+    asked = [line for line in told if line.startswith("holds")]
+    assert asked == [f"holds {asked_of}" for asked_of in STATES[: STATES.index(name) + 1]]
+    assert f"the state {name}" in logged(caplog)[0].reason
+
+
+def test_facts_that_cannot_be_read_begin_again(states, path, told):
+    machine(states, path).run("partition")
+    data = json.loads(path.read_text("utf-8"))
+    data["states"][1]["facts"] = {"action": "create"}
+    path.write_text(json.dumps(data), "utf-8")
+    told.clear()
+    machine(states, path).run()
+    assert told == [f"work {name}" for name in STATES]
+
+
+def test_relying_writes_nothing(states, path):
+    machine(states, path).run("partition")
+    text = path.read_bytes()
+    states["discover"].still_true = False
+    machine(states, path)
+    assert path.read_bytes() == text
+
+
+def test_nothing_is_asked_where_nothing_is_done(states, path, told):
+    provisioner = machine(states, path)
+    assert (told, provisioner.skip, provisioner.facts) == ([], 0, Facts())
+
+
+def test_step_by_step(states, path, told):
+    """What `step` does: one process a state."""
+    for name in STATES:
+        told.clear()
+        provisioner = machine(states, path)
+        provisioner.run(STATES[provisioner.skip])
+        assert works(told) == [name]
+    assert statuses(path) == ["done"] * 6
+
+
+# The picture.
+
+
+def test_mermaid():
+    text = graph("mermaid")
+    assert "stateDiagram" in text
+    for trigger, source, target in EDGES:
+        assert f"{source} --> {target}: {trigger}" in text
+    assert len(re.findall(r"-->.*: (advance|abort)", text)) == len(EDGES)
+
+
+def test_dot():
+    text = graph("dot")
+    assert text.startswith("digraph zosstorage {\n")
+    assert text.endswith("}\n")
+    for trigger, source, target in EDGES:
+        assert f'"{source}" -> "{target}" [label="{trigger}"];' in text
+    assert text.count("->") == len(EDGES)
