@@ -31,6 +31,7 @@ def make(wanted: Sequence[PlannedFilesystem], facts: Facts, config: Config) -> N
         ToolError: a mkfs is missing, failed or timed out.
     """
     leftovers = _leftovers(wanted, facts)
+    _erase([filesystem for filesystem in wanted if filesystem.uuid in leftovers], facts)
     argvs = [_argv(filesystem, facts, config, force=filesystem.uuid in leftovers) for filesystem in wanted]
     for filesystem, done in zip(wanted, tools.run_all(argvs, ok=tools.ANY_STATUS), strict=True):
         if done.status not in (bcachefs.FORMAT_STATUS if filesystem.type == bcachefs.TYPE else (0,)):
@@ -46,7 +47,7 @@ def _argv(filesystem: PlannedFilesystem, facts: Facts, config: Config, *, force:
     if filesystem.type == vfat.TYPE:
         return vfat.mkfs_argv(filesystem, nodes[0], config)
     if filesystem.type == btrfs.TYPE:
-        return btrfs.mkfs_argv(filesystem, nodes, config, topology=topology, force=force)
+        return btrfs.mkfs_argv(filesystem, nodes, config, topology=topology)
     roles = [facts.plan.partitions[member][0].role for member in filesystem.members]
     return bcachefs.mkfs_argv(filesystem, list(zip(nodes, roles, strict=True)), config, topology=topology, force=force)
 
@@ -71,6 +72,13 @@ def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts) -> set[str]:
             hint="if it is not needed, erase it by hand (wipefs -a) and run again",
         )
     return {nodes[row.device].uuid for row in signatures}
+
+
+def _erase(unfinished: Sequence[PlannedFilesystem], facts: Facts) -> None:
+    """Erase the signatures of a btrfs that was never finished: mkfs.btrfs takes its UUID for another filesystem's."""
+    stale = [node for filesystem in unfinished if filesystem.type == btrfs.TYPE for node in devices(filesystem, facts)]
+    if stale:
+        tools.run(["wipefs", "--all", "--quiet", *stale])
 
 
 def flush(device: str) -> None:

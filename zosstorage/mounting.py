@@ -128,10 +128,17 @@ def mount(wanted: Wanted) -> None:
         ToolError: mount failed, or said that all is well and did something else.
     """
     Path(wanted.target).mkdir(parents=True, exist_ok=True)
-    tools.run(wanted.argv)
-    if problem := mismatch(wanted):
+    try:
+        tools.run(wanted.argv)
+        _check_mounted(wanted)
+    except BaseException:
         if occupied(wanted.target):
-            tools.start(["umount", wanted.target]).wait()
+            unmount([wanted])
+        raise
+
+
+def _check_mounted(wanted: Wanted) -> None:
+    if problem := mismatch(wanted):
         raise ToolError(
             f"mount said that {wanted.mount.source} is at {wanted.target}, but {problem}",
             hint="the mount of busybox ignores what it does not know: install util-linux's",

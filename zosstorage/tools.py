@@ -245,7 +245,7 @@ def _timeout_error(argv: tuple[str, ...], fate: str, stderr: str = "") -> ToolEr
 
 
 def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "dmesg(1) may have" not in line]
     return lines[-1][:500] if lines else ""
 
 

@@ -42,17 +42,14 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
     )
 
 
-def mkfs_argv(
-    filesystem: PlannedFilesystem, devices: Sequence[str], config: Config, *, topology: str, force: bool
-) -> list[str]:
-    """The command mkfs.btrfs; `force` where a marked partition carries a filesystem that was never finished."""
+def mkfs_argv(filesystem: PlannedFilesystem, devices: Sequence[str], config: Config, *, topology: str) -> list[str]:
+    """The command mkfs.btrfs, without -f: it refuses what it knows, should all our own looking have failed."""
     settings = config.filesystems.btrfs
     fallback = "raid1" if topology == "btrfs_raid1" else None
     data, metadata = settings.data_profile or fallback, settings.metadata_profile or fallback
     profiles = [*(("-d", data) if data else ()), *(("-m", metadata) if metadata else ())]
-    forced = ["-f"] if force else []
     label = ["-L", filesystem.label, "-U", filesystem.uuid]
-    return ["mkfs.btrfs", "-q", *forced, *label, *profiles, *settings.mkfs_options, *devices]
+    return ["mkfs.btrfs", "-q", *label, *profiles, *settings.mkfs_options, *devices]
 
 
 def scan_argv(devices: Sequence[str]) -> list[str]:

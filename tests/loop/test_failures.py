@@ -1,0 +1,73 @@
+"""Tools that fail, hang or crash at each step: exit 6 with a checkpoint that tells it, and the next run finishes."""
+
+import pytest
+from checks import check_provisioned
+from disks import GIB
+from traps import Traps
+
+# Tool, which call of it, the state that it belongs to; on two disks in one mirror.
+CALLS = [
+    ("wipefs", 1, "validate"),
+    ("blkid", 2, "validate"),
+    ("sfdisk", 2, "partition"),
+    ("partx", 2, "partition"),
+    ("wipefs", 2, "format"),
+    ("mkfs.fat", 2, "format"),
+    ("mkfs.btrfs", 1, "format"),
+    ("blkid", 3, "format"),
+    ("btrfs", 1, "mount"),
+    ("mount", 1, "mount"),
+    ("btrfs", 3, "mount"),
+    ("sfdisk", 3, "mount"),
+    ("mount", 4, "mount"),
+]
+
+
+@pytest.mark.parametrize("how", ["fail", "fail-after", "hang", "segfault"])
+@pytest.mark.parametrize(("tool", "call", "state"), CALLS, ids=str)
+def test_a_tool_that_goes_on_failing(machine, tmp_path, tool, call, state, how):
+    one = machine(2, size=2 * GIB, topology={"mode": "btrfs_raid1"}, tools={"timeout": "1s"})
+    traps = Traps(tmp_path / "traps")
+    done = one("run", env=traps.set(how, f"[ $mine -ge {call} ]", tool))
+    assert done.status == 6, done.stderr
+    assert "Traceback" not in done.stderr
+    assert tool in done.stderr
+    records = {record["name"]: record for record in one.checkpoint["states"]}
+    assert records[state]["status"] == "failed"
+    assert records[state]["error"]["exit_code"] == 6
+    assert tool in records[state]["error"]["message"]
+    assert not (one.run_dir / "state.json").exists()
+    assert one.mounts == {}, "what was mounted was not undone"
+    assert tool in one("status").stdout
+    again = one("run")
+    assert again.status == 0, again.stderr
+    check_provisioned(one, "btrfs_raid1", status=one.report["status"])
+
+
+@pytest.mark.parametrize("how", ["fail", "fail-after", "segfault"])
+@pytest.mark.parametrize(
+    ("tool", "call"), [("sfdisk", 1), ("mkfs.fat", 1), ("mkfs.btrfs", 1), ("mount", 1), ("sfdisk", 3)]
+)
+def test_a_tool_that_fails_once_is_tried_again(machine, tmp_path, tool, call, how):
+    one = machine(2, size=2 * GIB, topology={"mode": "btrfs_raid1"})
+    traps = Traps(tmp_path / "traps")
+    done = one("run", env=traps.set(how, f"[ $mine = {call} ]", tool))
+    assert done.status == 0, done.stderr
+    assert "tried once more" in done.stderr
+    check_provisioned(one, "btrfs_raid1")
+
+
+def test_a_missing_tool_is_told_before_anything_is_written(machine, tmp_path):
+    one = machine(1, size=2 * GIB)
+    traps = Traps(tmp_path / "traps")
+    env = traps.set()
+    busybox = tmp_path / "busybox"
+    busybox.write_bytes(b"#!/bin/sh\n# BusyBox v1.36.1\n")
+    busybox.chmod(0o755)
+    (traps.folder / "mount").unlink()
+    (traps.folder / "mount").symlink_to(busybox)
+    done = one("run", env=env)
+    assert done.status == 6
+    assert "applet of busybox" in done.stderr
+    assert "install the package mount" in done.stderr
+    assert one.disks[0].image.stat().st_blocks == 0

@@ -1,0 +1,75 @@
+"""Killed anywhere, the next run finishes the job: in the same boot and after a reboot, one disk and three."""
+
+import time
+
+import pytest
+from checks import check_provisioned
+from disks import GIB, kill_tree
+from traps import Traps
+
+TOPOLOGIES = {"one": (1, "single"), "three": (3, "dual_independent"), "mirror": (3, "btrfs_raid1")}
+POINTS = 50
+
+
+class Victim:
+    """A machine whose run is killed; blank again for each kill."""
+
+    def __init__(self, machine, tmp_path, disks):
+        self.count, self.topology = TOPOLOGIES[disks]
+        self.one = machine(self.count, size=2 * GIB, topology={"mode": self.topology})
+        self.traps = Traps(tmp_path / "traps")
+
+    def blank(self):
+        self.one.shutdown()
+        for disk in self.one.disks:
+            with disk.image.open("wb") as file:
+                file.truncate(2 * GIB)
+        self.one.boot()
+
+    def finish(self, boot, what):
+        """The next run: it must end well, and the machine must be all that it should be."""
+        if boot == "reboot":
+            self.one.reboot()
+        before = self.one("plan")
+        done = self.one("run")
+        assert done.status == 0, f"{what}: {before.stdout}\n{done.stderr}"
+        status = self.one.report["status"]
+        check_provisioned(self.one, self.topology, status=status)
+
+
+@pytest.mark.parametrize("boot", ["same-boot", "reboot"])
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+@pytest.mark.parametrize("disks", TOPOLOGIES)
+def test_killed_at_every_command(machine, tmp_path, disks, when, boot):
+    victim = Victim(machine, tmp_path, disks)
+    number = 0
+    while True:
+        number += 1
+        victim.blank()
+        env = victim.traps.set(when, f"[ $call = {number} ]")
+        process = victim.one.start("run", env=env)
+        while not victim.traps.sprung and process.poll() is None:
+            time.sleep(0.001)
+        if not victim.traps.sprung:
+            break
+        tool = victim.traps.names[number - 1]
+        kill_tree(process)
+        victim.finish(boot, f"killed {when} command {number}, {tool}")
+    assert process.returncode == 0
+    assert number > 15  # as many commands as there are at least: each was a kill
+
+
+@pytest.mark.parametrize("boot", ["same-boot", "reboot"])
+@pytest.mark.parametrize("disks", ["one", "three"])
+@pytest.mark.parametrize("part", range(5))
+def test_killed_at_even_points_in_time(machine, tmp_path, disks, boot, part):
+    victim = Victim(machine, tmp_path, disks)
+    began = time.monotonic()
+    assert victim.one("run").status == 0
+    seconds = time.monotonic() - began
+    for point in range(part, POINTS, 5):
+        victim.blank()
+        process = victim.one.start("run")
+        time.sleep(seconds * point / POINTS)
+        kill_tree(process)
+        victim.finish(boot, f"killed after {seconds * point / POINTS:.3f} s")
