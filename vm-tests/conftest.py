@@ -33,10 +33,19 @@ class Lab:
     def __init__(self, roots: dict[str, Path]) -> None:
         self.roots = roots
 
-    def image(self, kernel: str, **variant: bool) -> tuple[Path, Path]:
+        site = initramfs.site_packages()  # once: the program under test stays the same
+        variants = ({}, {"udev": True}, {"bcachefs": False})
+        self.images = {
+            (kernel, *sorted(variant.items())): initramfs.build(roots, kernel, site, **variant)
+            for kernel in packages.KERNELS
+            for variant in (variants if kernel == "cloud" else variants[:1])
+        }
+
+    def image(self, kernel: str, *, udev: bool = False, bcachefs: bool = True) -> tuple[Path, Path]:
         """(kernel, initramfs)."""
         vmlinuz = next((self.roots[kernel] / "boot").glob("vmlinuz-*"))
-        return vmlinuz, initramfs.build(self.roots, kernel, **variant)
+        variant = [("bcachefs", False)] if not bcachefs else []
+        return vmlinuz, self.images[(kernel, *variant, *([("udev", True)] if udev else []))]
 
     def guest(self, name: str, drives: list[Drive], script: str, *, kernel: str = "cloud", **more: object) -> Guest:
         variant = {key: bool(more.pop(key)) for key in ("udev", "bcachefs") if key in more}
@@ -55,10 +64,7 @@ def lab(worker_id: str) -> Lab:
     packages.CACHE.mkdir(parents=True, exist_ok=True)
     with (packages.CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = Lab(packages.fetch())
-        for kernel in packages.KERNELS:
-            done.image(kernel)
-    return done
+        return Lab(packages.fetch())
 
 
 @pytest.fixture

@@ -55,6 +55,8 @@ def set_up(settings: Logging) -> None:
         handler.setFormatter(formatter)
     for package in _PACKAGES:
         logger = logging.getLogger(package)
+        for former in set(logger.handlers) - set(handlers):
+            former.close()
         logger.handlers[:] = handlers
         logger.setLevel({"warn": "WARNING"}.get(settings.level, settings.level.upper()))
         logger.propagate = False
