@@ -20,16 +20,20 @@ def pytest_addoption(parser):
 @pytest.fixture
 def golden(request):
     """Compare text with a golden file; `--regenerate` writes it, and fails the test so that this never goes unseen."""
+    written = []
 
     def check(name, text):
         path = Path(__file__).parent / "golden" / name
         if request.config.getoption("--regenerate"):
             path.write_text(text, "utf-8")
-            pytest.fail(f"{name} was written anew: read its diff, then run without --regenerate", pytrace=False)
+            written.append(name)
+            return
         assert path.exists(), f"{name} is missing: run with --regenerate"
         assert text == path.read_text("utf-8")
 
-    return check
+    yield check
+    if written:
+        pytest.fail(f"{', '.join(written)} written anew: read the diff, then run without --regenerate", pytrace=False)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,232 @@
+import pytest
+from attrs import evolve
+from support import config, data_content, disk, facts
+
+from zosstorage import mountinfo, preflight, tools
+from zosstorage.disks import sysfs
+from zosstorage.errors import ConfigError, ExitCode, NotEmptyError, ToolError
+from zosstorage.mountinfo import Mounted
+
+ALL = ("blkid", "wipefs", *preflight.ALWAYS, "mkfs.fat", "mkfs.btrfs", "btrfs", "bcachefs")
+
+
+def plan(mode="single", *, make=True):
+    disks = {"single": 1, "bcachefs_single": 1, "btrfs_raid1": 2, "ssd_hdd_bcachefs": 2}[mode]
+    found = (disk("sda"), disk("sdb", rotational=True))[:disks]
+    return facts(mode=mode, disks=found, make=make).plan
+
+
+@pytest.mark.parametrize(
+    ("mode", "make", "more"),
+    [
+        ("single", True, {"mkfs.fat", "mkfs.btrfs", "btrfs"}),
+        ("single", False, {"mkfs.btrfs", "btrfs"}),
+        ("btrfs_raid1", True, {"mkfs.fat", "mkfs.btrfs", "btrfs"}),
+        ("ssd_hdd_bcachefs", True, {"mkfs.fat", "bcachefs"}),
+    ],
+)
+def test_tools_that_the_rest_of_a_run_needs(mode, make, more):
+    assert set(preflight.needed(plan(mode, make=make))) == {*preflight.ALWAYS, *more}
+
+
+def test_all_tools_are_there(fake_tools):
+    for name in ALL:
+        fake_tools(name)
+    assert preflight.check_tools(ALL) == []
+    assert fake_tools.calls == []
+
+
+def test_every_missing_tool_is_told(fake_tools):
+    fake_tools("blkid")
+    problems = preflight.check_tools(["blkid", "wipefs", "mkfs.fat"])
+    assert [problem.message for problem in problems] == [
+        "the tool wipefs was not found",
+        "the tool mkfs.fat was not found",
+    ]
+    assert all(problem.exit_code is ExitCode.TOOL and problem.hint.startswith("install ") for problem in problems)
+
+
+@pytest.mark.parametrize(("banner", "name"), [(b"BusyBox v1.36.1", "busybox"), (b"toybox 0.8.9", "toybox")])
+def test_an_applet_is_no_tool(fake_tools, banner, name):
+    path = fake_tools("mount", banner=banner)
+    (problem,) = preflight.check_tools(["mount"])
+    assert problem.message.startswith(f"{path} is an applet of {name}")
+    assert "package mount" in problem.hint or "util-linux" in problem.hint
+
+
+# The kernel.
+
+
+@pytest.fixture
+def kernel(tmp_path, monkeypatch):
+    """/proc/filesystems with the given names."""
+    monkeypatch.setattr(mountinfo, "PROC", tmp_path)
+    monkeypatch.setattr(preflight, "PROC", tmp_path)
+
+    def write(*names):
+        (tmp_path / "filesystems").write_text("nodev\tproc\n" + "".join(f"\t{name}\n" for name in names), "ascii")
+        return tmp_path / "filesystems"
+
+    write()
+    return write
+
+
+def test_a_kernel_that_has_it(fake_tools, kernel):
+    kernel("btrfs", "ext4")
+    fake_tools("modprobe")
+    assert preflight.check_kernel(plan()) == []
+    assert fake_tools.calls == []
+
+
+def test_a_module_is_loaded(fake_tools, kernel):
+    path = kernel("ext4")
+    fake_tools("modprobe", body=f"printf '\\tbtrfs\\n' >> {path}")
+    assert preflight.check_kernel(plan()) == []
+    assert fake_tools.calls == [["modprobe", "btrfs"]]
+
+
+@pytest.mark.parametrize(
+    ("there", "told"), [(True, "modprobe btrfs ended with status 1"), (False, "modprobe was not found")]
+)
+def test_a_kernel_without_it(fake_tools, kernel, there, told):
+    if there:
+        fake_tools("modprobe", status=1)
+    (problem,) = preflight.check_kernel(plan())
+    assert isinstance(problem, ToolError)
+    assert problem.message == f"this kernel has no btrfs ({told})"
+    assert "topology.mode" in problem.hint
+
+
+def test_a_machine_without_proc(fake_tools, kernel):
+    kernel().unlink()
+    assert len(preflight.check_kernel(plan())) == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "enough"),
+    [
+        ("mount from util-linux 2.39 (libmount 2.39: btrfs)", True),
+        ("mount from util-linux 2.41.1 (libmount)", True),
+        ("mount from util-linux 3.0", True),
+        ("mount from util-linux 2.38.1 (libmount 2.38.1)", False),
+        ("mount from util-linux 2.9", False),
+        ("some other mount", False),
+    ],
+)
+def test_bcachefs_needs_a_mount_that_knows_subdirectories(fake_tools, kernel, version, enough):
+    kernel("bcachefs")
+    fake_tools("mount", stdout=version)
+    problems = preflight.check_kernel(plan("bcachefs_single"))
+    assert [problem.exit_code for problem in problems] == [] if enough else [ExitCode.TOOL]
+    assert all("2.39" in problem.message and "2.39" in problem.hint for problem in problems)
+    assert fake_tools.of("mount")[0][1:] == ["--version"]
+
+
+def test_btrfs_takes_any_mount(fake_tools, kernel):
+    kernel("btrfs")
+    fake_tools("mount", stdout="mount from util-linux 2.20")
+    assert preflight.check_kernel(plan()) == []
+
+
+def test_a_missing_mount_is_told_once(fake_tools, kernel):
+    """As a missing tool, by check_tools."""
+    kernel("bcachefs")
+    assert preflight.check_kernel(plan("bcachefs_single")) == []
+
+
+# Mount targets.
+
+
+@pytest.fixture
+def mounted(monkeypatch):
+    """What is mounted, by target."""
+    found = {}
+    monkeypatch.setattr(mountinfo, "at", found.get)
+    return lambda target, source: found.update({target: Mounted("8:1", "/", target, "btrfs", source, frozenset())})
+
+
+def targets(tmp_path, **mounts):
+    return preflight.check_targets(plan(), evolve(config(mounts=mounts), root=str(tmp_path)))
+
+
+def test_free_targets(tmp_path, mounted):
+    assert targets(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_that_is_taken(tmp_path, mounted):
+    mounted(f"{tmp_path}/var/cache/etc", "tmpfs")
+    (problem,) = targets(tmp_path)
+    assert isinstance(problem, ConfigError)
+    assert problem.message == f"{tmp_path}/var/cache/etc is taken: tmpfs is mounted there"
+    assert "umount" in problem.hint
+
+
+def test_a_target_that_an_earlier_run_mounted(tmp_path, mounted):
+    mounted(f"{tmp_path}/var/cache/etc", "/dev/sda2")
+    assert targets(tmp_path) == []
+
+
+def test_a_member_beside_a_stranger_is_a_stranger(tmp_path, mounted):
+    mounted(f"{tmp_path}/var/cache/etc", "/dev/sda2:/dev/sdz1")
+    assert len(targets(tmp_path)) == 1
+
+
+def test_a_target_behind_a_link_is_found(tmp_path, mounted):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "var").symlink_to("real")
+    mounted(f"{tmp_path}/real/cache/etc", "tmpfs")
+    assert len(targets(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("where", ["var", "var/cache/etc", "var/mounts"])
+def test_a_file_in_the_way(tmp_path, mounted, where):
+    path = tmp_path / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    problems = targets(tmp_path)
+    assert problems
+    assert all("is a file" in problem.message and str(path) in problem.message for problem in problems)
+
+
+# Copies.
+
+
+@pytest.fixture
+def carried(monkeypatch):
+    """Devices of the machine, and what each carries."""
+
+    def set_up(found):
+        monkeypatch.setattr(sysfs, "devices", lambda: list(found))
+
+        def read_content(device):
+            if found[device] is None:
+                raise ToolError("no medium")
+            return found[device] or None
+
+        monkeypatch.setattr(preflight, "read_content", read_content)
+
+    return set_up
+
+
+def test_a_copy_of_a_finished_filesystem_elsewhere(carried):
+    carried({"/dev/sda2": data_content(), "/dev/sr0": None, "/dev/sdz": "", "/dev/sdy1": data_content()})
+    (problem,) = preflight.check_copies(plan(make=False))
+    assert isinstance(problem, NotEmptyError)
+    assert problem.message.startswith(f"/dev/sdy1 carries a copy of the filesystem {data_content().uuid}")
+
+
+def test_no_copy(carried):
+    other = data_content("12345678-0000-4000-8000-000000000000")
+    carried({"/dev/sda2": data_content(), "/dev/sdy1": other})
+    assert preflight.check_copies(plan(make=False)) == []
+
+
+def test_a_new_filesystem_can_have_no_copy(carried):
+    carried({"/dev/sdy1": data_content()})
+    assert preflight.check_copies(plan(make=True)) == []
+
+
+def test_the_devices_of_this_machine_can_be_named():
+    assert all(device.startswith("/dev/") for device in sysfs.devices())
+    assert tools.which("sh")
