@@ -228,3 +228,42 @@ def _mounts(plan, root):
         for name in ("system", "etc", "modules", "vm-meta")
     ]
     return (*tops, *targets)
+
+
+def fat_sector(serial=0x1A2B3C4D, label=b"ZOSBOOT"):
+    """What our reader looks at in a FAT32 boot sector."""
+    sector = bytearray(512)
+    sector[67:71] = serial.to_bytes(4, "little")
+    sector[71:82] = label.ljust(11)
+    sector[82:90] = b"FAT32   "
+    sector[510:] = b"\x55\xaa"
+    return bytes(sector)
+
+
+def btrfs_block(uuid=FS_UUID, *, label=b"ZOSDATA", member=FS_UUID, devices=1):
+    """What our reader looks at in a btrfs superblock, which stands at 64 KiB."""
+    block = bytearray(4096)
+    block[0x20:0x30] = UUID(uuid).bytes
+    block[0x40:0x48] = b"_BHRfS_M"
+    block[0x88:0x90] = devices.to_bytes(8, "little")
+    block[0x10B:0x11B] = UUID(member).bytes
+    block[0x12B : 0x12B + len(label)] = label
+    return bytes(block)
+
+
+def bcachefs_block(uuid=FS_UUID, *, label=b"ZOSDATA", index=0, devices=1, replicas=1):
+    """What our reader looks at in a bcachefs superblock, which stands at 4 KiB (struct bch_sb)."""
+    block = bytearray(512)
+    block[24:40] = UUID("c68573f6-66ce-90a9-d96a-60cf803df7ef").bytes
+    block[56:72] = UUID(uuid).bytes
+    block[72 : 72 + len(label)] = label
+    block[122], block[123] = index, devices
+    block[144:152] = (replicas << 52 | 0b101).to_bytes(8, "little")
+    return bytes(block)
+
+
+def put_filesystems(of, *, esp=None, data=None, firmware=Firmware.UEFI):
+    """Superblocks where they belong in our own layout on an image."""
+    *_, esp_slot, data_slot = layout.slots(of, firmware, Role.DATA, ESP_SIZE)
+    poke(of.path, esp_slot.start_bytes, fat_sector() if esp is None else esp)
+    poke(of.path, data_slot.start_bytes + 64 * 1024, btrfs_block() if data is None else data)
