@@ -1,0 +1,143 @@
+import pytest
+from attrs import evolve
+from support import GIB, blank, config, discovery, image_disk, poke, sparse, uuids
+
+from zosstorage import decide
+from zosstorage.disks import sysfs, tables
+from zosstorage.disks.sysfs import KernelPartition
+from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.facts import Firmware
+
+SIZE = 1 * GIB
+
+
+@pytest.fixture
+def sfdisk(fake_tools):
+    fake_tools.real("sfdisk")
+    fake_tools("partx")
+    return fake_tools
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Two blank images and what a run would make of them."""
+    disks = [
+        image_disk(sparse(tmp_path / name, SIZE), name=name, number=f"7:{number}", serial=name, wwn=name)
+        for number, name in enumerate(("one", "two"))
+    ]
+    found = discovery(*disks, firmware=Firmware.BIOS)
+    return decide.decide(found, [blank(one) for one in disks], config(), new_uuid=uuids()).disks
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """The partitions that the kernel has, by disk path."""
+    found = {}
+    monkeypatch.setattr(sysfs, "partitions", lambda disk, **_: found.get(disk.path, ()))
+
+    def know(planned):
+        found[planned.disk.path] = tuple(
+            KernelPartition(f"{planned.disk.path}p{part.number}", part.number, part.start_bytes, part.size_bytes)
+            for part in planned.partitions
+        )
+
+    return know
+
+
+def test_tables_are_written_with_marks_and_read_back(sfdisk, planned):
+    tables.write(planned)
+    for one in planned:
+        tables.require_marks(one, config())
+        found = tables.recognised(one, config())
+        assert (found.guid, found.torn) == (one.guid, False)
+        assert [entry.uuid for entry in found.entries] == [part.uuid for part in one.partitions]
+        assert not tables.is_finished(one, config())
+
+
+def test_finished_tables_have_no_marks(sfdisk, planned):
+    tables.write(planned)
+    tables.write(planned, finished=True)
+    assert all(tables.is_finished(one, config()) for one in planned)
+    with pytest.raises(NotEmptyError, match="no mark on partition 1, 2, 3"):
+        tables.require_marks(planned[0], config())
+
+
+def test_only_what_is_to_be_made_is_marked(sfdisk, planned):
+    one = planned[0]
+    parts = (*one.partitions[:2], evolve(one.partitions[2], make=False))
+    tables.write([evolve(one, partitions=parts)])
+    assert [entry.marked for entry in tables.recognised(one, config()).entries] == [True, True, False]
+    tables.require_marks(evolve(one, partitions=parts), config())
+    with pytest.raises(NotEmptyError, match="no mark on partition 3"):
+        tables.require_marks(one, config())
+
+
+def test_a_torn_table_is_no_right_to_write(sfdisk, planned):
+    tables.write(planned)
+    poke(planned[0].disk.path, 0, bytes(512))
+    assert tables.recognised(planned[0], config()).torn
+    with pytest.raises(NotEmptyError, match="torn copies"):
+        tables.require_marks(planned[0], config())
+    assert not tables.is_finished(planned[0], config())
+
+
+def test_a_blank_disk_has_no_table(planned):
+    with pytest.raises(NotEmptyError, match="does not carry the table of the plan"):
+        tables.recognised(planned[0], config())
+
+
+def test_the_table_of_another_plan(sfdisk, planned):
+    tables.write(planned)
+    other = evolve(planned[0], partitions=(evolve(planned[0].partitions[0], uuid="x"), *planned[0].partitions[1:]))
+    with pytest.raises(NotEmptyError, match="partition UUIDs that are not those of the plan"):
+        tables.recognised(other, config())
+
+
+def test_a_disk_that_cannot_be_read(planned):
+    gone = evolve(planned[0], disk=evolve(planned[0].disk, size_bytes=2 * SIZE))
+    with pytest.raises(NotEmptyError, match="a read of 1048576 bytes gave only 0"):
+        tables.recognised(gone, config())
+
+
+def test_sfdisk_fails(fake_tools, planned):
+    fake_tools("sfdisk", status=1, stderr="cannot write")
+    with pytest.raises(ToolError, match="cannot write"):
+        tables.write(planned)
+    assert len(fake_tools.of("sfdisk")) == 2
+
+
+def test_each_disk_is_given_its_own_table(fake_tools, planned):
+    fake_tools("sfdisk")
+    tables.write(planned)
+    assert {call[-1] for call in fake_tools.of("sfdisk")} == {one.disk.path for one in planned}
+    scripts = "".join(fake_tools.stdin("sfdisk"))
+    assert all(f"label-id: {one.guid}" in scripts for one in planned)
+
+
+def test_nothing_to_write(fake_tools):
+    tables.write([])
+    tables.tell_kernel([])
+    assert fake_tools.calls == []
+
+
+def test_the_kernel_is_told_what_it_does_not_know(sfdisk, planned, kernel):
+    kernel(planned[0])
+    tables.tell_kernel(planned)
+    assert sfdisk.of("partx") == [["partx", "--update", planned[1].disk.path]]
+
+
+def test_nodes(sfdisk, planned, kernel):
+    tables.write(planned)
+    for one in planned:
+        kernel(one)
+    found = tables.nodes(planned, config())
+    assert [part.device for part in found] == [f"{one.disk.path}p{number}" for one in planned for number in (1, 2, 3)]
+    assert [part.uuid for part in found] == [part.uuid for one in planned for part in one.partitions]
+    assert {part.disk for part in found} == {one.disk.path for one in planned}
+
+
+def test_nodes_that_the_kernel_does_not_have(sfdisk, planned, kernel):
+    tables.write(planned)
+    kernel(planned[0])
+    with pytest.raises(ToolError, match=f"the kernel does not have the partitions of {planned[1].disk.path}"):
+        tables.nodes(planned, config())

@@ -1,0 +1,267 @@
+import json
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from support import bcachefs_block, btrfs_block, config, disk, fat_sector, poke, sparse
+from support import facts as some_facts
+
+from zosstorage import mkfs, tools
+from zosstorage.errors import NotEmptyError, ToolError
+
+BLOCK = 1 << 20
+
+
+@pytest.fixture
+def on_files(tmp_path):
+    """Facts whose partitions are files."""
+
+    def move(known):
+        parts = []
+        for part in known.partitions:
+            path = tmp_path / part.device.removeprefix("/dev/")
+            sparse(path, BLOCK)
+            parts.append(evolve(part, device=str(path)))
+        known = evolve(known, partition=tuple(parts))
+        return evolve(known, format=tuple(evolve(one, devices=mkfs.devices(plan, known)) for one, plan in pairs(known)))
+
+    return move
+
+
+def pairs(known):
+    return zip(known.filesystems, known.plan.filesystems, strict=True)
+
+
+MODES = {
+    "single": (disk("sda"),),
+    "btrfs_raid1": (disk("sda"), disk("sdb")),
+    "bcachefs_2copy": (disk("sda"), disk("sdb", rotational=True), disk("sdc", rotational=True)),
+}
+
+
+@pytest.fixture(params=list(MODES))
+def known(request, on_files):
+    return on_files(some_facts(mode=request.param, disks=MODES[request.param]))
+
+
+@pytest.fixture
+def mkfs_tools(fake_tools):
+    for name in ("wipefs", "mkfs.fat", "mkfs.btrfs", "bcachefs"):
+        fake_tools(name)
+    return fake_tools
+
+
+def fill(known, *, label=b"ZOSDATA", skip=()):
+    """Superblocks as the plan has them."""
+    for filesystem in known.plan.filesystems:
+        for number, device in enumerate(mkfs.devices(filesystem, known)):
+            if device not in skip:
+                fill_one(filesystem, device, number, label)
+
+
+def fill_one(filesystem, device, number, label):
+    count = len(filesystem.members)
+    if filesystem.type == "vfat":
+        poke(device, 0, fat_sector(int(filesystem.uuid.replace("-", ""), 16)))
+    elif filesystem.type == "btrfs":
+        member = f"{number:08d}-0000-4000-8000-000000000000"
+        poke(device, 65536, btrfs_block(filesystem.uuid, devices=count, member=member, label=label))
+    else:
+        poke(device, 4096, bcachefs_block(filesystem.uuid, devices=count, index=number, label=label))
+
+
+# Making.
+
+
+def test_everything_is_made_at_once_after_a_look(mkfs_tools, known):
+    mkfs.make(known.plan.filesystems, known, config())
+    first, *rest = mkfs_tools.calls
+    nodes = [part.device for part in known.partitions]
+    assert first == [
+        "wipefs",
+        "--json",
+        "--output",
+        "DEVICE,OFFSET,TYPE,LABEL,UUID",
+        *sorted(first[4:], key=first.index),
+    ]
+    assert set(first[4:]) == set(nodes)
+    assert len(rest) == len(known.plan.filesystems)
+    words = [word for call in rest for word in call]
+    assert all(words.count(node) == 1 for node in nodes)
+
+
+def test_nothing_to_make(mkfs_tools, known):
+    mkfs.make([], known, config())
+    assert mkfs_tools.calls == []
+
+
+def signature(device, kind, label):
+    row = {"device": Path(device).name, "offset": "0x10040", "type": kind, "label": label, "uuid": None}
+    return json.dumps({"signatures": [row]})
+
+
+def data(known):
+    return next(one for one in known.plan.filesystems if one.is_data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"), [("ext4", None), ("ext4", "ZOSDATA"), (None, "home"), ("gpt", None)], ids=str
+)
+def test_what_somebody_else_made_is_not_overwritten(mkfs_tools, known, kind, label):
+    device = mkfs.devices(data(known), known)[0]
+    mkfs_tools("wipefs", stdout=signature(device, kind or data(known).type, label))
+    with pytest.raises(NotEmptyError, match="nothing was made") as caught:
+        mkfs.make(known.plan.filesystems, known, config())
+    assert device in caught.value.message
+    assert [call[0] for call in mkfs_tools.calls] == ["wipefs"]
+
+
+@pytest.mark.parametrize("label", [None, "ZOSDATA"])
+def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools, known, label):
+    device = mkfs.devices(data(known), known)[0]
+    mkfs_tools("wipefs", stdout=signature(device, data(known).type, label))
+    mkfs.make(known.plan.filesystems, known, config())
+    erased = [call for call in mkfs_tools.of("wipefs") if "--all" in call]
+    if data(known).type == "btrfs":
+        assert erased == [["wipefs", "--all", "--quiet", *mkfs.devices(data(known), known)]]
+    else:
+        assert erased == []
+        assert "--force" in mkfs_tools.of("bcachefs")[0]
+    assert not any("-f" in call for call in mkfs_tools.of("mkfs.btrfs"))
+
+
+def test_without_leftovers_nothing_is_forced(mkfs_tools, known):
+    mkfs.make(known.plan.filesystems, known, config())
+    assert not any({"-f", "--force", "--all"} & set(call) for call in mkfs_tools.calls)
+
+
+@pytest.mark.parametrize("name", ["mkfs.fat", "mkfs.btrfs", "bcachefs"])
+def test_one_that_fails_is_told_when_all_have_ended(mkfs_tools, known, name):
+    mkfs_tools(name, status=1, stderr="no space")
+    if name.endswith(("btrfs", "bcachefs")) and data(known).type not in name:
+        pytest.skip("not of this topology")
+    with pytest.raises(ToolError, match="no space"):
+        mkfs.make(known.plan.filesystems, known, config())
+    assert len(mkfs_tools.calls) == 1 + len(known.plan.filesystems)
+
+
+def test_a_bcachefs_that_crashes_at_exit_is_judged_by_its_superblock(mkfs_tools, on_files):
+    known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
+    mkfs_tools("bcachefs", status=139)
+    mkfs.make(known.plan.filesystems, known, config())
+    mkfs_tools("bcachefs", body="kill -SEGV $$")
+    mkfs.make(known.plan.filesystems, known, config())
+
+
+def test_only_bcachefs_may_crash(mkfs_tools, on_files):
+    known = on_files(some_facts(mode="single", disks=MODES["single"]))
+    mkfs_tools("mkfs.btrfs", status=139)
+    with pytest.raises(ToolError):
+        mkfs.make(known.plan.filesystems, known, config())
+
+
+def test_a_missing_mkfs(mkfs_tools, known):
+    (mkfs_tools.bin / "mkfs.fat").unlink()
+    with pytest.raises(ToolError, match=r"mkfs\.fat was not found"):
+        mkfs.make(known.plan.filesystems, known, config())
+
+
+def test_tiers_reach_the_command(mkfs_tools, on_files):
+    known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
+    mkfs.make(known.plan.filesystems, known, config())
+    (call,) = mkfs_tools.of("bcachefs")
+    labels = [word for word in call if word.startswith("--label=")]
+    assert labels == ["--label=ssd.0", "--label=hdd.0", "--label=hdd.1"]
+    assert "--replicas=2" in call
+
+
+# Reading back.
+
+
+def test_what_was_made_is_read_back(known):
+    fill(known)
+    assert mkfs.read_back(known) == known.filesystems
+
+
+def test_a_filesystem_that_is_not_there(known):
+    fill(known)
+    device = mkfs.devices(data(known), known)[-1]
+    poke(device, 0, bytes(BLOCK))
+    with pytest.raises(ToolError, match=f"{device} was read back as no filesystem of ours"):
+        mkfs.read_back(known)
+
+
+def test_another_label(known):
+    fill(known, label=b"OTHER")
+    with pytest.raises(ToolError, match="OTHER"):
+        mkfs.read_back(known)
+
+
+@pytest.mark.parametrize("change", [{"uuid": "12345678-0000-4000-8000-000000000000"}, {"members": ("x",)}], ids=str)
+def test_another_uuid_or_number_of_devices(known, change):
+    plan = evolve(
+        known.plan, filesystems=tuple(evolve(one, **change) if one.is_data else one for one in known.plan.filesystems)
+    )
+    parts = tuple(evolve(part, uuid="x") if part.name == "zosdata" else part for part in known.partitions)
+    if "members" in change and len(MODES[known.plan.topology]) == 1:
+        pytest.skip("of one device there is no other number")
+    fill(known)
+    with pytest.raises(ToolError, match="expected"):
+        mkfs.read_back(evolve(known, validate=plan, partition=parts if "members" in change else known.partitions))
+
+
+def test_one_member_twice(on_files):
+    known = on_files(some_facts(mode="btrfs_raid1", disks=MODES["btrfs_raid1"]))
+    fill(known)
+    one, other = mkfs.devices(data(known), known)
+    Path(other).write_bytes(Path(one).read_bytes())
+    with pytest.raises(ToolError, match="are not distinct devices"):
+        mkfs.read_back(known)
+
+
+def test_a_device_that_is_gone(known):
+    fill(known)
+    Path(known.partitions[0].device).unlink()
+    with pytest.raises(ToolError, match="cannot be opened: No such file"):
+        mkfs.read_back(known)
+
+
+def test_a_device_that_cannot_be_read(known, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(mkfs.os, "pread", fail)
+    with pytest.raises(ToolError, match="cannot be read: Input/output error"):
+        mkfs.read_content(known.partitions[0].device)
+
+
+# A second opinion.
+
+
+def blkid_text(known, **changes):
+    blocks = []
+    for filesystem in known.plan.filesystems:
+        for device in mkfs.devices(filesystem, known):
+            seen = {"TYPE": filesystem.type, "LABEL": filesystem.label, "UUID": filesystem.uuid} | changes
+            blocks.append("\n".join([f"DEVNAME={device}", *(f"{key}={value}" for key, value in seen.items())]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def test_blkid_agrees(fake_tools, known):
+    fake_tools("blkid", stdout=blkid_text(known))
+    mkfs.check_with_blkid(known)
+    assert len(fake_tools.calls) == 1
+
+
+@pytest.mark.parametrize("change", [{"TYPE": "ext4"}, {"LABEL": "other"}, {"UUID": "other"}], ids=str)
+def test_blkid_sees_something_else(fake_tools, known, change):
+    fake_tools("blkid", stdout=blkid_text(known, **change))
+    with pytest.raises(ToolError, match=next(iter(change.values()))):
+        mkfs.check_with_blkid(known)
+
+
+def test_blkid_sees_nothing(fake_tools, known):
+    fake_tools("blkid", status=2)
+    with pytest.raises(ToolError):
+        mkfs.check_with_blkid(known)
+    assert tools.which("blkid")
