@@ -51,6 +51,7 @@ class LoopDisk:
         if not self.device:
             return
         subprocess.run(["partx", "--delete", self.device], capture_output=True, check=False)
+        Path(f"/sys/block/{Path(self.device).name}/queue/rotational").write_text("1")  # as a loop device begins
         subprocess.run(["losetup", "--detach", self.device], capture_output=True, check=False)
         name = Path(self.device).name
         backing = Path(f"/sys/block/{name}/loop/backing_file")

@@ -101,8 +101,10 @@ def _consistent(disk: Disk, head: bytes, tables: Tables) -> tuple[tuple[Entry, .
         return _backup_only(disk, head, tables)
     if not any(head) and not backup.present and _marked(backup.entries):
         return backup.entries, "", True  # cut after the very first write, the backup entries
-    what = "a partition table" if primary.present or backup.present else "what stands at the ends of the disk"
-    return Unrecognised(f"{what} that is not our own layout", disk.sector_size if primary.present else 0)
+    if primary.present or backup.present:
+        reason = "a partition table with neither copy valid and in its place (was the disk resized?)"
+        return Unrecognised(reason, disk.sector_size if primary.present else disk.size_bytes - disk.sector_size)
+    return Unrecognised("no partition table of ours")
 
 
 def _both(tables: Tables) -> tuple[tuple[Entry, ...], str, bool] | Unrecognised:

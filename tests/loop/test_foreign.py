@@ -1,0 +1,47 @@
+"""Used disks are refused, alone and beside a blank one, with the byte and the finding named; no image changes."""
+
+import json
+import re
+
+import pytest
+from disks import Machine
+from used import KINDS, SIZE
+
+
+def refuse(one: Machine, device: str, word: str, offset: int | None) -> None:
+    """Exit 5, nothing printed, nothing written, and a refusal that names the disk, the byte and what it found."""
+    before = one.digests()
+    planned = one("plan", "--json")
+    assert planned.status == 5, planned.stdout
+    verdicts = {disk["path"]: disk["verdict"] for disk in json.loads(planned.stdout)["disks"]}
+    assert verdicts[device]["kind"] == "foreign"
+    offsets = [evidence["offset"] for evidence in verdicts[device]["evidence"]]
+    done = one("run")
+    assert (done.status, done.stdout) == (5, ""), done.stderr
+    refusal = done.stderr.splitlines()[-1]
+    assert f"{device}: " in refusal
+    assert "nothing was written" in refusal
+    assert "hint=" in refusal
+    assert word.lower() in refusal.lower()
+    named = [int(byte) for byte in re.findall(r"at byte (\d+)", refusal)]
+    assert named == [byte for byte in offsets if byte is not None]
+    if offset is not None:
+        assert any(offset <= byte < offset + 512 for byte in named), refusal
+    assert one.digests() == before
+    assert not (one.run_dir / "state.json").exists()
+
+
+def test_there_are_enough_kinds():
+    assert len({kind.name for kind in KINDS}) == len(KINDS) >= 60
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_used_disk_is_refused_alone_and_as_the_second(machine, kind):
+    one = machine(2, size=SIZE)
+    blank, used = one.disks
+    kind.make(used)
+    one.disks = [used]
+    refuse(one, used.device, kind.word, kind.offset)
+    one.disks = [blank, used]
+    refuse(one, used.device, kind.word, kind.offset)
+    assert blank.image.stat().st_blocks == 0

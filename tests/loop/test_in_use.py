@@ -1,0 +1,142 @@
+"""Blank disks that somebody uses, and disks that fail: refused."""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from disks import GIB, output
+from test_foreign import refuse
+
+
+@contextlib.contextmanager
+def held_exclusively(disk):
+    handle = os.open(disk.device, os.O_RDONLY | os.O_EXCL)
+    yield
+    os.close(handle)
+
+
+@contextlib.contextmanager
+def loop_on_top(disk):
+    """A loop device over the disk does not claim it; a mount of it does."""
+    upper = output("losetup", "--find", "--show", disk.device).strip()
+    handle = os.open(disk.device, os.O_RDONLY | os.O_EXCL)
+    yield
+    os.close(handle)
+    output("losetup", "--detach", upper)
+
+
+@contextlib.contextmanager
+def stale_partition(disk):
+    output("addpart", disk.device, "1", "2048", "4096")
+    yield
+    output("delpart", disk.device, "1")
+
+
+@contextlib.contextmanager
+def swapped_on(disk):
+    output("mkswap", disk.device)
+    done = subprocess.run(["swapon", disk.device], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"this kernel has no swap: {done.stderr}")
+    yield
+    output("swapoff", disk.device)
+
+
+USES = {
+    "held-exclusively": (held_exclusively, "holds it exclusively"),
+    "claimed-below-a-loop": (loop_on_top, "holds it exclusively"),
+    "stale-kernel-partition": (stale_partition, "the kernel has the partition"),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_blank_disk_in_use_is_refused(machine, use):
+    using, word = USES[use]
+    one = machine(1, size=2 * GIB)
+    with using(one.disks[0]):
+        refuse(one, one.disks[0].device, word, None)
+    assert one("run").status == 0
+
+
+def test_a_filesystem_mounted_elsewhere_is_told(machine):
+    """In another mount namespace, where our own mountinfo does not show it."""
+    one = machine(1, size=2 * GIB)
+    device = one.disks[0].device
+    output("mkfs.ext4", "-q", device)
+    script = f"mount {device} {one.folder} && echo up && exec sleep 60"
+    with subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True
+    ) as other:
+        other.stdout.readline()
+        done = one("run")
+        other.kill()
+    assert done.status == 5
+    assert f"{device} is mounted at {one.folder}" in done.stderr
+
+
+def test_a_lock_on_the_disk_is_respected(machine):
+    """As udev and other partitioners take it: checked right before the first write."""
+    one = machine(2, size=2 * GIB)
+    with Path(one.disks[1].device).open("rb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        done = one("run")
+    assert done.status == 5
+    assert f"another program holds the lock of {one.disks[1].device}" in done.stderr
+    assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0]
+    assert one("run").status == 0
+
+
+def test_a_read_only_disk_is_not_eligible(machine):
+    one = machine(1, size=2 * GIB)
+    one.shutdown()
+    one.disks[0].read_only = True
+    one.boot()
+    done = one("run")
+    assert done.status == 4
+    assert f"{one.disks[0].device} (read-only)" in done.stderr
+
+
+@pytest.mark.parametrize("left", [GIB, 3 * 4096, 0], ids=["half", "a-bit", "nothing"])
+def test_a_disk_whose_reads_fail_is_refused(machine, left):
+    """The file is cut off below its loop device: reads behind its end fail."""
+    one = machine(2, size=2 * GIB)
+    bad = one.disks[1]
+    os.truncate(bad.image, left)
+    done = one("run")
+    assert done.status == 5, done.stderr
+    assert f"{bad.device}: " in done.stderr
+    assert "check: read" in done.stderr
+    assert one.disks[0].image.stat().st_blocks == 0
+
+
+def test_a_disk_written_between_plan_and_first_write(machine):
+    """Validate is done; a byte turns up before Partition: the checkpoint's verdict is not believed."""
+    one = machine(2, size=2 * GIB)
+    assert one("step", "--until", "validate").status == 0
+    with Path(one.disks[1].device).open("r+b") as file:
+        file.seek(4096)
+        file.write(b"mine")
+    done = one("step")
+    assert done.status in (0, 5)
+    done = one("run")
+    assert done.status == 5
+    assert "6d 69 6e 65" in done.stderr
+    assert one.disks[0].image.stat().st_blocks == 0
+
+
+def test_another_disk_under_the_same_name(machine):
+    """Validate is done; another disk is put in the place of the first: another diskseq, everything begins again."""
+    one = machine(1, size=2 * GIB)
+    assert one("step", "--until", "validate").status == 0
+    disk = one.disks[0]
+    device = disk.device
+    output("losetup", "--detach", device)
+    time.sleep(0.1)
+    output("losetup", device, disk.image)
+    done = one("run")
+    assert done.status == 0
+    assert "what the state discover made is no longer there as it was" in done.stderr
