@@ -1,0 +1,104 @@
+import logging
+
+import pytest
+from attrs import evolve
+from support import config, discovery, disk
+
+from states.discover import Discover
+from zosstorage.disks import sysfs
+from zosstorage.errors import ExitCode, NoDiskError
+from zosstorage.facts import Facts, Firmware, Rejected
+
+A, B = disk("sda"), disk("sdb", rotational=True)
+CDROM = Rejected(disk("sr0"), "a CD-ROM drive")
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """What sysfs shows."""
+    found = {"now": discovery(A, B)}
+    monkeypatch.setattr(sysfs, "discover", lambda _: found["now"])
+    return found
+
+
+def work(**expect):
+    return Discover(config(devices={"expect": expect})).work(Facts())
+
+
+def refused(**expect):
+    with pytest.raises(NoDiskError) as caught:
+        work(**expect)
+    assert caught.value.exit_code is ExitCode.NO_DISK
+    assert caught.value.hint
+    return caught.value
+
+
+def test_what_was_found_is_handed_on(machine):
+    assert work() == Facts(discover=discovery(A, B))
+
+
+def test_disks_are_logged(machine, caplog):
+    machine["now"] = evolve(discovery(A), rejected=(CDROM,))
+    with caplog.at_level(logging.DEBUG, "states"):
+        work()
+    assert [(record.message, record.disk) for record in caplog.records] == [
+        ("disk", "/dev/sda"),
+        ("disk rejected", "/dev/sr0"),
+    ]
+
+
+def test_no_disk_at_all(machine):
+    machine["now"] = discovery()
+    assert "is the driver's module loaded?" in refused().message
+
+
+def test_no_eligible_disk_says_why_each_was_rejected(machine):
+    machine["now"] = evolve(discovery(), rejected=(CDROM,))
+    assert "rejected: /dev/sr0 (a CD-ROM drive)" in refused().message
+
+
+@pytest.mark.parametrize("expect", [{"count": 2}, {"ssd": 1}, {"hdd": 1}, {"count": 2, "ssd": 1, "hdd": 1}], ids=str)
+def test_the_disks_that_were_expected(machine, expect):
+    assert work(**expect).discover == discovery(A, B)
+
+
+@pytest.mark.parametrize(
+    ("expect", "told"),
+    [
+        ({"count": 1}, "devices.expect.count is 1, found 2"),
+        ({"count": 3}, "devices.expect.count is 3, found 2"),
+        ({"ssd": 2}, "devices.expect.ssd is 2, found 1"),
+        ({"hdd": 0}, "devices.expect.hdd is 0, found 1"),
+        ({"ssd": 0, "hdd": 2}, "devices.expect.ssd is 0, found 1; devices.expect.hdd is 2, found 1"),
+    ],
+    ids=str,
+)
+def test_other_disks_than_expected(machine, expect, told):
+    message = refused(**expect).message
+    assert told in message
+    assert "/dev/sda, /dev/sdb" in message
+
+
+def test_expecting_none_of_a_class(machine):
+    """Zero is a number, not the want of one."""
+    machine["now"] = discovery(A)
+    assert work(hdd=0)
+
+
+@pytest.mark.parametrize(
+    ("now", "holds"),
+    [
+        (discovery(A, B), True),
+        (evolve(discovery(A, B), rejected=(CDROM,)), True),
+        (discovery(A), False),
+        (discovery(B, A), False),
+        (discovery(A, evolve(B, serial="other")), False),
+        (discovery(A, B, disk("sdc")), False),
+        (discovery(A, B, firmware=Firmware.BIOS), False),
+    ],
+    ids=["same", "other rejected", "one less", "other order", "other disk", "one more", "other firmware"],
+)
+def test_holds(machine, now, holds):
+    known = work()
+    machine["now"] = now
+    assert Discover(config()).holds(known) is holds

@@ -1,0 +1,227 @@
+import os
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from support import GIB, blank, config, discovery, ends, image_disk, poke, sparse, unfinished, uuids
+
+from states.partition import Partition
+from zosstorage import decide
+from zosstorage.disks import sysfs, tables
+from zosstorage.disks.sysfs import KernelPartition
+from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.facts import Facts, Firmware
+
+SIZE = 1 * GIB
+
+
+@pytest.fixture
+def disks(tmp_path, monkeypatch):
+    """Two images as disks, which sysfs knows."""
+    found = {
+        name: image_disk(sparse(tmp_path / name, SIZE), name=name, number=f"7:{number}", serial=name, wwn=name)
+        for number, name in enumerate(("one", "two"))
+    }
+    monkeypatch.setattr(sysfs, "read_disk", lambda name, **_: found[name])
+    return found
+
+
+@pytest.fixture
+def kernel(monkeypatch, fake_tools, disks):
+    """A kernel that reads a table when partx says so (or before that)."""
+    known = {}
+    fake_tools.real("sfdisk")
+    fake_tools("partx")
+
+    def partitions(of, **_):
+        if of.path in known:
+            return known[of.path]
+        if not any(call[-1] == of.path for call in fake_tools.of("partx")):
+            return ()
+        return tuple(
+            KernelPartition(f"{of.path}p{part.number}", part.number, part.start_bytes, part.size_bytes)
+            for part in known["plan"][of.path].partitions
+        )
+
+    monkeypatch.setattr(sysfs, "partitions", partitions)
+    return known
+
+
+@pytest.fixture
+def planned(disks, kernel):
+    """Facts up to the plan, for blank disks or by other verdicts."""
+
+    def plan(verdicts=None):
+        found = discovery(*disks.values(), firmware=Firmware.BIOS)
+        verdicts = verdicts or [blank(one) for one in disks.values()]
+        known = Facts(discover=found, validate=decide.decide(found, verdicts, config(), new_uuid=uuids()))
+        kernel["plan"] = {one.disk.path: one for one in known.plan.disks}
+        return known
+
+    return plan
+
+
+def work(known):
+    return Partition(config()).work(known)
+
+
+def content(disks):
+    return [ends(one) for one in disks.values()]
+
+
+def untouched(*disks):
+    return not any(any(end) for one in disks for end in ends(one))
+
+
+def test_every_table_is_written_and_read_back(planned, disks, fake_tools):
+    known = work(planned())
+    assert [part.device for part in known.partitions] == [
+        f"{one.path}p{number}" for one in disks.values() for number in (1, 2, 3)
+    ]
+    assert all(tables.recognised(one, config()).entries[0].marked for one in known.plan.disks)
+    assert [call[0] for call in fake_tools.calls] == ["partx", "partx"]
+    assert Partition(config()).holds(known)
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_one_disk_that_is_not_blank_any_longer_and_none_is_written(planned, disks, name, fake_tools):
+    known = planned()
+    poke(disks[name].path, 65536 + 0x40, b"_BHRfS_M")
+    before = content(disks)
+    with pytest.raises(NotEmptyError, match="1 of 2 target disks may not be written") as caught:
+        work(known)
+    assert disks[name].path in caught.value.message
+    assert "btrfs superblock" in caught.value.message
+    assert content(disks) == before
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_another_disk_in_its_place_and_none_is_written(planned, disks, name):
+    known = planned()
+    disks[name] = evolve(disks[name], serial="another")
+    with pytest.raises(NotEmptyError, match="its serial was"):
+        work(known)
+    assert untouched(*disks.values())
+
+
+def test_a_disk_in_use_and_none_is_written(planned, disks, monkeypatch):
+    known = planned()
+    real = os.open
+
+    def busy(path, flags, *rest):
+        if path == disks["two"].path and flags & os.O_EXCL:
+            raise OSError(16, "Device or resource busy")
+        return real(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", busy)
+    with pytest.raises(NotEmptyError, match="cannot be claimed"):
+        work(known)
+    assert untouched(*disks.values())
+
+
+def test_partitions_that_appeared_meanwhile(planned, disks, kernel):
+    known = planned()
+    kernel[disks["two"].path] = (KernelPartition("/dev/twop1", 1, 1048576, 512),)
+    with pytest.raises(NotEmptyError, match="kernel partitions"):
+        work(known)
+    assert untouched(*disks.values())
+
+
+def test_a_disk_with_its_table_is_left_as_it_is(planned, disks, fake_tools):
+    """The power went between the two disks."""
+    first = planned([blank(one) for one in disks.values()])
+    tables.write([first.plan.disks[0]])
+    before = Path(disks["one"].path).stat().st_mtime_ns
+    verdict = unfinished(disks["one"], firmware=Firmware.BIOS)
+    parts = tuple(
+        evolve(part, uuid=plan.uuid)
+        for part, plan in zip(verdict.partitions, first.plan.disks[0].partitions, strict=True)
+    )
+    known = planned([evolve(verdict, guid=first.plan.disks[0].guid, partitions=parts), blank(disks["two"])])
+    assert [one.write_table for one in known.plan.disks] == [False, True]
+    work(known)
+    assert Path(disks["one"].path).stat().st_mtime_ns == before
+
+
+def torn(planned, disks):
+    """One disk whose table lacks its MBR, another blank, and the plan for them."""
+    first = planned([blank(one) for one in disks.values()])
+    tables.write([first.plan.disks[0]])
+    poke(disks["one"].path, 0, bytes(512))
+    verdict = unfinished(disks["one"], firmware=Firmware.BIOS, torn=True)
+    parts = tuple(
+        evolve(part, uuid=plan.uuid)
+        for part, plan in zip(verdict.partitions, first.plan.disks[0].partitions, strict=True)
+    )
+    return planned([evolve(verdict, guid=first.plan.disks[0].guid, partitions=parts), blank(disks["two"])])
+
+
+def test_a_torn_table_is_written_again(planned, disks):
+    known = torn(planned, disks)
+    work(known)
+    found = tables.recognised(known.plan.disks[0], config())
+    assert (found.torn, found.guid) == (False, known.plan.disks[0].guid)
+
+
+def test_a_torn_table_that_is_another_now(planned, disks):
+    known = torn(planned, disks)
+    poke(disks["one"].path, 0, bytes(1 << 20))
+    poke(disks["one"].path, 510, b"\x55\xaa")
+    with pytest.raises(NotEmptyError, match="does not carry the table of the plan"):
+        work(known)
+    assert untouched(disks["two"])
+
+
+def test_sfdisk_gets_a_second_attempt_while_the_disks_are_still_ours(planned, fake_tools):
+    real = (fake_tools.bin / "sfdisk").resolve()
+    (fake_tools.bin / "sfdisk").unlink()
+    flag = fake_tools.records / "failed"
+    path = fake_tools("sfdisk")
+    path.write_text(f'#!/bin/sh\nif [ -e {flag} ]; then exec {real} "$@"; fi\necho > {flag}\nexit 1\n', "utf-8")
+    known = work(planned())
+    assert len(known.partitions) == 6
+
+
+def test_no_second_attempt_on_what_is_not_ours(planned, disks, fake_tools):
+    (fake_tools.bin / "sfdisk").unlink()
+    script = "printf foreign | /bin/dd of=$path conv=notrunc 2>/dev/null"
+    fake_tools("sfdisk", body=f'for path in "$@"; do :; done; {script}', status=1)
+    known = planned()
+    with pytest.raises(NotEmptyError, match="may not be written"):
+        work(known)
+    assert len(fake_tools.of("sfdisk")) == 2
+
+
+def test_sfdisk_that_lies_is_not_believed(planned, fake_tools):
+    (fake_tools.bin / "sfdisk").unlink()
+    fake_tools("sfdisk")
+    with pytest.raises(NotEmptyError, match="does not carry the table of the plan"):
+        work(planned())
+
+
+def test_partx_that_fails(planned, fake_tools):
+    fake_tools("partx", status=1, stderr="no")
+    with pytest.raises(ToolError, match="partx"):
+        work(planned())
+
+
+def test_a_kernel_that_does_not_take_the_table(planned, kernel, disks):
+    known = planned()
+    kernel["plan"] = {one.disk.path: evolve(one, partitions=()) for one in known.plan.disks}
+    with pytest.raises(ToolError, match="the kernel does not have the partitions"):
+        work(known)
+
+
+def test_holds_while_every_disk_carries_the_table_of_the_plan(planned, disks):
+    known = work(planned())
+    state = Partition(config())
+    tables.write(known.plan.disks, finished=True)
+    assert state.holds(known)
+    poke(disks["two"].path, 512, b"EFI TRAP")
+    assert not state.holds(known)
+
+
+def test_does_not_hold_where_the_kernel_lost_a_partition(planned, disks, kernel):
+    known = work(planned())
+    kernel[disks["two"].path] = ()
+    assert not Partition(config()).holds(known)
