@@ -50,6 +50,11 @@ class LoopDisk:
     def detach(self) -> None:
         if not self.device:
             return
+        # A kernel that has rebooted knows nothing of the btrfs that it saw on these nodes.
+        for node in Path(f"/sys/class/block/{Path(self.device).name}").glob("loop*p*"):
+            subprocess.run(
+                ["btrfs", "device", "scan", "--forget", f"/dev/{node.name}"], capture_output=True, check=False
+            )
         subprocess.run(["partx", "--delete", self.device], capture_output=True, check=False)
         Path(f"/sys/block/{Path(self.device).name}/queue/rotational").write_text("1")  # as a loop device begins
         subprocess.run(["losetup", "--detach", self.device], capture_output=True, check=False)
@@ -129,6 +134,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.root, self.run_dir = self.folder / "root", self.folder / "run"
+        self.said = self.folder / "log"
         self.root.mkdir(exist_ok=True)
         self.boot()
 
@@ -184,16 +190,17 @@ class Machine:
         return Result(done.returncode, done.stdout, done.stderr)
 
     def start(self, *words, env: dict[str, str] | None = None) -> subprocess.Popen:
-        """Start the program in a session of its own, to be killed."""
-        return subprocess.Popen(
-            self.argv(*words),
-            cwd=TOP,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        """Start the program in a session of its own, to be killed; `said` has its log."""
+        with self.said.open("w") as log:
+            return subprocess.Popen(
+                self.argv(*words),
+                cwd=TOP,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
 
     @property
     def report(self) -> dict:
@@ -253,8 +260,9 @@ def kill_tree(process: subprocess.Popen) -> None:
 
 def _descendants(pid: int) -> list[int]:
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        found += [int(child) for child in _reads(task / "children").split()]
+    with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in _reads(task / "children").split()]
     return found + [grandchild for child in found for grandchild in _descendants(child)]
 
 

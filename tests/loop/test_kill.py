@@ -55,7 +55,7 @@ def test_killed_at_every_command(machine, tmp_path, disks, when, boot):
         tool = victim.traps.names[number - 1]
         kill_tree(process)
         victim.finish(boot, f"killed {when} command {number}, {tool}")
-    assert process.returncode == 0
+    assert process.returncode == 0, victim.one.said.read_text()
     assert number > 15  # as many commands as there are at least: each was a kill
 
 
