@@ -185,7 +185,10 @@ def facts(*, firmware=Firmware.UEFI, mode="dual_independent", disks=None, make=T
     """Everything that a run over some disks would know at its end, as the states would have found it."""
     disks = disks or (disk("sda"), disk("sdb"))
     settings = config(topology={"mode": mode})
-    verdicts = [blank(one) if make else finished(one, tag=tag) for tag, one in enumerate(disks, 1)]
+    verdicts = [
+        blank(one) if make else finished(one, tag=tag, data=data_content(f"{tag}{FS_UUID[1:]}"))
+        for tag, one in enumerate(disks, 1)
+    ]
     plan = decide.decide(discovery(*disks, firmware=firmware), verdicts, settings, new_uuid=uuids())
     known = Facts(discover=discovery(*disks, firmware=firmware), validate=plan, partition=_partitions(plan))
     known = evolve(known, format=_filesystems(plan, known))

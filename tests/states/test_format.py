@@ -1,0 +1,103 @@
+from contextlib import contextmanager
+
+import pytest
+from support import config, facts
+
+from states.format import Format
+from zosstorage import mkfs
+from zosstorage.disks import identity, tables
+from zosstorage.errors import NotEmptyError, ToolError
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What Format does, in order; `fail` makes a step of it fail once."""
+    steps, fail = [], {}
+
+    def step(name):
+        steps.append(name)
+        if errors := fail.get(name):
+            raise errors.pop(0)
+
+    @contextmanager
+    def locked(of, *, exclusive):
+        step(f"lock {of.name}{' exclusively' if exclusive else ''}")
+        yield
+        step(f"unlock {of.name}")
+
+    monkeypatch.setattr(identity, "locked", locked)
+    monkeypatch.setattr(identity, "check", lambda of: step(f"identity {of.name}"))
+    monkeypatch.setattr(tables, "require_marks", lambda planned, _: step(f"marks {planned.disk.name}"))
+    monkeypatch.setattr(mkfs, "make", lambda wanted, *_: step(f"make {len(wanted)}"))
+    monkeypatch.setattr(mkfs, "check_with_blkid", lambda _: step("blkid"))
+    monkeypatch.setattr(mkfs, "read_back", lambda known: (step("read back"), known.format or "read")[1])
+    return steps, fail
+
+
+BEFORE = ["lock sda", "lock sdb"]
+CHECKS = ["identity sda", "marks sda", "identity sdb", "marks sdb"]
+AFTER = ["unlock sdb", "unlock sda", "blkid", "read back"]
+
+
+def known(**rest):
+    found = facts(**rest)
+    return type(found)(found.discover, found.validate, found.partition)
+
+
+def test_the_order_of_things(told):
+    """All disks are locked, seen to be the same and marked before anything is made; then all is read back."""
+    steps, _ = told
+    assert Format(config()).work(known()).format == "read"
+    assert steps == [*BEFORE, *CHECKS, "make 4", *AFTER]
+
+
+@pytest.mark.parametrize("name", ["lock sdb", "identity sdb", "marks sda", "marks sdb"])
+def test_one_disk_that_is_not_marked_and_nothing_is_made(told, name):
+    steps, fail = told
+    fail[name] = [NotEmptyError("not ours")]
+    with pytest.raises(NotEmptyError):
+        Format(config()).work(known())
+    assert not any(step.startswith("make") for step in steps)
+
+
+def test_a_second_attempt_while_the_disks_are_still_ours(told):
+    steps, fail = told
+    fail["make 4"] = [ToolError("no luck", argv=("mkfs.btrfs",))]
+    Format(config()).work(known())
+    assert steps == [*BEFORE, *CHECKS, "make 4", *CHECKS, "make 4", *AFTER]
+
+
+def test_two_failures_are_enough(told):
+    steps, fail = told
+    fail["make 4"] = [ToolError("no luck", argv=("mkfs.btrfs",)), ToolError("again", argv=("mkfs.btrfs",))]
+    with pytest.raises(ToolError, match="again"):
+        Format(config()).work(known())
+    assert "read back" not in steps
+
+
+def test_nothing_to_make_is_read_back_all_the_same(told):
+    steps, _ = told
+    Format(config()).work(known(make=False))
+    assert "make 0" in steps
+    assert "blkid" not in steps
+    assert steps[-1] == "read back"
+
+
+@pytest.mark.parametrize("name", ["blkid", "read back"])
+def test_what_was_made_is_not_believed(told, name):
+    _, fail = told
+    fail[name] = [ToolError("not there")]
+    with pytest.raises(ToolError, match="not there"):
+        Format(config()).work(known())
+
+
+def test_holds_while_every_superblock_is_the_one_that_was_made(told, monkeypatch):
+    steps, fail = told
+    found = facts()
+    state = Format(config())
+    assert state.holds(found)
+    assert steps == ["read back"]
+    fail["read back"] = [ToolError("gone")]
+    assert not state.holds(found)
+    monkeypatch.setattr(mkfs, "read_back", lambda _: ())
+    assert not state.holds(found)

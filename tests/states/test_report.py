@@ -1,0 +1,99 @@
+import hashlib
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from support import config, facts
+
+from states.report import Report
+from zosstorage.errors import ToolError
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A configuration that reports below a folder, with fstab or without."""
+
+    def make(*, fstab=True):
+        found = config(report={"path": f"{tmp_path}/run/state.json"}, fstab={"enabled": fstab})
+        return evolve(found, root=f"{tmp_path}/root")
+
+    return make
+
+
+@pytest.fixture
+def known(tmp_path):
+    return evolve(facts(root=f"{tmp_path}/root"), report=None)
+
+
+LINES = [f"/var/cache/{name} btrfs subvol={name},noatime 0 0" for name in ("system", "etc", "modules", "vm-meta")]
+
+
+def test_the_report_is_written(settings, known, tmp_path):
+    done = Report(settings()).work(known)
+    path = tmp_path / "run/state.json"
+    found = json.loads(path.read_text("utf-8"))
+    assert (found["version"], found["status"], found["fstab"]) == (1, "provisioned", f"{tmp_path}/root/etc/fstab")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert done.written.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (done.written.report, done.written.status) == (str(path), "provisioned")
+
+
+def test_fstab_has_the_subvolumes_only(settings, known, tmp_path):
+    Report(settings()).work(known)
+    lines = (tmp_path / "root/etc/fstab").read_text("utf-8").splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == LINES
+    assert all(line.startswith(f"{known.mounts[0].source} ") for line in lines)
+
+
+def test_without_fstab(settings, known, tmp_path):
+    done = Report(settings(fstab=False)).work(known)
+    assert not (tmp_path / "root/etc/fstab").exists()
+    assert done.written.fstab is None
+    assert Report(settings(fstab=False)).holds(done)
+
+
+def test_fstab_is_written_before_the_report_says_so(settings, known, tmp_path):
+    (tmp_path / "root/etc/fstab").mkdir(parents=True)
+    with pytest.raises(ToolError, match="root/etc/fstab cannot be written"):
+        Report(settings()).work(known)
+    assert not (tmp_path / "run/state.json").exists()
+
+
+def test_a_report_that_cannot_be_written(settings, known, tmp_path):
+    (tmp_path / "run").write_bytes(b"")
+    with pytest.raises(ToolError) as caught:
+        Report(settings()).work(known)
+    assert "--report" in caught.value.hint
+
+
+def test_holds_while_the_report_is_the_one_that_was_written(settings, known, tmp_path):
+    state = Report(settings())
+    done = state.work(known)
+    assert state.holds(done)
+    path = tmp_path / "run/state.json"
+    path.write_text(path.read_text("utf-8") + " ", "utf-8")
+    assert not state.holds(done)
+    path.unlink()
+    assert not state.holds(done)
+
+
+@pytest.mark.parametrize("change", ["remove", "edit"])
+def test_holds_while_fstab_has_its_lines(settings, known, tmp_path, change):
+    state = Report(settings())
+    done = state.work(known)
+    path = Path(tmp_path / "root/etc/fstab")
+    path.write_text("# more\n" + path.read_text("utf-8"), "utf-8")
+    assert state.holds(done)
+    if change == "remove":
+        path.unlink()
+    else:
+        path.write_text(path.read_text("utf-8").replace("subvol=etc", "subvol=x"), "utf-8")
+    assert not state.holds(done)
+
+
+def test_a_later_run_reports_anew(settings, known):
+    first = Report(settings()).work(known)
+    again = Report(settings()).work(evolve(first, report=None))
+    assert again.written.report == first.written.report
