@@ -471,7 +471,7 @@ modes = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(machine=machines(), mode=modes)
 def test_whatever_the_verdicts_a_plan_keeps_its_promises(machine, mode):
     disks, verdicts, firmware = machine

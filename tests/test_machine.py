@@ -315,3 +315,17 @@ def test_dot():
     for trigger, source, target in EDGES:
         assert f'"{source}" -> "{target}" [label="{trigger}"];' in text
     assert text.count("->") == len(EDGES)
+
+
+@pytest.mark.parametrize("error", [IndexError("x"), StopIteration(), KeyError("x")], ids=str)
+def test_facts_that_do_not_fit_each_other_begin_again(states, path, told, error):
+    """A checkpoint edited by hand: what its facts name is not in them."""
+    machine(states, path).run()
+
+    def holds(_):
+        raise error
+
+    states["mount"].holds = holds
+    told.clear()
+    assert machine(states, path).run() == KNOWN
+    assert works(told) == list(STATES)

@@ -79,7 +79,7 @@ def test_a_single_byte_and_it_is_not(probers, image, scan, at):
     assert "01" in found.found
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(at=st.integers(0, MIB - 1), tail=st.booleans(), data=st.binary(min_size=1, max_size=600).filter(any))
 def test_whatever_stands_at_an_end_it_is_not_blank(probers, image, at, tail, data):
     data = data[: MIB - at]
