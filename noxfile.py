@@ -55,12 +55,18 @@ def tests_oldest(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """Provision two loop devices, look at them, and run again: as root; installs the system tools that are missing."""
     _need_root(session)
-    missing = _missing(packages := _packages(HERE / "demo/packages"))
-    if missing and shutil.which("apt-get"):
-        session.run(*APT.split(), *missing, external=True, env={"DEBIAN_FRONTEND": "noninteractive"})
-    _need_tools(session, packages)
+    _provide_tools(session, _packages(HERE / "demo/packages"))
     session.install("-e", ".")
     session.run("python", str(HERE / "demo/run.py"), *session.posargs)
+
+
+@nox.session
+def vm(session: nox.Session) -> None:
+    """The matrix of topologies on real kernels under QEMU, power cuts, write logs; installs what it needs, as root."""
+    _need_root(session)
+    _provide_tools(session, _packages(HERE / "vm-tests/packages"))
+    _install(session, "test")
+    session.run("pytest", "vm-tests", "-n", "2", "-v", *session.posargs)
 
 
 # One worker for each core; tests of one xdist_group stay with one worker.
@@ -80,14 +86,25 @@ def _packages(path: Path) -> dict[str, tuple[str, ...]]:
 
 def _missing(packages: dict[str, tuple[str, ...]]) -> list[str]:
     """The packages one of whose tools is not on this machine."""
-    return [
-        package for package, tools in packages.items() if not all(shutil.which(tool, path=SEARCHED) for tool in tools)
-    ]
+    return [package for package, tools in packages.items() if not all(map(_is_there, tools))]
+
+
+def _is_there(tool: str) -> bool:
+    """A tool on PATH, or a file that a package without tools brings."""
+    return Path(tool).is_file() if tool.startswith("/") else bool(shutil.which(tool, path=SEARCHED))
 
 
 def _need_tools(session: nox.Session, packages: dict[str, tuple[str, ...]]) -> None:
     if missing := _missing(packages):
         session.error(f"system tools are missing; install them with: {APT} {' '.join(missing)}")
+
+
+def _provide_tools(session: nox.Session, packages: dict[str, tuple[str, ...]]) -> None:
+    """Install what is missing, where this is Debian; else say what is."""
+    missing = _missing(packages)
+    if missing and shutil.which("apt-get"):
+        session.run(*APT.split(), *missing, external=True, env={"DEBIAN_FRONTEND": "noninteractive"})
+    _need_tools(session, packages)
 
 
 def _need_root(session: nox.Session, otherwise: str = "") -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests/loop")]  # no packages to import
 
-import initramfs
-import packages
-from qemu import Drive, Guest, Log, kvm_works
+import initramfs  # noqa: E402 - behind the path to it
+import packages  # noqa: E402 - behind the path to it
+from qemu import Drive, Guest, Log, kvm_works  # noqa: E402 - behind the path to it
 
 RUNS = packages.CACHE / "runs"
 SIZE = 40 << 30
@@ -100,13 +101,15 @@ def figures(request: pytest.FixtureRequest):
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    rows = [
-        value
+    properties = [
+        pair
         for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
         if report.when == "call"
-        for name, value in report.user_properties
-        if name == "figures"
+        for pair in report.user_properties
     ]
+    for line in sorted(value for name, value in properties if name == "cuts"):
+        terminalreporter.write_line(line)
+    rows = [value for name, value in properties if name == "figures"]
     if rows:
         terminalreporter.section(f"guests ({'KVM' if kvm_works() else 'TCG'}), seconds")
         terminalreporter.write_line(f"{'guest':<40}{'boot':>8}{'provision':>11}{'total':>8}  booted again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -10,42 +9,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from disks import digest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from qemu import Drive
 
+__all__ = ["check_blkid", "check_table", "digest"]
+
 _MIB = 1 << 20
 _ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
-
-
-def extents(image: Path) -> Iterator[tuple[int, bytes]]:
-    """(offset, bytes) of what is allocated and not zero, by pieces of at most 1 MiB."""
-    with image.open("rb") as file:
-        end, at = os.fstat(file.fileno()).st_size, 0
-        while at < end:
-            try:
-                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:  # no more data
-                return
-            hole = os.lseek(file.fileno(), at, os.SEEK_HOLE)
-            while at < hole:
-                data = os.pread(file.fileno(), min(_MIB, hole - at), at)
-                if data.strip(b"\0"):
-                    yield at, data
-                at += len(data)
-
-
-def digest(image: Path) -> str:
-    """SHA-256 of the bytes that are not zero and of where they are; an all-zero image has that of nothing."""
-    found = hashlib.sha256()
-    for offset, data in extents(image):
-        for start in range(0, len(data), 4096):
-            block = data[start : start + 4096]
-            if block.strip(b"\0"):
-                found.update((offset + start).to_bytes(8, "little") + block)
-    return found.hexdigest()
 
 
 def check_table(drive: Drive, reported: dict[str, Any], *, uefi: bool) -> None:

@@ -36,16 +36,6 @@ def stale_partition(disk):
     output("delpart", disk.device, "1")
 
 
-@contextlib.contextmanager
-def swapped_on(disk):
-    output("mkswap", disk.device)
-    done = subprocess.run(["swapon", disk.device], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"this kernel has no swap: {done.stderr}")
-    yield
-    output("swapoff", disk.device)
-
-
 USES = {
     "held-exclusively": (held_exclusively, "holds it exclusively"),
     "claimed-below-a-loop": (loop_on_top, "holds it exclusively"),
