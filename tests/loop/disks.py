@@ -48,18 +48,19 @@ class LoopDisk:
         subprocess.run(["partx", "--delete", self.device], capture_output=True, check=False)
 
     def detach(self) -> None:
-        if not self.device:
+        name = Path(self.device).name
+        backing = Path(f"/sys/block/{name}/loop/backing_file")
+        if not self.device or not _reads(backing).startswith(str(self.image)):
+            self.device = ""  # detached by the test itself: the node may be another's by now
             return
         # A kernel that has rebooted knows nothing of the btrfs that it saw on these nodes.
-        for node in Path(f"/sys/class/block/{Path(self.device).name}").glob("loop*p*"):
+        for node in Path(f"/sys/class/block/{name}").glob("loop*p*"):
             subprocess.run(
                 ["btrfs", "device", "scan", "--forget", f"/dev/{node.name}"], capture_output=True, check=False
             )
         subprocess.run(["partx", "--delete", self.device], capture_output=True, check=False)
-        Path(f"/sys/block/{Path(self.device).name}/queue/rotational").write_text("1")  # as a loop device begins
+        Path(f"/sys/block/{name}/queue/rotational").write_text("1")  # as a loop device begins
         subprocess.run(["losetup", "--detach", self.device], capture_output=True, check=False)
-        name = Path(self.device).name
-        backing = Path(f"/sys/block/{name}/loop/backing_file")
         end = time.monotonic() + 20
         while _reads(backing).startswith(str(self.image)):
             assert time.monotonic() < end, f"{self.device} stays in use"

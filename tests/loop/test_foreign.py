@@ -24,8 +24,8 @@ def refuse(one: Machine, device: str, word: str, offset: int | None) -> None:
     assert "hint=" in refusal
     assert word.lower() in refusal.lower()
     named = [int(byte) for byte in re.findall(r"at byte (\d+)", refusal)]
-    assert named == [byte for byte in offsets if byte is not None]
-    if offset is not None:
+    if offset is not None:  # else the sample finds another place each time
+        assert named == [byte for byte in offsets if byte is not None]
         assert any(offset <= byte < offset + 512 for byte in named), refusal
     assert one.digests() == before
     assert not (one.run_dir / "state.json").exists()

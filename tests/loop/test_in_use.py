@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +35,7 @@ def stale_partition(disk):
     output("delpart", disk.device, "1")
 
 
+LOOP_CTL_ADD = 0x4C80  # linux/loop.h
 USES = {
     "held-exclusively": (held_exclusively, "holds it exclusively"),
     "claimed-below-a-loop": (loop_on_top, "holds it exclusively"),
@@ -121,12 +121,16 @@ def test_a_disk_written_between_plan_and_first_write(machine):
 def test_another_disk_under_the_same_name(machine):
     """Validate is done; another disk is put in the place of the first: another diskseq, everything begins again."""
     one = machine(1, size=2 * GIB)
-    assert one("step", "--until", "validate").status == 0
     disk = one.disks[0]
-    device = disk.device
-    output("losetup", "--detach", device)
-    time.sleep(0.1)
-    output("losetup", device, disk.image)
+    disk.detach()
+    with Path("/dev/loop-control").open("rb") as control:
+        number = 500 + os.getpid() % 400  # a node that nobody else is given while it is free
+        fcntl.ioctl(control, LOOP_CTL_ADD, number)
+    disk.device = f"/dev/loop{number}"
+    output("losetup", disk.device, disk.image)
+    assert one("step", "--until", "validate").status == 0
+    output("losetup", "--detach", disk.device)
+    output("losetup", disk.device, disk.image)
     done = one("run")
     assert done.status == 0
     assert "what the state discover made is no longer there as it was" in done.stderr

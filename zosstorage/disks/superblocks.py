@@ -2,7 +2,8 @@
 
 A prober looks at the first copy only. Whoever lost that one still has the others, so the scan reads them all, on the
 bare disk and behind a partition at 1 MiB, where every partitioner of the last fifteen years puts the first one. (One at
-sector 63, as older ones did, keeps its first superblocks within the first MiB.)
+sector 63, as older ones did, keeps its first superblocks within the first MiB.) Where well-known installers begin
+further partitions, their first MiB is read: a filesystem there outlives its wiped table.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 BLOCK = 4096
-_BASES = (0, MIB)
+# First bytes of partitions behind the first one, in MiB: our own layout (2, 513, 514), Windows (16, 101, 117, 129, 277,
+# 351, 501, 550), Fedora and CoreOS (2, 129, 513, 601, 1025, 1026, 1625), Debian and Ubuntu (513, 1025, 1076, 1537),
+# Proxmox (512, 1024), Alpine (101, 301), TrueNAS (2048), and ESPs or /boot of 128, 200, 256, 300 and 2048 MiB.
+_STARTS = (2, 16, 101, 117, 129, 201, 257, 277, 301, 351, 501, 512, 513, 514, 550, 601)
+_LATER_STARTS = (1024, 1025, 1026, 1076, 1537, 1625, 2048, 2049)
+_APPLE = 409640 * 512  # Disk Utility: an ESP of 200 MiB from sector 40, then APFS or HFS+
+_BCACHEFS = bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")
 
 
 @frozen
@@ -53,6 +60,10 @@ KNOWN = (
         Superblock("LVM2 label", b"LABELONE", sector * 512, "lvm2 lib/label/label.h: any of the first 4 sectors")
         for sector in range(4)
     ),
+    *(
+        Superblock("LVM2 metadata area", b" LVM2 x[5A%r0N*>", place + 4, "lvm2 lib/format_text/layout.h: mda_header")
+        for place in (4096, -MIB)
+    ),
     Superblock("ext2/3/4 superblock", b"\x53\xef", 1024 + 56, "linux fs/ext4/ext4.h"),
     Superblock("xfs superblock", b"XFSB", 0, "linux fs/xfs/libxfs/xfs_format.h"),
     *(
@@ -61,10 +72,7 @@ KNOWN = (
     ),
     *(
         Superblock("bcachefs or bcache superblock", magic, 4096 + 24, "linux fs/bcachefs/bcachefs_format.h")
-        for magic in (
-            bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef"),
-            bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81"),
-        )
+        for magic in (_BCACHEFS, bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81"))
     ),
     *(
         Superblock(
@@ -132,6 +140,10 @@ KNOWN = (
         Superblock("ocfs2 superblock", b"OCFSV2", place, "linux fs/ocfs2/ocfs2_fs.h: block 2")
         for place in (1024, 2048, 4096, 8192)
     ),
+    *(
+        Superblock("ocfs2 backup superblock", b"OCFSV2", GIB << 2 * index, "ocfs2_fs.h: OCFS2_BACKUP_SB_START")
+        for index in range(6)  # 1 GiB to 1 TiB
+    ),
     Superblock("squashfs", b"hsqs", 0, "linux fs/squashfs/squashfs_fs.h"),
     Superblock("erofs superblock", b"\xe2\xe1\xf5\xe0", 1024, "linux fs/erofs/erofs_fs.h"),
     Superblock("ISO 9660 volume descriptor", b"CD001", 32 * KIB + 1, "ECMA-119"),
@@ -151,7 +163,18 @@ KNOWN = (
         for magic in (bytes.fromhex("0cb1ba0000000000"), bytes.fromhex("0000000000bab10c"))
         for place in (0, 256 * KIB, -512 * KIB, -256 * KIB)
     ),
-    Superblock("DRBD metadata", b"\x83\x74\x02\x6b", -4096 + 60, "drbd-utils drbdmeta: the last 4 KiB, version 8.4"),
+    *(
+        Superblock("ZFS label", bytes.fromhex("010100000000000000000001"), place + 16 * KIB, "OpenZFS vdev_impl.h, XDR")
+        for place in (0, 256 * KIB, -512 * KIB, -256 * KIB)
+    ),
+    *(
+        Superblock("DRBD metadata", b"\x83\x74\x02" + version, 60 - 4096, "drbd-headers drbd_meta_data.h")
+        for version in (b"\x6b", b"\x6c", b"\x6d")  # 8, 8.4 not cleanly closed, 9
+    ),
+    *(
+        Superblock("Windows dynamic disk (LDM)", b"PRIVHEAD", sector * 512, "linux block/partitions/ldm.h: OFF_PRIV")
+        for sector in (6, 1856 - 2048, 2047 - 2048)
+    ),
     Superblock(
         "md RAID 0.90 superblock", b"\xfc\x4e\x2b\xa9", -64 * KIB, "md(4): 64 KiB from the end, aligned down to 64 KiB"
     ),
@@ -161,62 +184,105 @@ KNOWN = (
 # Groups that hold a backup of the ext superblock (sparse_super: powers of 3, 5 and 7; ext4(5)), the first of them.
 _EXT_GROUPS = (1, 3, 5, 7, 9, 25, 27, 49, 81, 125)
 _EXT_BLOCKS = tuple(KIB << shift for shift in range(7))  # 1 KiB to 64 KiB
-# mkfs.xfs makes 4 allocation groups of most disks, and groups of 1 TiB of larger ones.
+_EXT_LARGEST = (1 << 16) - 8  # blocks of a group: e2fsprogs ext2_fs.h, EXT2_MAX_BLOCKS_PER_GROUP
+# mkfs.xfs makes 4 allocation groups of most disks, and groups of 1 TiB of larger ones; since xfsprogs 6.13 as many as
+# the machine has CPUs where the disk is an SSD; and 16 or 32 where it reports a stripe, the group then cut to whole
+# stripe units, less one of them.
 _XFS_GROUPS = 4
 _XFS_LARGEST = 1 << 40
+_XFS_CPUS = (6, 8, 12, 16, 24, 32, 48, 64)
+_XFS_STRIPED = (16, 32)
+# The last superblock of bcachefs begins a bucket, the last one that has room for 1 MiB behind it.
+_BUCKETS = tuple(KIB << shift for shift in range(7, 13))  # 128 KiB to 4 MiB
 
 
 def _ext_backups() -> Iterator[Superblock]:
-    """A group has 8 blocks for each byte of a block (one block of bitmap); 1 KiB blocks start at block 1."""
+    """A group has 8 blocks for each byte of a block (one block of bitmap), or `_EXT_LARGEST`, of clusters too."""
     for block in _EXT_BLOCKS:
-        for group in _EXT_GROUPS:
-            start = (group * 8 * block + (block == KIB)) * block
-            name = f"ext2/3/4 backup superblock (block size {block}, group {group})"
-            yield Superblock(name, b"\x53\xef", start + 56, "linux fs/ext4/ext4.h, ext4(5)")
+        name = f"ext2/3/4 backup superblock (block size {block}, group {{}})"
+        for length in {8 * block, min(8 * block, _EXT_LARGEST)}:
+            for group in _EXT_GROUPS:
+                start = (group * length + (block == KIB)) * block  # 1 KiB blocks start at block 1
+                yield Superblock(name.format(group), b"\x53\xef", start + 56, "linux fs/ext4/ext4.h, ext4(5)")
 
 
-def _xfs_groups(size_bytes: int) -> Iterator[Superblock]:
-    blocks = size_bytes // BLOCK
-    length = min(-(-blocks // _XFS_GROUPS) * BLOCK, _XFS_LARGEST)
-    for group in range(1, _XFS_GROUPS):
-        yield Superblock(
-            f"xfs superblock of allocation group {group}", b"XFSB", group * length, "xfs_format.h, mkfs.xfs(8)"
-        )
+def _xfs_groups(size: int) -> Iterator[Superblock]:
+    """All groups of the usual four, the first of the others."""
+    length = min(_group(size, _XFS_GROUPS), _XFS_LARGEST)
+    places = {group * length: group for group in range(1, _XFS_GROUPS)}
+    places |= {_group(size, count): 1 for count in _XFS_CPUS}
+    for place, group in places.items():
+        name = f"xfs superblock of allocation group {group}"
+        yield Superblock(name, b"XFSB", place, "linux xfs_format.h, mkfs.xfs(8), xfsprogs mkfs/xfs_mkfs.c")
+
+
+def _group(size: int, count: int) -> int:
+    """Bytes of one of `count` groups, in whole blocks."""
+    return -(-size // count // BLOCK) * BLOCK
+
+
+def _bcachefs_ends(size: int) -> Iterator[Superblock]:
+    for bucket in _BUCKETS:
+        place = (size - MIB) // bucket * bucket
+        yield Superblock("bcachefs last superblock", _BCACHEFS, place + 24, "bcachefs-tools: bch2_sb_layout_init")
 
 
 def _volumes(size_bytes: int) -> Iterator[tuple[int, int]]:
     """(start, size) of the bare disk, and of a partition from 1 MiB as partitioners end it."""
     yield 0, size_bytes
-    for end in (size_bytes // MIB * MIB - MIB, size_bytes - 33 * 512, size_bytes):
+    for end in (size_bytes // MIB * MIB - MIB, size_bytes - 33 * 512, size_bytes, _zfs_end(size_bytes)):
         yield MIB, end - MIB
+
+
+def _zfs_end(size_bytes: int) -> int:
+    """Where ZFS ends its partition of a whole disk, 8 MiB reserved behind it (libzfs: zpool_label_disk)."""
+    return (size_bytes - 33 * 512 - 8 * MIB) // MIB * MIB
 
 
 def _places(size_bytes: int) -> Iterator[tuple[int, Superblock]]:
     """(absolute byte of the magic, what it is), within the disk."""
     for base, size in _volumes(size_bytes):
-        for row in (*KNOWN, *_ext_backups(), *_xfs_groups(size)):
+        for row in (*KNOWN, *_ext_backups(), *_xfs_groups(size), *_bcachefs_ends(size)):
             offset = base + row.offset if row.offset >= 0 else base + _from_end(row, size)
             if 0 <= offset <= size_bytes - len(row.magic):
                 yield offset, row
 
 
+# To what some formats align the end of their volume down.
+_ALIGNMENTS = {
+    "md RAID 0.90 superblock": 64 * KIB,
+    "md RAID 1.x superblock": BLOCK,
+    "ZFS uberblock": 256 * KIB,
+    "ZFS label": 256 * KIB,
+    "DRBD metadata": BLOCK,
+}
+
+
 def _from_end(row: Superblock, size: int) -> int:
-    """The end of a volume: md 0.90 and ZFS align it down to 64 and 256 KiB, md 1.0 to 4 KiB; the others do not."""
-    alignments = {"md RAID 0.90 superblock": 64 * KIB, "ZFS uberblock": 256 * KIB, "md RAID 1.x superblock": BLOCK}
-    alignment = alignments.get(row.format, 1)
+    alignment = _ALIGNMENTS.get(row.format, 1)
     return size // alignment * alignment + row.offset
 
 
-def regions(size_bytes: int) -> list[Region]:
-    """What to read of a disk of that size besides its first and its last MiB; ascending, no two the same.
+def _stretches(size_bytes: int) -> Iterator[tuple[int, int, str]]:
+    """(offset, length, what) of longer pieces, where many formats or many geometries have something close together."""
+    yield MIB, MIB, "the start of a partition"
+    yield size_bytes - 2 * MIB, MIB, "the end of a partition"
+    for start in (*(start * MIB for start in (*_STARTS, *_LATER_STARTS)), _APPLE):
+        yield start, 128 * KIB, "the start of a partition"
+    for count in _XFS_STRIPED:  # bare or in a partition at 1 MiB, cut to any stripe unit of up to 1 MiB
+        yield size_bytes // count // MIB * MIB - MIB, 4 * MIB, "xfs superblock of allocation group 1"
 
-    The second MiB and the last but one are read whole: there the ends of a partition lie, with everything at them.
-    """
-    found = {(offset, MIB): "the ends of a partition" for offset in (MIB, size_bytes - 2 * MIB)}
-    for offset, row in _places(size_bytes):
-        if 2 * MIB <= offset < size_bytes - 2 * MIB:
-            found.setdefault((offset // BLOCK * BLOCK, BLOCK), row.format)
-    return [Region(offset, length, name) for (offset, length), name in sorted(found.items())]
+
+def regions(size_bytes: int) -> list[Region]:
+    """What to read of a disk of that size besides its first and its last MiB; ascending."""
+    inner = range(MIB, size_bytes - MIB)
+    found = {Region(*row) for row in _stretches(size_bytes) if row[0] in inner and row[0] + row[1] - 1 in inner}
+    spans = [range(row.offset, row.offset + row.length) for row in found]
+    blocks = {offset // BLOCK * BLOCK: row.format for offset, row in _places(size_bytes)}
+    for block, name in blocks.items():
+        if block in inner and not any(block in span for span in spans):
+            found.add(Region(block, BLOCK, name))
+    return sorted(found, key=lambda region: (region.offset, region.length))
 
 
 def identify(offset: int, data: bytes, size_bytes: int) -> str | None:
