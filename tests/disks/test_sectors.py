@@ -23,6 +23,8 @@ def loop(request, tmp_path):
     image = sparse(tmp_path / "image", SIZE)
     argv = ["losetup", "--find", "--show", "--sector-size", str(request.param), str(image)]
     node = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    # A free node may still have the kernel's partitions of the last one that had it.
+    subprocess.run(["partx", "--delete", node], capture_output=True, check=False)
     yield evolve(disk(Path(node).name), size_bytes=SIZE, sector_size=request.param)
     subprocess.run(["losetup", "--detach", node], check=True)
 

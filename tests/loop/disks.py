@@ -44,8 +44,16 @@ class LoopDisk:
         sectors = ["--sector-size", str(self.sector_size)]
         mode = ["--read-only"] if self.read_only else []
         self.device = output("losetup", "--find", "--show", *sectors, *mode, self.image).strip()
-        # What the node was used for before may have left partitions behind.
-        subprocess.run(["partx", "--delete", self.device], capture_output=True, check=False)
+        self.forget_partitions()  # what the node was used for before may have left some behind
+
+    def forget_partitions(self) -> None:
+        """Have the kernel drop them; a mount of a namespace that has just ended holds them for a while."""
+        name = Path(self.device).name
+        end = time.monotonic() + 20
+        while list(Path(f"/sys/class/block/{name}").glob(f"{name}p*")):
+            assert time.monotonic() < end, f"a partition of {self.device} stays in use"
+            subprocess.run(["partx", "--delete", self.device], capture_output=True, check=False)
+            time.sleep(0.01)
 
     def detach(self) -> None:
         name = Path(self.device).name
@@ -58,7 +66,7 @@ class LoopDisk:
             subprocess.run(
                 ["btrfs", "device", "scan", "--forget", f"/dev/{node.name}"], capture_output=True, check=False
             )
-        subprocess.run(["partx", "--delete", self.device], capture_output=True, check=False)
+        self.forget_partitions()
         Path(f"/sys/block/{name}/queue/rotational").write_text("1")  # as a loop device begins
         subprocess.run(["losetup", "--detach", self.device], capture_output=True, check=False)
         end = time.monotonic() + 20
