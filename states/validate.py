@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from zosstorage import decide, preflight
+from zosstorage.config.choices import Scan
 from zosstorage.disks import blank, identity
+from zosstorage.disks.gpt import MIB
 from zosstorage.errors import ConfigError, NoDiskError, NotEmptyError, ToolError, ZosstorageError
 
 if TYPE_CHECKING:
@@ -54,6 +56,17 @@ class Validate:
         if missing := preflight.check_tools(preflight.EXAMINING):
             raise _together(missing)
         return blank.examine(discovery.disks, self.config)
+
+    def examine_rejected(self, discovery: Discovery) -> tuple[Verdict, ...]:
+        """The verdicts on the other disks, for whoever asks for the plan; none where there is nothing to read.
+
+        A full scan is for disks that may be written: of these a sample will do.
+        """
+        if preflight.check_tools(preflight.EXAMINING):
+            return ()
+        scan = Scan.SAMPLED if self.config.validate.scan is Scan.FULL else self.config.validate.scan
+        disks = [one.disk for one in discovery.rejected if one.disk.size_bytes >= 2 * MIB]
+        return blank.examine_aside(disks, evolve(self.config, validate=evolve(self.config.validate, scan=scan)))
 
     def judge(self, discovery: Discovery, verdicts: Sequence[Verdict]) -> Plan:
         """The plan, or everything that is in its way.

@@ -30,12 +30,14 @@ def test_sizes(count, text):
 
 
 def outlook(disks, verdicts, **sections):
-    found = evolve(discovery(*disks), rejected=(Rejected(disk("sr0", size_bytes=0), "a CD-ROM drive"),))
+    stick, drive = disk("sdz", removable=True), disk("sr0", size_bytes=0, model="", serial="")
+    rejected = (Rejected(stick, "removable, and devices.allow_removable is false"), Rejected(drive, "a CD-ROM drive"))
+    found = evolve(discovery(*disks), rejected=rejected)
     try:
         plan, error = decide(found, verdicts, config(**sections), new_uuid=uuids()), None
     except NotEmptyError as refused:
         plan, error = None, refused
-    return show.Outlook(found, tuple(verdicts), plan, error)
+    return show.Outlook(found, (*verdicts, foreign(stick)), plan, error)
 
 
 OUTLOOKS = {

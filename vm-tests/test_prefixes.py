@@ -6,6 +6,7 @@ after each write, and looked at here; a part of them is then provisioned to the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -26,6 +27,7 @@ TOPOLOGIES = {
 }
 # Every so many states are provisioned to the end; all of them are looked at.
 FINISHED_EACH = 12
+NOTHING = hashlib.sha256().hexdigest()  # of an image whose every byte is zero
 
 
 def record(lab, blank, name: str) -> list:
@@ -106,7 +108,13 @@ class Replay:
         machine = self.build(cut, "look")
         try:
             done = machine("plan", "--json")
-            return json.loads(done.stdout)["action"], done.stdout[:4000] + done.stderr
+            plan = json.loads(done.stdout)
+            blank = {disk["path"] for disk in plan["disks"] if disk["verdict"]["kind"] == "blank"}
+            for disk in machine.disks:
+                assert disk.device not in blank or disk.digest() == NOTHING, (
+                    f"{disk.device} is not blank: {done.stdout}"
+                )
+            return plan["action"], done.stdout[:4000] + done.stderr
         finally:
             machine.close()
 

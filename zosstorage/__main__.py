@@ -177,7 +177,7 @@ def _plan(options: CliOptions) -> int:
         plan = validate.judge(discovery, verdicts)
     except ZosstorageError as error:
         refused = error
-    outlook = Outlook(discovery, verdicts, plan, refused)
+    outlook = Outlook(discovery, verdicts + validate.examine_rejected(discovery), plan, refused)
     sys.stdout.write(json.dumps(outlook.as_json(), indent=2) + "\n" if options.json else outlook.as_text())
     if refused:
         raise refused

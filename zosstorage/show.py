@@ -43,9 +43,9 @@ class Outlook:
         verdicts = {verdict.path: verdict for verdict in self.verdicts}
         for disk in self.discovery.disks:
             lines += _disk_lines(disk, verdicts.get(disk.path), self._actions(disk))
-        lines += [
-            f"{one.disk.path}  {size(one.disk.size_bytes)}  rejected: {one.reason}" for one in self.discovery.rejected
-        ]
+        for one in self.discovery.rejected:
+            first, *others = _disk_lines(one.disk, verdicts.get(one.disk.path), [])
+            lines += [f"{first}  rejected: {one.reason}", *others]
         return "\n".join(lines) + "\n"
 
     def _headline(self) -> str:
@@ -71,7 +71,10 @@ class Outlook:
                 {**checkpoint.plain(disk), "verdict": verdicts.get(disk.path), "actions": self._actions(disk)}
                 for disk in self.discovery.disks
             ],
-            "rejected": [{**checkpoint.plain(one.disk), "reason": one.reason} for one in self.discovery.rejected],
+            "rejected": [
+                {**checkpoint.plain(one.disk), "reason": one.reason, "verdict": verdicts.get(one.disk.path)}
+                for one in self.discovery.rejected
+            ],
             "filesystems": [checkpoint.plain(fs) for fs in self.plan.filesystems] if self.plan else [],
             "error": {"message": self.error.message, "hint": self.error.hint, "exit_code": int(self.error.exit_code)}
             if self.error

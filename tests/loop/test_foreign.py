@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from disks import Machine
+from disks import Machine, output
 from used import KINDS, SIZE
 
 
@@ -44,4 +44,24 @@ def test_a_used_disk_is_refused_alone_and_as_the_second(machine, kind):
     refuse(one, used.device, kind.word, kind.offset)
     one.disks = [blank, used]
     refuse(one, used.device, kind.word, kind.offset)
+    assert blank.image.stat().st_blocks == 0
+
+
+def test_the_plan_tells_what_rejected_disks_carry(machine):
+    """A disk that is not included has its verdict beside the reason; the plan for the other is made all the same."""
+    one = machine(2, size=SIZE)
+    blank, used = one.disks
+    output("mkfs.ext4", "-q", used.device)
+    one.settings["devices"] = {"include": [blank.device]}
+    done = one("plan", "--json")
+    assert done.status == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["action"] == "create"
+    (rejected,) = (disk for disk in plan["rejected"] if disk["path"] == used.device)
+    assert rejected["reason"] == "devices.include does not name it"
+    assert rejected["verdict"]["kind"] == "foreign"
+    assert 1080 in [evidence["offset"] for evidence in rejected["verdict"]["evidence"]]
+    told = [line for line in one("plan").stdout.splitlines() if line.startswith(used.device + " ")]
+    assert len(told) == 1
+    assert told[0].endswith("foreign  rejected: devices.include does not name it")
     assert blank.image.stat().st_blocks == 0

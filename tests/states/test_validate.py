@@ -9,7 +9,7 @@ from zosstorage import preflight
 from zosstorage.disks import blank as emptiness
 from zosstorage.disks import identity
 from zosstorage.errors import ConfigError, ExitCode, NoDiskError, NotEmptyError, ToolError
-from zosstorage.facts import Action, Facts
+from zosstorage.facts import Action, Facts, Rejected
 
 A, B = disk("sda"), disk("sdb")
 FOUND = Facts(discover=discovery(A, B))
@@ -132,3 +132,28 @@ def test_does_not_hold_when_a_disk_is_gone_or_a_prober_missing(machine):
     assert not Validate(config()).holds(known)
     machine["tools"], machine["gone"] = [], True
     assert not Validate(config()).holds(known)
+
+
+def test_rejected_disks_are_examined_for_the_plan_without_a_full_scan(machine, monkeypatch):
+    stick, drive = disk("sdz"), disk("sr0", size_bytes=0)
+    found = evolve(discovery(A), rejected=(Rejected(stick, "removable"), Rejected(drive, "a CD-ROM drive")))
+    asked = []
+    monkeypatch.setattr(
+        emptiness, "examine", lambda disks, of: asked.append((disks, of.validate.scan)) or (foreign(stick),)
+    )
+    for scan in ("signatures", "sampled", "full"):
+        assert Validate(config(validate={"scan": scan})).examine_rejected(found) == (foreign(stick),)
+    assert asked == [([stick], "signatures"), ([stick], "sampled"), ([stick], "sampled")]
+    machine["tools"] = ["blkid"]
+    assert Validate(config()).examine_rejected(found) == ()
+
+
+def test_a_rejected_disk_that_cannot_be_examined_is_in_nobodys_way(machine, monkeypatch):
+    def fail(*_):
+        raise ToolError("blkid failed")
+
+    monkeypatch.setattr(emptiness, "examine", fail)
+    found = evolve(discovery(A), rejected=(Rejected(B, "removable"),))
+    (verdict,) = Validate(config()).examine_rejected(found)
+    assert (verdict.path, verdict.kind) == ("/dev/sdb", "foreign")
+    assert verdict.evidence[0].found == "it cannot be examined: blkid failed"

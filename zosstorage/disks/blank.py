@@ -15,6 +15,7 @@ from attrs import define, evolve, field
 from zosstorage import filesystems, tools
 from zosstorage.disks import gpt, layout, probe, scan, sysfs
 from zosstorage.disks.usage import Usage, kernel_partitions
+from zosstorage.errors import ToolError
 from zosstorage.facts import Content, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
 
 if TYPE_CHECKING:
@@ -61,6 +62,21 @@ def examine(disks: Sequence[Disk], config: Config) -> tuple[Verdict, ...]:
         _judge_others([exam for exam in exams if not exam.ours], usage, config)
     verdicts |= {exam.disk.path: _verdict(exam) for exam in exams}
     return tuple(verdicts[disk.path] for disk in disks)
+
+
+def examine_aside(disks: Sequence[Disk], config: Config) -> tuple[Verdict, ...]:
+    """Verdicts on disks that nobody means to write, for people to read: one by one, so that none is in another's way.
+
+    A disk that cannot be examined has the reason as its evidence.
+    """
+    return tuple(_aside(disk, config) for disk in disks)
+
+
+def _aside(disk: Disk, config: Config) -> Verdict:
+    try:
+        return examine([disk], config)[0]
+    except (ToolError, OSError) as error:
+        return Verdict(disk.path, Kind.FOREIGN, (Evidence("probe", None, f"it cannot be examined: {error}"),))
 
 
 def still_blank(disk: Disk) -> tuple[Evidence, ...]:
