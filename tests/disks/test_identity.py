@@ -1,5 +1,6 @@
 import fcntl
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,11 +77,35 @@ def test_the_lock_of_udev_is_held(image, exclusive):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_lock_of_another_is_respected(image):
+def test_a_lock_of_another_is_respected(image, monkeypatch):
+    monkeypatch.setattr(identity, "_LOCK_SECONDS", 0.05)
     with Path(image.path).open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(NotEmptyError, match="holds the lock"), identity.locked(image, exclusive=False):
             pytest.fail("locked twice")
+
+
+def test_a_short_lock_is_waited_for(image):
+    """As udev takes one after every change."""
+    with Path(image.path).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        threading.Timer(0.1, lambda: fcntl.flock(other, fcntl.LOCK_UN)).start()
+        with identity.locked(image, exclusive=False), pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def test_a_claim_of_a_moment_is_waited_for(image, monkeypatch):
+    original, refused = os.open, []
+
+    def busy_twice(*words):
+        if len(refused) < 2:
+            refused.append(words)
+            raise OSError(16, "Device or resource busy")
+        return original(*words)
+
+    monkeypatch.setattr(os, "open", busy_twice)
+    with identity.locked(image, exclusive=True):
+        assert len(refused) == 2
 
 
 def test_only_an_exclusive_lock_claims_the_disk(image, monkeypatch):

@@ -139,17 +139,20 @@ def test_rejected_disks_are_examined_for_the_plan_without_a_full_scan(machine, m
     found = evolve(discovery(A), rejected=(Rejected(stick, "removable"), Rejected(drive, "a CD-ROM drive")))
     asked = []
     monkeypatch.setattr(
-        emptiness, "examine", lambda disks, of: asked.append((disks, of.validate.scan)) or (foreign(stick),)
+        emptiness,
+        "examine",
+        lambda disks, of, claim: asked.append((disks, of.validate.scan, claim)) or (foreign(stick),),
     )
     for scan in ("signatures", "sampled", "full"):
         assert Validate(config(validate={"scan": scan})).examine_rejected(found) == (foreign(stick),)
-    assert asked == [([stick], "signatures"), ([stick], "sampled"), ([stick], "sampled")]
+    assert asked == [([stick], "signatures", False), ([stick], "sampled", False), ([stick], "sampled", False)]
     machine["tools"] = ["blkid"]
     assert Validate(config()).examine_rejected(found) == ()
 
 
 def test_a_rejected_disk_that_cannot_be_examined_is_in_nobodys_way(machine, monkeypatch):
-    def fail(*_):
+    def fail(*_, claim):
+        assert not claim
         raise ToolError("blkid failed")
 
     monkeypatch.setattr(emptiness, "examine", fail)

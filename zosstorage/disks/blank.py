@@ -8,6 +8,7 @@ doubt makes it foreign.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
@@ -19,9 +20,11 @@ from zosstorage.errors import ToolError
 from zosstorage.facts import Content, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from zosstorage.config.schema import Config
+
+    InUse = Callable[[Disk], tuple[Evidence, ...]]
 
 _WANTED = {PartitionKind.ESP: {"vfat"}, PartitionKind.DATA: {"btrfs", "bcachefs"}}
 
@@ -43,8 +46,10 @@ class _Exam:
         return self.ours is not None and (self.ours.torn or any(entry.marked for entry in self.ours.entries))
 
 
-def examine(disks: Sequence[Disk], config: Config) -> tuple[Verdict, ...]:
+def examine(disks: Sequence[Disk], config: Config, *, claim: bool = True) -> tuple[Verdict, ...]:
     """Look at disks side by side; writes nothing. The verdicts are in the order of `disks`.
+
+    With `claim`, each disk is ours alone for a moment: the kernel then tells whether anything else has it.
 
     Raises:
         ToolError: blkid or wipefs is missing or failed.
@@ -57,9 +62,9 @@ def examine(disks: Sequence[Disk], config: Config) -> tuple[Verdict, ...]:
                 exams.append(_open(disk, stack, config))
             except scan.UnreadableError as error:
                 verdicts[disk.path] = Verdict(disk.path, Kind.FOREIGN, (scan.unreadable(error),))
-        usage = Usage.look()
-        _judge_ours([exam for exam in exams if exam.ours], usage)
-        _judge_others([exam for exam in exams if not exam.ours], usage, config)
+        in_use = partial(Usage.look().of, claim=claim)
+        _judge_ours([exam for exam in exams if exam.ours], in_use)
+        _judge_others([exam for exam in exams if not exam.ours], in_use, config)
     verdicts |= {exam.disk.path: _verdict(exam) for exam in exams}
     return tuple(verdicts[disk.path] for disk in disks)
 
@@ -67,14 +72,14 @@ def examine(disks: Sequence[Disk], config: Config) -> tuple[Verdict, ...]:
 def examine_aside(disks: Sequence[Disk], config: Config) -> tuple[Verdict, ...]:
     """Verdicts on disks that nobody means to write, for people to read: one by one, so that none is in another's way.
 
-    A disk that cannot be examined has the reason as its evidence.
+    None is claimed: somebody else may be about to use it. One that cannot be examined has the reason as its evidence.
     """
     return tuple(_aside(disk, config) for disk in disks)
 
 
 def _aside(disk: Disk, config: Config) -> Verdict:
     try:
-        return examine([disk], config)[0]
+        return examine([disk], config, claim=False)[0]
     except (ToolError, OSError) as error:
         return Verdict(disk.path, Kind.FOREIGN, (Evidence("probe", None, f"it cannot be examined: {error}"),))
 
@@ -112,7 +117,7 @@ def _evidence(check: str, offset: int | None, found: str, disk: Disk) -> Evidenc
     return Evidence(check, offset, found, scan.erase_hint(disk.path))
 
 
-def _judge_others(exams: Sequence[_Exam], usage: Usage, config: Config) -> None:
+def _judge_others(exams: Sequence[_Exam], in_use: InUse, config: Config) -> None:
     probers = probe.Probers([exam.disk for exam in exams])
     used = scan.find_used([exam.reader for exam in exams], config.validate.scan)
     signatures = probers.wait()
@@ -120,7 +125,7 @@ def _judge_others(exams: Sequence[_Exam], usage: Usage, config: Config) -> None:
         exam.evidence += [
             *signatures[exam.disk.path],
             *kernel_partitions(exam.disk),
-            *usage.of(exam.disk),
+            *in_use(exam.disk),
             *_writable(exam.disk),
             *([found] if (found := used[exam.disk.path]) else []),
         ]
@@ -131,11 +136,11 @@ def _writable(disk: Disk) -> list[Evidence]:
     return [Evidence("read-only", None, "the kernel has it read-only", hint)] if disk.read_only else []
 
 
-def _judge_ours(exams: Sequence[_Exam], usage: Usage) -> None:
+def _judge_ours(exams: Sequence[_Exam], in_use: InUse) -> None:
     for exam in exams:
         try:
             exam.partitions = _partitions(exam)
-            exam.evidence += _strays(exam, usage)
+            exam.evidence += _strays(exam, in_use)
         except scan.UnreadableError as error:
             exam.evidence.append(scan.unreadable(error))
     _probe_marked(exams)
@@ -170,11 +175,11 @@ def read_content(reader: scan.Reader, start_bytes: int) -> Content | None:
     return filesystems.read(lambda offset, length: reader.at(start_bytes + offset, length))
 
 
-def _strays(exam: _Exam, usage: Usage) -> list[Evidence]:
+def _strays(exam: _Exam, in_use: InUse) -> list[Evidence]:
     """What must not be on or around a disk of ours."""
     found = _foreign_kernel_partitions(exam)
     if exam.unfinished:
-        found += [*usage.of(exam.disk), *_writable(exam.disk), *_used_gaps(exam)]
+        found += [*in_use(exam.disk), *_writable(exam.disk), *_used_gaps(exam)]
     return found
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from zosstorage.facts import Disk
+
+
+# How long others are waited for who have a disk for a moment: another examiner's claim, and the shared lock under which
+# udev looks at it after every change (systemd.io, "Locking Block Device Access").
+_CLAIM_SECONDS, _LOCK_SECONDS = 0.2, 10.0
+_PAUSE = 0.01
 
 
 def check(disk: Disk) -> None:
@@ -37,6 +45,40 @@ def check(disk: Disk) -> None:
             )
 
 
+def claim(path: str) -> int:
+    """Open a disk for reading as its only claimant; the handle is the caller's to close.
+
+    Whoever examines disks (another zosstorage that plans, say) claims each for a moment: that is waited for.
+
+    Raises:
+        OSError: EBUSY while anything has claimed the disk or a partition of it.
+    """
+    end = time.monotonic() + _CLAIM_SECONDS
+    while True:
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_EXCL)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > end:
+                raise
+            time.sleep(_PAUSE)
+
+
+def _lock(handle: int) -> None:
+    """Take the BSD lock.
+
+    Raises:
+        BlockingIOError: another program keeps it.
+    """
+    end = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_PAUSE)
+
+
 @contextmanager
 def locked(disk: Disk, *, exclusive: bool) -> Iterator[None]:
     """Hold the BSD lock of a whole disk (udev leaves it alone meanwhile) and, if `exclusive`, the kernel's claim on it.
@@ -47,15 +89,14 @@ def locked(disk: Disk, *, exclusive: bool) -> Iterator[None]:
     Raises:
         NotEmptyError: the disk is in use.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_EXCL if exclusive else 0)
     try:
-        handle = os.open(disk.path, flags)
+        handle = claim(disk.path) if exclusive else os.open(disk.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise NotEmptyError(
             f"{disk.path} cannot be claimed: {error.strerror}", hint=f"see fuser -v {disk.path}; something uses it now"
         ) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(handle)
         yield
     except BlockingIOError as error:
         raise NotEmptyError(

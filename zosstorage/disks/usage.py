@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import frozen
 
 from zosstorage import mountinfo
-from zosstorage.disks import sysfs
+from zosstorage.disks import identity, sysfs
 from zosstorage.facts import Disk, Evidence
 
 
@@ -35,8 +35,8 @@ class Usage:
                 found.setdefault(key, []).append(mounted.target)
         return cls({key: tuple(dict.fromkeys(targets)) for key, targets in found.items()}, _swaps(), _btrfs_devices())
 
-    def of(self, disk: Disk) -> tuple[Evidence, ...]:
-        """Every sign that the disk or a partition of it is in use."""
+    def of(self, disk: Disk, *, claim: bool = True) -> tuple[Evidence, ...]:
+        """Every sign that the disk or a partition of it is in use; without a claim, only what others tell."""
         nodes = _numbers(disk)
         return (
             *self._mounted(nodes),
@@ -51,7 +51,7 @@ class Usage:
                 for node, names in sysfs.holders(disk).items()
             ),
             *(_busy(f"it is stacked on {name}", "name the lowest disk instead") for name in sysfs.slaves(disk)),
-            *_exclusive(disk),
+            *(_exclusive(disk) if claim else ()),
         )
 
     def _mounted(self, nodes: dict[str, str]) -> list[Evidence]:
@@ -82,7 +82,7 @@ def _busy(found: str, hint: str) -> Evidence:
 def _exclusive(disk: Disk) -> tuple[Evidence, ...]:
     """Ask the kernel for the disk alone: it refuses while anything has claimed it or a partition of it."""
     try:
-        os.close(os.open(disk.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+        os.close(identity.claim(disk.path))
     except OSError as error:
         if error.errno != errno.EBUSY:
             return (Evidence("in use", None, f"it cannot be opened: {error.strerror}", "look in the kernel's log"),)
