@@ -114,7 +114,7 @@ def _need_root(session: nox.Session, otherwise: str = "") -> None:
 
 
 def _shell_scripts() -> list[Path]:
-    """The files of the repository that begin with the line of a POSIX shell."""
+    """The files of the repository that begin with the line of a shell, or are named as its scripts."""
     folders = [HERE / name for name in (".ci", "demo", "packaging", "vm-tests", "benchmarks")]
     files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [path for path in files if re.match(rb"#! ?/(usr/)?bin/(env )?(ba)?sh\b", path.read_bytes()[:40])]
+    return [path for path in files if path.suffix == ".sh" or re.match(rb"#!.*\b(ba)?sh\b", path.read_bytes()[:40])]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -119,8 +120,10 @@ class Guest:
         path = self.folder / "serial.log"
         began = time.monotonic()
         seen: float | None = None
+        command = self.command()
+        (self.folder / "command").write_text(shlex.join(command) + "\n")  # for whoever wants to see it again
         with path.open("wb") as out:
-            guest = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+            guest = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
             try:
                 while guest.poll() is None and time.monotonic() - began < limit:
                     time.sleep(0.02)
