@@ -389,7 +389,8 @@ def test_a_tool_of_its_own(tmp_path):
 
 def test_the_busybox_of_this_machine():
     path = tools.which("busybox")
-    if path is None:
+    if path is None and not os.environ.get("CI"):
         pytest.skip("busybox is not installed")
+    assert path
     assert tools.is_applet(path) == "busybox"
     assert tools.is_applet(os.fspath(tools.which("sfdisk") or "/bin/sh")) is None

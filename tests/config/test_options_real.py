@@ -9,7 +9,8 @@ import pytest
 
 from zosstorage.config import options
 
-HELP = {"btrfs": ["mkfs.btrfs", "--help"], "vfat": ["mkfs.fat", "--help"], "bcachefs": ["bcachefs", "format", "--help"]}
+# Those of bcachefs stand before the real thing in vm-tests, where it is.
+HELP = {"btrfs": ["mkfs.btrfs", "--help"], "vfat": ["mkfs.fat", "--help"]}
 VALUES = {
     "commit=": "20",
     "compress-force=": "zstd:3",
@@ -23,9 +24,9 @@ VALUES = {
 UNSEEN = {"strictatime", "nodiscard"}
 
 
-@pytest.mark.parametrize("filesystem", options.MKFS)
+@pytest.mark.parametrize("filesystem", HELP)
 def test_mkfs_knows_every_word(filesystem):
-    if not shutil.which(HELP[filesystem][0]):
+    if not shutil.which(HELP[filesystem][0]) and not os.environ.get("CI"):
         pytest.skip(f"{HELP[filesystem][0]} is not installed")
     shown = subprocess.run(HELP[filesystem], check=False, capture_output=True, text=True)
     known = set(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", shown.stdout + shown.stderr))

@@ -140,6 +140,7 @@ class Machine:
     disks: list[LoopDisk]
     settings: dict = field(default_factory=dict)
     holder: subprocess.Popen | None = None
+    started: list[subprocess.Popen] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.root, self.run_dir = self.folder / "root", self.folder / "run"
@@ -201,7 +202,7 @@ class Machine:
     def start(self, *words, env: dict[str, str] | None = None) -> subprocess.Popen:
         """Start the program in a session of its own, to be killed; `said` has its log."""
         with self.said.open("w") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self.argv(*words),
                 cwd=TOP,
                 env={**os.environ, **(env or {})},
@@ -210,6 +211,8 @@ class Machine:
                 stderr=log,
                 start_new_session=True,
             )
+        self.started.append(process)
+        return process
 
     @property
     def report(self) -> dict:
@@ -246,6 +249,9 @@ class Machine:
         self.boot()
 
     def close(self) -> None:
+        for process in self.started:  # a test that failed in between left it running
+            if process.poll() is None:
+                kill_tree(process)
         self.shutdown()
         for disk in self.disks:
             disk.image.unlink(missing_ok=True)
@@ -269,7 +275,7 @@ def kill_tree(process: subprocess.Popen) -> None:
 
 def _descendants(pid: int) -> list[int]:
     found = []
-    with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile, or while it was read
         for task in Path(f"/proc/{pid}/task").iterdir():
             found += [int(child) for child in _reads(task / "children").split()]
     return found + [grandchild for child in found for grandchild in _descendants(child)]

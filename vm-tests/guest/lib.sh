@@ -1,6 +1,8 @@
 # What scenarios are written with. The shell prefers busybox's applets, so util-linux is called by its path.
 # shellcheck shell=sh
 
+echo # a line of its own for the first marker: the firmware leaves the cursor behind its last words
+
 value() { echo "@@$1 $2"; }
 
 uptime() { cut -d' ' -f1 /proc/uptime; }
