@@ -299,22 +299,37 @@ def test_an_interruption_kills_all(fake_tools, tmp_path, monkeypatch):
     running = [tools.start(["slow", str(number)]) for number in (1, 2)]
     until_there(tmp_path, 2)
 
-    monkeypatch.setattr(running[0].finished, "wait", interrupted_once(running[0].finished.wait))
+    monkeypatch.setattr(tools, "_listen", interrupted_once(tools._listen))
     with pytest.raises(KeyboardInterrupt):
         tools.wait_all(running)
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def interrupted_once(wait):
+def interrupted_once(listen):
     calls = []
 
-    def interrupted(timeout=None):
-        calls.append(timeout)
+    def interrupted(commands, until):
+        calls.append(until)
         if len(calls) == 1:
             raise KeyboardInterrupt
-        return wait(timeout)
+        return listen(commands, until)
 
     return interrupted
+
+
+def test_much_output_of_several(fake_tools):
+    """More than pipes hold, from all of them at once."""
+    fake_tools("much", body="/usr/bin/head -c 300000 /dev/zero; /usr/bin/head -c 200000 /dev/zero >&2")
+    for done in tools.run_all([["much"]] * 3):
+        assert (len(done.stdout), len(done.stderr)) == (300000, 200000)
+
+
+def test_no_handle_is_left_open(fake_tools):
+    fake_tools("say", stdout="out")
+    tools.run(["say"])
+    before = os.listdir("/proc/self/fd")
+    tools.run_all([["say"]] * 3, stdin=["text"] * 3)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_nothing_to_run():

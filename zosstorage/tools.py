@@ -10,14 +10,14 @@ import contextlib
 import logging
 import os
 import re
+import select
 import shutil
 import signal
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from zosstorage.errors import ToolError
 
@@ -36,6 +36,8 @@ ANY_STATUS = tuple(range(-64, 256))
 SYSTEM_PATH = ":/usr/sbin:/sbin:/usr/bin:/bin"
 # A group that was told to end gets this many seconds before it is killed.
 _GRACE = 1.0
+# What is read at once: all that a pipe holds (pipe(7)).
+_PIPE_BYTES = 1 << 16
 
 
 @frozen
@@ -69,12 +71,24 @@ def which(name: str) -> str | None:
 
 @define(eq=False)
 class Running:
-    """A command under way; `wait` for it exactly once."""
+    """A command under way; `wait` for it exactly once.
+
+    Attributes:
+        said: what it wrote so far, by our ends of the pipes that are its stdout and its stderr.
+        open: those pipes and a pidfd, less those that came to their end. It has ended when none is left, so children
+            that hold its output are waited for too.
+    """
 
     argv: tuple[str, ...]
     started: float
-    finished: threading.Event = field(factory=threading.Event)
-    command: Any = None
+    command: Any
+    said: dict[int, bytearray]
+    open: set[int]
+    done: Completed | None = None
+
+    @property
+    def deadline(self) -> float:
+        return self.started + _limits.timeout
 
     def wait(self) -> Completed:
         """Wait for the end, whatever the exit status is.
@@ -82,74 +96,107 @@ class Running:
         Raises:
             ToolError: it had to be killed at the time limit.
         """
-        try:
-            in_time = self.finished.wait(max(0.0, self.started + _limits.timeout - time.monotonic()))
-        except BaseException:
-            self.kill()
-            raise
-        if not in_time:
-            self.kill()
-        if not self.finished.is_set():
-            error = _timeout_error(self.argv, "cannot be killed: it hangs in the kernel")
-            error.argv = ()  # it may wake up and write: nothing may be tried again beside it
-            raise error
-        done = self._completed()
-        extra = {"argv": " ".join(done.argv), "status": done.status, "seconds": done.seconds}
-        log.info("command", extra=extra)
-        if not in_time:
-            raise _timeout_error(done.argv, "was killed", done.stderr)
-        return done
+        return wait_all([self])[0]
 
-    def reap(self) -> None:
-        """Wait for the end in a thread: sh notices it at once only while somebody waits, else up to a second later."""
+    def take(self, handle: int) -> bool:
+        """Read from one of `open` that is ready; False when this was its end."""
+        data = os.read(handle, _PIPE_BYTES) if handle in self.said else b""
+        if data:
+            self.said[handle] += data
+            return True
+        os.close(handle)
+        self.open.remove(handle)
+        if not self.open:
+            self._end()
+        return False
+
+    def _end(self) -> None:
         self.command.wait()
-        self.finished.set()
-
-    def _completed(self) -> Completed:
-        return Completed(
-            self.argv,
-            self.command.exit_code,
-            self.command.stdout.decode("utf-8", "replace"),
-            self.command.stderr.decode("utf-8", "replace"),
-            round(time.monotonic() - self.started, 3),
-        )
+        stdout, stderr = (said.decode("utf-8", "replace") for said in self.said.values())
+        seconds = round(time.monotonic() - self.started, 3)
+        self.done = Completed(self.argv, self.command.exit_code, stdout, stderr, seconds)
+        log.info("command", extra={"argv": " ".join(self.argv), "status": self.done.status, "seconds": seconds})
 
     def kill(self) -> None:
         """Kill the process group: a tool's children must not go on writing after we gave up on it."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.command.pid, number)
-            self.finished.wait(_GRACE)
+            _listen([self], time.monotonic() + _GRACE)
+
+    def expire(self) -> ToolError:
+        """Kill it at its time limit; returns the error that tells so."""
+        self.kill()
+        if self.done:
+            return _timeout_error(self.argv, "was killed", self.done.stderr)
+        error = _timeout_error(self.argv, "cannot be killed: it hangs in the kernel")
+        error.argv = ()  # it may wake up and write: nothing may be tried again beside it
+        return error
+
+
+def _listen(commands: Iterable[Running], until: float) -> None:
+    """Hear commands out until all have ended or the clock is at `until`; one thread, asleep while nothing happens."""
+    owners = {handle: running for running in commands for handle in running.open}
+    poll = select.poll()
+    for handle in owners:
+        poll.register(handle, select.POLLIN)
+    while owners:
+        left = max(0.0, until - time.monotonic())
+        for handle, _ in poll.poll(left * 1000):
+            if not owners[handle].take(handle):
+                poll.unregister(handle)
+                del owners[handle]
+        if not left:
+            return
 
 
 def start(argv: Sequence[str], *, stdin: str = "") -> Running:
-    """Start a command in a session of its own, in the background.
+    """Start a command in a session of its own, in the background; `stdin` is at most what a pipe holds, 64 KiB.
 
     Raises:
         ToolError: there is no such command, or it could not be started.
     """
-    import sh
-
     path = which(argv[0])
     if path is None:
         raise ToolError(f"the tool {argv[0]} was not found", hint=f"install {package(argv[0])}", argv=tuple(argv))
-    running = Running(tuple(argv), time.monotonic())
+    (given, text), (stdout, out), (stderr, err) = os.pipe(), os.pipe(), os.pipe()
+    os.write(text, stdin.encode())
+    os.close(text)
+    running = Running(tuple(argv), time.monotonic(), None, {stdout: bytearray(), stderr: bytearray()}, {stdout, stderr})
     try:
-        running.command = sh.Command(path)(
+        running.command = _spawn(path, argv, (given, out, err))
+    except BaseException:
+        for handle in running.open:
+            os.close(handle)
+        raise
+    finally:
+        for handle in (given, out, err):
+            os.close(handle)
+    with contextlib.suppress(ProcessLookupError):  # sh saw its end already
+        running.open.add(os.pidfd_open(running.command.pid))
+    return running
+
+
+def _spawn(path: str, argv: Sequence[str], ends: tuple[int, int, int]) -> Any:
+    """Have sh start a command over (stdin, stdout, stderr): handles, or else it keeps a thread for each of them."""
+    import sh
+
+    stdin, stdout, stderr = ends
+    try:
+        return sh.Command(path)(
             *argv[1:],
             _bg=True,
             _bg_exc=False,
             _new_session=True,
             _return_cmd=True,
-            _tty_out=False,
             _in=stdin,
+            _out=stdout,
+            _err=stderr,
             _ok_code=ANY_STATUS,
             _env=dict(os.environ) | _ENVIRONMENT,
         )
     except (sh.ForkException, OSError) as error:
         raise ToolError(f"{argv[0]} could not be started: {_last_line(str(error))}", argv=tuple(argv)) from error
-    threading.Thread(target=running.reap, daemon=True).start()
-    return running
 
 
 def run(argv: Sequence[str], *, stdin: str = "", ok: Sequence[int] = (0,)) -> Completed:
@@ -190,20 +237,21 @@ def wait_all(commands: Iterable[Running]) -> list[Completed]:
     Raises:
         ToolError: one took longer than the limit; all have ended by then.
     """
-    waiting, done = list(commands), []
-    error: ToolError | None = None
+    commands = list(commands)
+    expired: dict[int, ToolError] = {}
     try:
-        while waiting:
-            try:
-                done.append(waiting.pop(0).wait())
-            except ToolError as expired:
-                error = error or expired
-    finally:
-        for running in waiting:
-            running.kill()
-    if error:
-        raise error
-    return done
+        while waiting := [number for number, one in enumerate(commands) if one.open and number not in expired]:
+            _listen((commands[number] for number in waiting), min(commands[number].deadline for number in waiting))
+            late = [number for number in waiting if commands[number].open]
+            expired |= {n: commands[n].expire() for n in late if commands[n].deadline <= time.monotonic()}
+    except BaseException:
+        for running in commands:
+            if running.open:
+                running.kill()
+        raise
+    if expired:
+        raise expired[min(expired)]
+    return [running.done for running in commands if running.done]
 
 
 def once_more(work: Callable[[], T], still_ours: Callable[[], None]) -> T:
@@ -280,5 +328,7 @@ def is_applet(path: str) -> str | None:
         return name
     with real.open("rb") as binary:
         data = binary.read(4 << 20)
+    if b"BusyBox v" not in data and b"toybox " not in data:  # a search for plain bytes is quicker by far
+        return None
     found = re.search(rb"(BusyBox) v\d|(toybox) \d", data)
     return found[0].split()[0].decode("ascii").lower() if found else None
