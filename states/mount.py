@@ -56,31 +56,28 @@ class Mount:
     def _work(self, facts: Facts) -> Facts:
         tops = mounting.tops(facts, self.config)
         mounting.scan(tops)
+        self._mount(tops)
         for top in tops:
-            self._mount(top)
             mounting.check_profile(top, facts.plan.topology)
         primary = self._primary(tops)
         self._sync(tops)
         self._clear_marks(facts.plan, primary)
         targets = mounting.targets(primary.filesystem, facts, self.config)
-        for target in targets:
-            self._mount(target)
+        self._mount(targets)
         return evolve(facts, mount=tuple(one.mount for one in (*tops, *targets)))
 
-    def _mount(self, wanted: Wanted) -> None:
-        """Mount, unless it is mounted already just so (an earlier run was stopped)."""
-        if mounting.occupied(wanted.target) is None:
-            self._try(wanted)
-            self.made.append(wanted)
-        elif problem := mounting.mismatch(wanted):
-            raise ToolError(f"{wanted.target} is taken: {problem}", hint=f"umount {wanted.target} and run again")
+    def _mount(self, wanted: Sequence[Wanted]) -> None:
+        """Mount all side by side, but what is mounted already just so (an earlier run was stopped).
 
-    def _try(self, wanted: Wanted) -> None:
-        """A new filesystem gets a second attempt; one that was finished before is refused at the first trouble."""
-        if wanted.filesystem.make:
-            tools.once_more(lambda: mounting.mount(wanted), lambda: None)
-        else:
-            mounting.mount(wanted)
+        A new filesystem gets a second attempt; one that was finished before is refused at the first trouble.
+        """
+        free = [one for one in wanted if _is_free(one)]
+        kept, new = ([one for one in free if one.filesystem.make is make] for make in (False, True))
+        self._try(kept)
+        tools.once_more(lambda: self._try(new), lambda: None)
+
+    def _try(self, wanted: Sequence[Wanted]) -> None:
+        mounting.mount([one for one in wanted if one not in self.made], self.made)
 
     def _primary(self, tops: Sequence[Wanted]) -> Wanted:
         """The filesystem with the subvolumes: made now on a new primary; among finished ones the one that has them."""
@@ -134,3 +131,16 @@ class Mount:
         for planned in disks:
             if not tables.is_finished(planned, self.config):
                 raise ToolError(f"the marks of {planned.disk.path} are still there", hint="see the kernel's log")
+
+
+def _is_free(wanted: Wanted) -> bool:
+    """Whether nothing is mounted at the target; False where it is just what is wanted.
+
+    Raises:
+        ToolError: something else is mounted there.
+    """
+    if mounting.occupied(wanted.target) is None:
+        return True
+    if problem := mounting.mismatch(wanted):
+        raise ToolError(f"{wanted.target} is taken: {problem}", hint=f"umount {wanted.target} and run again")
+    return False

@@ -182,7 +182,7 @@ def reading(monkeypatch, lines):
 def test_a_mount(tmp_path, fake_tools, mounter, monkeypatch):
     wanted = tops(tmp_path)[0]
     reading(monkeypatch, mounter(wanted))
-    mounting.mount(wanted)
+    mounting.mount([wanted], [])
     assert fake_tools.calls == [wanted.argv]
     assert Path(wanted.target).is_dir()
 
@@ -192,7 +192,7 @@ def test_a_mount_that_ignores_what_it_does_not_know(tmp_path, fake_tools, mounte
     wanted = targets(tmp_path, "ssd_hdd_bcachefs", TIERS)[0]
     reading(monkeypatch, mounter(wanted, root="/"))
     with pytest.raises(ToolError, match="but / of the filesystem is mounted there, not /system") as caught:
-        mounting.mount(wanted)
+        mounting.mount([wanted], [])
     assert "busybox" in caught.value.hint
     assert fake_tools.calls == [wanted.argv, ["umount", wanted.target]]
 
@@ -200,7 +200,7 @@ def test_a_mount_that_ignores_what_it_does_not_know(tmp_path, fake_tools, mounte
 def test_a_mount_that_fails(tmp_path, fake_tools, table):
     fake_tools("mount", status=32, stderr="wrong fs type")
     with pytest.raises(ToolError, match="wrong fs type"):
-        mounting.mount(tops(tmp_path)[0])
+        mounting.mount(tops(tmp_path)[:1], [])
     assert len(fake_tools.calls) == 1
 
 
@@ -208,15 +208,39 @@ def test_a_mount_that_fails_and_mounts_all_the_same(tmp_path, fake_tools, mounte
     wanted = tops(tmp_path)[0]
     reading(monkeypatch, mounter(wanted, status=1))
     with pytest.raises(ToolError):
-        mounting.mount(wanted)
+        mounting.mount([wanted], [])
     assert fake_tools.calls[-1] == ["umount", wanted.target]
 
 
 def test_a_mount_that_does_nothing(tmp_path, fake_tools, table):
     fake_tools("mount")
     with pytest.raises(ToolError, match="but nothing is mounted there"):
-        mounting.mount(tops(tmp_path)[0])
+        mounting.mount(tops(tmp_path)[:1], [])
     assert len(fake_tools.calls) == 1
+
+
+def test_mounts_are_made_side_by_side(tmp_path, fake_tools, monkeypatch):
+    """Each waits for a sign of the other: one after the other they would never end."""
+    meet = f"""for last; do :; done; : > {tmp_path}/met.$$
+    n=0; until [ "$(/bin/ls {tmp_path} | /bin/grep -c met)" = 2 ]; do
+        n=$((n+1)); [ $n -gt 500 ] && exit 9; /bin/sleep 0.01; done; echo > "$last.done" """
+    fake_tools("mount", body=meet)
+    both = tops(tmp_path)
+    reading(monkeypatch, lambda: [mounted(one) for one in both if Path(f"{one.target}.done").exists()])
+    made = []
+    mounting.mount(both, made)
+    assert made == both
+
+
+def test_one_that_fails_leaves_the_others(tmp_path, fake_tools, monkeypatch):
+    first, second = tops(tmp_path)
+    fake_tools("mount", body=f'for last; do :; done; [ "$last" = {second.target} ] && echo bad >&2 && exit 32; true')
+    reading(monkeypatch, lambda: [mounted(first)])
+    made = []
+    with pytest.raises(ToolError, match="bad"):
+        mounting.mount([first, second], made)
+    assert made == [first]
+    assert [call[0] for call in fake_tools.calls] == ["mount", "mount"]
 
 
 def test_mounts_are_undone_backwards(tmp_path, fake_tools, caplog):

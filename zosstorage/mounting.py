@@ -121,28 +121,34 @@ def _shown(option: str, mounted: Mounted) -> bool:
     return option not in _SHOWN or option in mounted.options
 
 
-def mount(wanted: Wanted) -> None:
-    """Mount it and read the mount back; a mount that is not what was asked for is undone.
+def mount(wanted: Sequence[Wanted], made: list[Wanted]) -> None:
+    """Mount side by side and read every mount back; those that are what was asked for are added to `made`.
 
     Raises:
-        ToolError: mount failed, or said that all is well and did something else.
+        ToolError: a mount failed, or said that all is well and did something else: the first one's. It is undone.
     """
-    Path(wanted.target).mkdir(parents=True, exist_ok=True)
     try:
-        tools.run(wanted.argv)
-        _check_mounted(wanted)
+        for one in wanted:
+            Path(one.target).mkdir(parents=True, exist_ok=True)
+        ends = tools.run_all([one.argv for one in wanted], ok=tools.ANY_STATUS)
+        problems = [_problem(one, end) for one, end in zip(wanted, ends, strict=True)]
+        made += [one for one, problem in zip(wanted, problems, strict=True) if not problem]
+        if problem := next(filter(None, problems), None):
+            raise problem
     except BaseException:
-        if occupied(wanted.target):
-            unmount([wanted])
+        unmount([one for one in wanted if one not in made and occupied(one.target)])
         raise
 
 
-def _check_mounted(wanted: Wanted) -> None:
+def _problem(wanted: Wanted, end: tools.Completed) -> ToolError | None:
+    if end.status:
+        return tools.status_error(end)
     if problem := mismatch(wanted):
-        raise ToolError(
+        return ToolError(
             f"mount said that {wanted.mount.source} is at {wanted.target}, but {problem}",
             hint="the mount of busybox ignores what it does not know: install util-linux's",
         )
+    return None
 
 
 def scan(wanted: Sequence[Wanted]) -> None:

@@ -39,9 +39,11 @@ def short(wanted):
 def machine(monkeypatch, fake_tools):
     found = Machine()
 
-    def mount(wanted):
-        found.step(f"mount {short(wanted)}")
-        found.mounted[wanted.target] = wanted
+    def mount(wanted, made):
+        for one in wanted:
+            found.step(f"mount {short(one)}")
+            found.mounted[one.target] = one
+            made.append(one)
 
     def unmount(made):
         for wanted in reversed(made):
@@ -115,8 +117,8 @@ def test_the_order_of_things_on_new_disks(creating):
     assert creating.steps == [
         "scan",
         "mount top /dev/sda2",
-        "profile /dev/sda2",
         "mount top /dev/sdb2",
+        "profile /dev/sda2",
         "profile /dev/sdb2",
         f"sync {first}",
         f"sync {second}",
