@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from zosstorage import checkpoint, fstab, report
+from zosstorage import fstab, report
 from zosstorage.errors import ToolError
 from zosstorage.facts import Written
 from zosstorage.files import write_atomic
 from zosstorage.paths import under
+from zosstorage.plain import plain
 
 if TYPE_CHECKING:
     from zosstorage.config.schema import Config
@@ -52,7 +53,7 @@ class Report:
         if self._fstab:
             fstab.update(self._fstab, self._lines(facts))
         document = report.build(facts, str(self._fstab) if self._fstab else None)
-        text = json.dumps(checkpoint.plain(document), indent=2) + "\n"
+        text = json.dumps(plain(document), indent=2) + "\n"
         try:
             write_atomic(self._path, text, 0o644)
         except OSError as error:

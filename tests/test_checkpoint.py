@@ -12,6 +12,7 @@ from zosstorage import checkpoint, mountinfo
 from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
 from zosstorage.errors import ZosstorageError
 from zosstorage.facts import Facts, Firmware, PartitionKind
+from zosstorage.plain import plain
 
 BOOT = "aaaaaaaa-1111-4222-8333-444444444444"
 DIGEST = "d" * 64
@@ -34,7 +35,7 @@ def done(known, count=6):
     found = Checkpoint(boot_id=BOOT, config_digest=DIGEST)
     for name in STATES[:count]:
         record = found.record(name)
-        record.status, record.facts = "done", checkpoint.plain(getattr(known, name))
+        record.status, record.facts = "done", plain(getattr(known, name))
         record.started, record.finished, record.seconds = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", 1.0
     return found
 
@@ -177,7 +178,7 @@ def test_a_machine_that_does_not_tell_its_boot(tmp_path, caplog, boot):
 
 
 def changed(**changes):
-    data = json.loads(json.dumps(checkpoint.plain(done(facts()))))
+    data = json.loads(json.dumps(plain(done(facts()))))
     return data | changes
 
 
@@ -251,7 +252,7 @@ def test_a_folder_in_its_place(tmp_path, caplog):
     assert len(reason(tmp_path / "c", caplog)) == 1
 
 
-PLAIN = json.loads(json.dumps(checkpoint.plain(done(facts()))))
+PLAIN = json.loads(json.dumps(plain(done(facts()))))
 
 
 def places(value, path=()):
@@ -299,5 +300,5 @@ def test_facts_that_cannot_be_read(tmp_path):
 def test_done_without_facts(tmp_path):
     found = done(facts(), 2)
     found.record("validate").facts = None
-    with pytest.raises(ValueError, match="its facts cannot be read"):
+    with pytest.raises(ValueError, match="a state that is done has no facts"):
         saved(tmp_path / "c", found).facts()

@@ -324,12 +324,16 @@ def test_much_output_of_several(fake_tools):
         assert (len(done.stdout), len(done.stderr)) == (300000, 200000)
 
 
+def handles():
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
 def test_no_handle_is_left_open(fake_tools):
     fake_tools("say", stdout="out")
     tools.run(["say"])
-    before = os.listdir("/proc/self/fd")
+    before = handles()
     tools.run_all([["say"]] * 3, stdin=["text"] * 3)
-    assert os.listdir("/proc/self/fd") == before
+    assert handles() == before
 
 
 def test_nothing_to_run():

@@ -186,6 +186,7 @@ def _plan(options: CliOptions) -> int:
 
 def _status(options: CliOptions) -> int:
     from zosstorage import checkpoint, show
+    from zosstorage.plain import plain
 
     path = _checkpoint_path(_load(options))
     try:
@@ -193,7 +194,7 @@ def _status(options: CliOptions) -> int:
     except (ValueError, OSError) as error:
         raise ZosstorageError(f"{path} cannot be read: {error}", hint="zosstorage reset forgets it") from error
     if options.json:
-        sys.stdout.write(json.dumps(checkpoint.plain(found or checkpoint.Checkpoint()), indent=2) + "\n")
+        sys.stdout.write(json.dumps(plain(found or checkpoint.Checkpoint()), indent=2) + "\n")
     else:
         sys.stdout.write(show.status_text(found))
     return int(ExitCode.OK)

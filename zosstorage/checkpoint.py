@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import asdict, define, field, fields
+from attrs import define, field, fields
 
 from zosstorage.errors import ZosstorageError
 from zosstorage.facts import Facts
 from zosstorage.files import write_atomic
 from zosstorage.mountinfo import PROC
+from zosstorage.plain import plain, structure
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from cattrs import Converter
 
 log = logging.getLogger(__name__)
 
@@ -81,15 +79,13 @@ class Checkpoint:
         Raises:
             ValueError: it cannot be read as facts.
         """
-        types = get_type_hints(Facts)
+        known = {record.name: record.facts for record in self.states[: self.completed]}
+        if None in known.values():
+            raise ValueError("a state that is done has no facts")
         try:
-            found = {
-                record.name: _converter().structure(record.facts, get_args(types[record.name])[0])
-                for record in self.states[: self.completed]
-            }
+            return structure(known, Facts)
         except Exception as error:  # likewise
             raise ValueError(f"its facts cannot be read: {error}") from error
-        return Facts(**found)
 
     def forget(self, start: str) -> None:
         """Make a state and all that follow it pending again."""
@@ -117,27 +113,12 @@ def load(path: Path) -> Checkpoint | None:
     except FileNotFoundError:
         return None
     try:
-        found = _structure(json.loads(text))
+        found = structure(json.loads(text), Checkpoint)
     except Exception as error:  # whatever is wrong with the file, it is the same to us
         raise ValueError(f"it is damaged: {type(error).__name__}") from error
     if found.version != VERSION or tuple(record.name for record in found.states) != STATES:
         raise ValueError(f"it is not a checkpoint of version {VERSION}")
     return found
-
-
-def _structure(data: dict[str, Any]) -> Checkpoint:
-    from cattrs.preconf.json import make_converter
-
-    converter = make_converter(forbid_extra_keys=True)
-    for kind in (str, int, float):  # else 5 would pass for a text
-        converter.register_structure_hook(kind, _strict)
-    return converter.structure(data, Checkpoint)
-
-
-def _strict(value: Any, kind: type) -> Any:
-    if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is no {kind.__name__}")
-    return value
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -147,7 +128,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         ZosstorageError: the run directory cannot be written.
     """
     try:
-        write_atomic(path, json.dumps(asdict(checkpoint), indent=1) + "\n", 0o600)
+        write_atomic(path, json.dumps(plain(checkpoint)) + "\n", 0o600)
     except OSError as error:
         raise ZosstorageError(
             f"the checkpoint {path} cannot be written: {error.strerror}", hint="give another --run-dir, on a tmpfs"
@@ -173,15 +154,3 @@ def trusted(path: Path, config_digest: str) -> Checkpoint:
             log.warning("checkpoint not trusted, the disks decide", extra={"path": str(path), "reason": reason})
             return fresh
     return found
-
-
-@functools.cache
-def _converter() -> Converter:
-    from cattrs.preconf.json import make_converter
-
-    return make_converter(forbid_extra_keys=True)
-
-
-def plain(value: object) -> Any:
-    """Facts as JSON data."""
-    return _converter().unstructure(value)

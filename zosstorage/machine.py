@@ -13,6 +13,7 @@ from zosstorage import checkpoint as checkpoints
 from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
 from zosstorage.errors import ExitCode, InterruptedRunError, ZosstorageError
 from zosstorage.facts import Facts
+from zosstorage.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,7 +131,7 @@ class Provisioner:
             except ZosstorageError as unsaved:  # the reason why the state failed matters more
                 log.warning("%s", unsaved.message)
             raise
-        record.facts = checkpoints.plain(getattr(self.facts, record.name))
+        record.facts = plain(getattr(self.facts, record.name))
         return self._finish(record, began, "done", None)
 
     def _finish(self, record: StateRecord, began: float, status: checkpoints.Status, error: Failure | None) -> float:

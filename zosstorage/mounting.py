@@ -133,11 +133,16 @@ def mount(wanted: Sequence[Wanted], made: list[Wanted]) -> None:
         ends = tools.run_all([one.argv for one in wanted], ok=tools.ANY_STATUS)
         problems = [_problem(one, end) for one, end in zip(wanted, ends, strict=True)]
         made += [one for one, problem in zip(wanted, problems, strict=True) if not problem]
-        if problem := next(filter(None, problems), None):
-            raise problem
+        _raise_first(problems)
     except BaseException:
         unmount([one for one in wanted if one not in made and occupied(one.target)])
         raise
+
+
+def _raise_first(problems: Sequence[ToolError | None]) -> None:
+    for problem in problems:
+        if problem:
+            raise problem
 
 
 def _problem(wanted: Wanted, end: tools.Completed) -> ToolError | None:

@@ -9,6 +9,7 @@ from attrs import frozen
 from zosstorage import checkpoint
 from zosstorage.decide import tell
 from zosstorage.facts import Kind
+from zosstorage.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,21 +62,21 @@ class Outlook:
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON data."""
-        verdicts = {verdict.path: checkpoint.plain(verdict) for verdict in self.verdicts}
+        verdicts = {verdict.path: plain(verdict) for verdict in self.verdicts}
         return {
             "version": 1,
             "action": self.plan.action if self.plan else "refuse",
             "topology": self.plan.topology if self.plan else None,
             "firmware": self.discovery.firmware,
             "disks": [
-                {**checkpoint.plain(disk), "verdict": verdicts.get(disk.path), "actions": self._actions(disk)}
+                {**plain(disk), "verdict": verdicts.get(disk.path), "actions": self._actions(disk)}
                 for disk in self.discovery.disks
             ],
             "rejected": [
-                {**checkpoint.plain(one.disk), "reason": one.reason, "verdict": verdicts.get(one.disk.path)}
+                {**plain(one.disk), "reason": one.reason, "verdict": verdicts.get(one.disk.path)}
                 for one in self.discovery.rejected
             ],
-            "filesystems": [checkpoint.plain(fs) for fs in self.plan.filesystems] if self.plan else [],
+            "filesystems": [plain(fs) for fs in self.plan.filesystems] if self.plan else [],
             "error": {"message": self.error.message, "hint": self.error.hint, "exit_code": int(self.error.exit_code)}
             if self.error
             else None,

@@ -177,7 +177,7 @@ def start(argv: Sequence[str], *, stdin: str = "") -> Running:
     return running
 
 
-def _spawn(path: str, argv: Sequence[str], ends: tuple[int, int, int]) -> Any:
+def _spawn(path: str, argv: Sequence[str], ends: tuple[Any, Any, Any]) -> Any:
     """Have sh start a command over (stdin, stdout, stderr): handles, or else it keeps a thread for each of them."""
     import sh
 

@@ -61,11 +61,21 @@ class Merged(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """The configuration, and for every key (`topology.mode`) where its value comes from."""
+    """The configuration, and what it was made of."""
 
     config: Config
-    origins: dict[str, str]
-    digest: str
+    merged: Merged
+
+    @property
+    def digest(self) -> str:
+        return self.merged.digest
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """For every key (`topology.mode`) where its value comes from."""
+        from zosstorage.config import show
+
+        return show.origins(self.config, self.merged)
 
 
 def read_bytes(path: str) -> bytes:
@@ -81,11 +91,16 @@ def load(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_byt
         ConfigError: with every mistake of every source.
         UnimplementedError: `zosstorage.force` on the kernel command line.
     """
-    from zosstorage.config import show, structure
+    from zosstorage.config import build
 
     merged = merge(options, read_cmdline=read_cmdline)
-    config = structure.structure(merged)
-    return Loaded(config, show.origins(config, merged), merged.digest)
+    return Loaded(build.build(merged) or _thorough(merged), merged)
+
+
+def _thorough(merged: Merged) -> Config:
+    from zosstorage.config import structure
+
+    return structure.structure(merged)
 
 
 def merge(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Merged:
@@ -109,9 +124,7 @@ def merge(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_by
     layers[-1].problems.extend(words.problems)
     merged = combine(layers)
     if any(layer.problems for layer in layers):
-        from zosstorage.config import structure
-
-        structure.structure(merged)
+        _thorough(merged)
     return merged
 
 
