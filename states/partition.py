@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from zosstorage import decide, tools
-from zosstorage.disks import blank, identity, tables
+from zosstorage import tools
+from zosstorage.disks import identity, tables
 from zosstorage.errors import NotEmptyError, ZosstorageError
 from zosstorage.facts import Kind, Verdict
 
@@ -61,6 +61,9 @@ class Partition:
 
     def _check_unchanged(self, disks: Sequence[PlannedDisk], plan: Plan) -> None:
         """The last look, with the disks ours alone: blank ones blank still, torn tables of ours still those."""
+        from zosstorage import decide
+        from zosstorage.disks import blank
+
         verdicts = {verdict.path: verdict for verdict in plan.verdicts}
         used = []
         for planned in disks:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from zosstorage import fstab, report
 from zosstorage.errors import ToolError
 from zosstorage.facts import Written
 from zosstorage.files import write_atomic
@@ -47,9 +46,16 @@ class Report:
         except OSError:
             return False
         same = hashlib.sha256(text).hexdigest() == facts.written.sha256
-        return same and (not self._fstab or fstab.merged(table, self._lines(facts)) == table)
+        return same and (not self._fstab or self._has_lines(table, facts))
+
+    def _has_lines(self, table: str, facts: Facts) -> bool:
+        from zosstorage import fstab
+
+        return fstab.merged(table, self._lines(facts)) == table
 
     def work(self, facts: Facts) -> Facts:
+        from zosstorage import fstab, report
+
         if self._fstab:
             fstab.update(self._fstab, self._lines(facts))
         document = report.build(facts, str(self._fstab) if self._fstab else None)
@@ -64,5 +70,7 @@ class Report:
         return evolve(facts, report=Written(str(self._path), digest, document.status, document.fstab))
 
     def _lines(self, facts: Facts) -> list[str]:
+        from zosstorage import fstab
+
         count = len(self.config.mounts.targets)
         return fstab.lines(facts.mounts[-count:], self.config.root)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from zosstorage import decide, preflight
 from zosstorage.config.choices import Scan
-from zosstorage.disks import blank, identity
+from zosstorage.disks import identity
 from zosstorage.disks.gpt import MIB
 from zosstorage.errors import ConfigError, NoDiskError, NotEmptyError, ToolError, ZosstorageError
 
@@ -41,6 +40,8 @@ class Validate:
             return False
 
     def work(self, facts: Facts) -> Facts:
+        from zosstorage import decide
+
         verdicts = self.examine(facts.discovery)
         for verdict in verdicts:
             found = decide.tell(verdict.evidence) or "no signature, no user, every byte that was read is zero"
@@ -53,6 +54,9 @@ class Validate:
         Raises:
             ToolError: a prober is missing or failed.
         """
+        from zosstorage import preflight
+        from zosstorage.disks import blank
+
         if missing := preflight.check_tools(preflight.EXAMINING):
             raise _together(missing)
         return blank.examine(discovery.disks, self.config)
@@ -62,6 +66,9 @@ class Validate:
 
         A full scan is for disks that may be written: of these a sample will do.
         """
+        from zosstorage import preflight
+        from zosstorage.disks import blank
+
         if preflight.check_tools(preflight.EXAMINING):
             return ()
         scan = Scan.SAMPLED if self.config.validate.scan is Scan.FULL else self.config.validate.scan
@@ -75,6 +82,8 @@ class Validate:
             NoDiskError, NotEmptyError, ToolError: in this order of weight, with all messages.
             ConfigError: a mount target is taken.
         """
+        from zosstorage import decide, preflight
+
         try:
             plan = decide.decide(discovery, verdicts, self.config)
         except (NoDiskError, NotEmptyError) as error:

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from zosstorage import filesystems, tools
-from zosstorage.disks import probe
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Content, Filesystem
 from zosstorage.filesystems import bcachefs, btrfs, vfat
@@ -59,6 +58,8 @@ def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts) -> set[str]:
         NotEmptyError: a prober sees something else there. A mark says that what we made is worthless, not that what
             somebody else made is.
     """
+    from zosstorage.disks import probe
+
     nodes = {device: filesystem for filesystem in wanted for device in devices(filesystem, facts)}
     signatures = probe.signatures(list(nodes))
     foreign = [
@@ -140,6 +141,8 @@ def check_with_blkid(facts: Facts) -> None:
     Raises:
         ToolError: it sees another type, label or UUID.
     """
+    from zosstorage.disks import probe
+
     wanted = {
         device: (filesystem.type, filesystem.label, filesystem.uuid.lower())
         for filesystem in facts.plan.filesystems

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def plain(value: object) -> Any:
+def plain(value: Any) -> Any:
     """Attrs classes as maps, tuples as lists, enums as their values."""
     if isinstance(value, Enum):
         return value.value

@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import select
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -66,6 +64,8 @@ def limit(seconds: float) -> None:
 
 def which(name: str) -> str | None:
     """The executable of that name on PATH; initramfs environments often lack the sbin folders in it."""
+    import shutil
+
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}{SYSTEM_PATH}")
 
 
@@ -330,5 +330,7 @@ def is_applet(path: str) -> str | None:
         data = binary.read(4 << 20)
     if b"BusyBox v" not in data and b"toybox " not in data:  # a search for plain bytes is quicker by far
         return None
+    import re
+
     found = re.search(rb"(BusyBox) v\d|(toybox) \d", data)
     return found[0].split()[0].decode("ascii").lower() if found else None

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import time
 from typing import TYPE_CHECKING, Self
 
 from attrs import frozen
 
-from zosstorage.disks import superblocks
 from zosstorage.disks.gpt import MIB
 from zosstorage.facts import Disk, Evidence
 
@@ -110,6 +108,8 @@ def first_used(offset: int, data: bytes) -> Finding | None:
 
 def regions(disk: Disk, scan: str) -> list[tuple[int, int]]:
     """The (offset, length) pairs in bytes that `validate.scan` reads of a disk, ascending."""
+    from zosstorage.disks import superblocks
+
     size = disk.size_bytes
     if scan == "full":
         return [(at, min(_CHUNK, size - at)) for at in range(0, size, _CHUNK)]
@@ -122,6 +122,8 @@ def regions(disk: Disk, scan: str) -> list[tuple[int, int]]:
 
 def _sample(size: int, count: int) -> list[tuple[int, int]]:
     """One block at a random place in each of `count` even strata: no grid that data could hide between."""
+    import random
+
     stratum = size // count
     jitter = random.SystemRandom()
     return [(_align(number * stratum + jitter.randrange(stratum), size), BLOCK) for number in range(count)]
@@ -153,6 +155,8 @@ def find_used(readers: Iterable[Reader], scan: str) -> dict[str, Evidence | None
 
 def _walk(reader: Reader, scan: str) -> Iterator[int | Evidence]:
     """Ask for regions ahead and look at them in turn: yields the bytes looked at, or the evidence that ends it."""
+    from zosstorage.disks import superblocks
+
     places = regions(reader.disk, scan)
     ahead = _AHEAD if scan == "full" else len(places)
     for offset, length in places[:ahead]:
