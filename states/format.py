@@ -47,3 +47,4 @@ class Format:
         for planned in facts.plan.disks:
             identity.check(planned.disk)
             tables.require_marks(planned, self.config)
+        tables.require_nodes(facts.plan.disks, facts.partitions, self.config)

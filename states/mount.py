@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from zosstorage import mounting, tools
+from zosstorage import mkfs, mounting, tools
 from zosstorage.disks import identity, tables
 from zosstorage.errors import NotEmptyError, ToolError, ZosstorageError
 from zosstorage.filesystems import data_module
@@ -55,16 +56,25 @@ class Mount:
 
     def _work(self, facts: Facts) -> Facts:
         tops = mounting.tops(facts, self.config)
-        mounting.scan(tops)
-        self._mount(tops)
-        for top in tops:
-            mounting.check_profile(top, facts.plan.topology)
-        primary = self._primary(tops)
-        self._sync(tops)
-        self._clear_marks(facts.plan, primary)
+        with ExitStack() as stack:
+            for planned in _marked(facts.plan):
+                stack.enter_context(identity.locked(planned.disk, exclusive=False))
+            mkfs.read_back(facts)  # nobody made them anew since Format let go of the locks
+            primary = self._finished(tops, facts.plan)
         targets = mounting.targets(primary.filesystem, facts, self.config)
         self._mount(targets)
         return evolve(facts, mount=tuple(one.mount for one in (*tops, *targets)))
+
+    def _finished(self, tops: Sequence[Wanted], plan: Plan) -> Wanted:
+        """Mount the filesystems and finish the new ones; returns the primary one."""
+        mounting.scan(tops)
+        self._mount(tops)
+        for top in tops:
+            mounting.check_profile(top, plan.topology)
+        primary = self._primary(tops, plan)
+        self._sync(tops)
+        self._clear_marks(plan, primary)
+        return primary
 
     def _mount(self, wanted: Sequence[Wanted]) -> None:
         """Mount all side by side, but what is mounted already just so (an earlier run was stopped).
@@ -79,14 +89,14 @@ class Mount:
     def _try(self, wanted: Sequence[Wanted]) -> None:
         mounting.mount([one for one in wanted if one not in self.made], self.made)
 
-    def _primary(self, tops: Sequence[Wanted]) -> Wanted:
+    def _primary(self, tops: Sequence[Wanted], plan: Plan) -> Wanted:
         """The filesystem with the subvolumes: made now on a new primary; among finished ones the one that has them."""
         names = list(self.config.mounts.targets)
         planned = next(top for top in tops if top.filesystem.primary)
-        if planned.filesystem.make:
+        kept = [top for top in tops if self._was_finished(top, plan)]
+        if planned not in kept:
             self._make_subvolumes(planned, names)
             return planned
-        kept = [top for top in tops if not top.filesystem.make]
         found = {top.target: mounting.subvolumes(top.target, top.filesystem.type, names) for top in kept}
         complete = [top for top in kept if found[top.target] == names]
         if len(complete) != 1:
@@ -96,6 +106,11 @@ class Mount:
                 hint="a disk may be missing, or a subvolume was deleted: an incomplete system is not repaired",
             )
         return complete[0]
+
+    def _was_finished(self, top: Wanted, plan: Plan) -> bool:
+        """Kept from an earlier run, or made in this boot and without a mark by now."""
+        disks = {plan.partitions[member][0].disk.path: plan.partitions[member][0] for member in top.filesystem.members}
+        return not top.filesystem.make or all(tables.is_finished(one, self.config) for one in disks.values())
 
     def _make_subvolumes(self, top: Wanted, names: Sequence[str]) -> None:
         module = data_module(top.filesystem.type)
@@ -112,8 +127,7 @@ class Mount:
 
     def _clear_marks(self, plan: Plan, primary: Wanted) -> None:
         """The primary's disks first: where only one filesystem is finished, it is the one with the subvolumes."""
-        marked = [planned for planned in plan.disks if planned.clear_marks or planned.write_table]
-        pending = [planned for planned in marked if not tables.is_finished(planned, self.config)]
+        pending = [planned for planned in _marked(plan) if not tables.is_finished(planned, self.config)]
         members = set(primary.filesystem.members)
         first = [planned for planned in pending if members & {part.uuid for part in planned.partitions}]
         for batch in (first, [planned for planned in pending if planned not in first]):
@@ -131,6 +145,11 @@ class Mount:
         for planned in disks:
             if not tables.is_finished(planned, self.config):
                 raise ToolError(f"the marks of {planned.disk.path} are still there", hint="see the kernel's log")
+
+
+def _marked(plan: Plan) -> list[PlannedDisk]:
+    """The disks whose tables carry marks, or did when the plan was made."""
+    return [planned for planned in plan.disks if planned.clear_marks or planned.write_table]
 
 
 def _is_free(wanted: Wanted) -> bool:

@@ -24,13 +24,16 @@ class Partition:
     """Write the table, with its marks "in progress", onto every disk that needs one, and tell the kernel.
 
     It must not write to any disk before all of them were claimed and seen to be the same ones, blank still; and it
-    believes a table only when both copies were read back. It holds while every disk carries the table of the plan.
+    believes a table only when both copies were read back. It holds while every disk carries the table of the plan, with
+    its marks until Format is done.
     """
 
     config: Config
 
     def holds(self, facts: Facts) -> bool:
         try:
+            if facts.format is None:
+                self._require_marks(facts.plan.disks)
             return tables.nodes(facts.plan.disks, self.config) == facts.partitions
         except ZosstorageError:
             return False
@@ -46,9 +49,12 @@ class Partition:
             self._check_unchanged(written, facts.plan)
             tools.once_more(lambda: tables.write(written), lambda: self._check_ours(written, facts.plan))
         tables.tell_kernel(disks)
+        self._require_marks(disks)
+        return evolve(facts, partition=tables.nodes(disks, self.config))
+
+    def _require_marks(self, disks: Sequence[PlannedDisk]) -> None:
         for planned in disks:
             tables.require_marks(planned, self.config)
-        return evolve(facts, partition=tables.nodes(disks, self.config))
 
     def _check_ours(self, disks: Sequence[PlannedDisk], plan: Plan) -> None:
         """After a failed write: each disk carries our table, torn perhaps, or is as blank as it was."""

@@ -82,7 +82,7 @@ class Validate:
             NoDiskError, NotEmptyError, ToolError: in this order of weight, with all messages.
             ConfigError: a mount target is taken.
         """
-        from zosstorage import decide, preflight
+        from zosstorage import decide, places, preflight
 
         try:
             plan = decide.decide(discovery, verdicts, self.config)
@@ -92,7 +92,8 @@ class Validate:
             *preflight.check_copies(plan),
             *preflight.check_tools(preflight.needed(plan)),
             *preflight.check_kernel(plan),
-            *preflight.check_targets(plan, self.config),
+            *preflight.check_twice(plan),
+            *places.check(plan, self.config),
         ]
         if problems:
             raise _together(problems)

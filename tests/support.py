@@ -2,14 +2,17 @@
 
 import itertools
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from attrs import evolve
 
-from zosstorage import decide
+from zosstorage import decide, interrupt
 from zosstorage.config.structure import settle
 from zosstorage.disks import gpt, layout, sysfs
+from zosstorage.errors import InterruptedRunError
 from zosstorage.facts import (
     Content,
     Discovery,
@@ -33,6 +36,13 @@ MIB, GIB = 1 << 20, 1 << 30
 ESP_SIZE = 512 * MIB
 GUID = "11111111-2222-4333-8444-555555555555"
 FS_UUID = "99999999-8888-4777-8666-555555555555"
+
+
+@contextmanager
+def stopped(name="SIGTERM"):
+    """What a signal ends, as it ends a run."""
+    with pytest.raises(InterruptedRunError, match=f"stopped by {name}"), interrupt.caught():
+        yield
 
 
 def config(**sections):

@@ -42,8 +42,18 @@ def test_other_lines_are_kept():
 
 
 def test_lines_for_our_targets_are_replaced_wherever_they_stand():
-    before = f"/dev/sdz1 /var/cache/etc xfs defaults 0 0\n{OTHER}{LINES[0]}\nUUID=old /var/cache/vm-meta btrfs a,b\n"
+    before = f"{OTHER}{LINES[0]}\nUUID=old /var/cache/vm-meta btrfs a,subvol=b\n"
     assert fstab.merged(before, LINES) == OTHER + "\n".join(LINES) + "\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["/dev/sdz1 /var/cache/etc xfs defaults 0 0", "UUID=x /var/cache/etc btrfs noatime 0 0"]
+)
+def test_what_somebody_else_mounts_at_our_targets_is_told_and_kept(tmp_path, line):
+    (tmp_path / "fstab").write_text(f"# {line}\n{LINES[0]}\n{line}\n")
+    assert fstab.others(tmp_path / "fstab", ["/var/cache/system", "/var/cache/etc"]) == [line]
+    assert line in fstab.merged(f"{line}\n", LINES).splitlines()
+    assert fstab.others(tmp_path / "missing", ["/var/cache/etc"]) == []
 
 
 def test_our_lines_in_another_order_are_put_in_order():
@@ -60,12 +70,14 @@ def test_a_last_line_without_an_end():
 
 
 def test_an_escaped_target_is_known_again():
-    lines = fstab.lines([Mount("UUID=1", "/a b", "btrfs", "noatime")], "/")
-    assert fstab.merged("old /a\\040b xfs x\n", lines) == lines[0] + "\n"
+    lines = fstab.lines([Mount("UUID=1", "/a b", "btrfs", "subvol=a,noatime")], "/")
+    assert fstab.merged("UUID=0 /a\\040b bcachefs X-mount.subdir=a\n", lines) == lines[0] + "\n"
 
 
 words = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=20)
-others = st.lists(st.one_of(words, st.just("UUID=x /var/cache/etc btrfs old"), st.sampled_from(LINES)), max_size=8)
+others = st.lists(
+    st.one_of(words, st.just("UUID=x /var/cache/etc btrfs subvol=old"), st.sampled_from(LINES)), max_size=8
+)
 
 
 @given(before=others, ended=st.booleans())
@@ -77,10 +89,10 @@ def test_whatever_stands_in_the_file(before, ended):
 
     def foreign(text):
         rows = text.removesuffix("\n").split("\n") if text else []
-        return [row for row in rows if not fstab._is_for(row, targets)]
+        return [row for row in rows if not fstab._is_ours(row, targets)]
 
     assert foreign(after) == foreign(text)
-    assert [row for row in after.split("\n") if fstab._is_for(row, targets)] == LINES
+    assert [row for row in after.split("\n") if fstab._is_ours(row, targets)] == LINES
 
 
 # The file.

@@ -1,11 +1,9 @@
 import pytest
-from attrs import evolve
-from support import config, data_content, disk, facts
+from support import data_content, disk, facts
 
 from zosstorage import mountinfo, preflight, tools
 from zosstorage.disks import sysfs
-from zosstorage.errors import ConfigError, ExitCode, NotEmptyError, ToolError
-from zosstorage.mountinfo import Mounted
+from zosstorage.errors import ExitCode, NotEmptyError, ToolError
 
 ALL = ("blkid", "wipefs", *preflight.ALWAYS, "mkfs.fat", "mkfs.btrfs", "btrfs", "bcachefs")
 
@@ -132,61 +130,6 @@ def test_a_missing_mount_is_told_once(fake_tools, kernel):
     """As a missing tool, by check_tools."""
     kernel("bcachefs")
     assert preflight.check_kernel(plan("bcachefs_single")) == []
-
-
-# Mount targets.
-
-
-@pytest.fixture
-def mounted(monkeypatch):
-    """What is mounted, by target."""
-    found = {}
-    monkeypatch.setattr(mountinfo, "at", found.get)
-    return lambda target, source: found.update({target: Mounted("8:1", "/", target, "btrfs", source, frozenset())})
-
-
-def targets(tmp_path, **mounts):
-    return preflight.check_targets(plan(), evolve(config(mounts=mounts), root=str(tmp_path)))
-
-
-def test_free_targets(tmp_path, mounted):
-    assert targets(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_target_that_is_taken(tmp_path, mounted):
-    mounted(f"{tmp_path}/var/cache/etc", "tmpfs")
-    (problem,) = targets(tmp_path)
-    assert isinstance(problem, ConfigError)
-    assert problem.message == f"{tmp_path}/var/cache/etc is taken: tmpfs is mounted there"
-    assert "umount" in problem.hint
-
-
-def test_a_target_that_an_earlier_run_mounted(tmp_path, mounted):
-    mounted(f"{tmp_path}/var/cache/etc", "/dev/sda2")
-    assert targets(tmp_path) == []
-
-
-def test_a_member_beside_a_stranger_is_a_stranger(tmp_path, mounted):
-    mounted(f"{tmp_path}/var/cache/etc", "/dev/sda2:/dev/sdz1")
-    assert len(targets(tmp_path)) == 1
-
-
-def test_a_target_behind_a_link_is_found(tmp_path, mounted):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "var").symlink_to("real")
-    mounted(f"{tmp_path}/real/cache/etc", "tmpfs")
-    assert len(targets(tmp_path)) == 1
-
-
-@pytest.mark.parametrize("where", ["var", "var/cache/etc", "var/mounts"])
-def test_a_file_in_the_way(tmp_path, mounted, where):
-    path = tmp_path / where
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"")
-    problems = targets(tmp_path)
-    assert problems
-    assert all("is a file" in problem.message and str(path) in problem.message for problem in problems)
 
 
 # Copies.

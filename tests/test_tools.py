@@ -1,12 +1,15 @@
+import contextlib
 import logging
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
+from support import stopped
 
 from zosstorage import tools
-from zosstorage.errors import ExitCode, ToolError
+from zosstorage.errors import ExitCode, InterruptedRunError, ToolError
 
 
 def failure(*argv, **rest):
@@ -413,3 +416,29 @@ def test_the_busybox_of_this_machine():
     assert path
     assert tools.is_applet(path) == "busybox"
     assert tools.is_applet(os.fspath(tools.which("sfdisk") or "/bin/sh")) is None
+
+
+def test_a_signal_while_commands_are_started_leaves_none_running(fake_tools, monkeypatch):
+    fake_tools("slow", body="exec /bin/sleep 60")
+    started = []
+    real = tools.start
+
+    def start(argv, **rest):
+        started.append(real(argv, **rest))
+        if len(started) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return started[-1]
+
+    monkeypatch.setattr(tools, "start", start)
+    with stopped():
+        tools.run_all([["slow"], ["slow"], ["slow"]])
+    assert [one.done.status for one in started] == [-signal.SIGTERM] * 2
+
+
+def test_no_command_is_started_after_a_signal_that_got_lost(fake_tools):
+    fake_tools("sfdisk")
+    with stopped():
+        with contextlib.suppress(InterruptedRunError):
+            os.kill(os.getpid(), signal.SIGTERM)
+        tools.run(["sfdisk"])
+    assert fake_tools.calls == []

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from zosstorage import __version__, cli
 from zosstorage.errors import ConfigError, ExitCode, InterruptedRunError, UsageError, ZosstorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from zosstorage.config.flags import CliOptions
     from zosstorage.config.sources import Loaded
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from zosstorage.machine import Provisioner
 
 log = logging.getLogger("zosstorage")
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InterruptedRunError as error:
         _tell(error)
         return 128 + error.number
+    except KeyboardInterrupt:  # of a command that writes nothing, and leaves nothing behind
+        return 128 + signal.SIGINT
     except ZosstorageError as error:
         _tell(error)
         return int(error.exit_code)
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitCode.DEFECT)
 
 
-def _tell(error: ZosstorageError) -> None:
+def _tell(error: ZosstorageError | InterruptedRunError) -> None:
     """One sentence and a hint: through the log once it is set up, as plain text before."""
     problems = list(error.problems) if isinstance(error, ConfigError) else []
     if log.handlers:
@@ -110,21 +109,6 @@ def _checkpoint_path(loaded: Loaded) -> Path:
     return Path(loaded.config.run_dir) / "checkpoint.json"
 
 
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """A signal ends the run like any failure: commands killed, mounts undone, checkpoint saved."""
-
-    def stop(number: int, _frame: object) -> None:
-        raise InterruptedRunError(signal.Signals(number).name, number)
-
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _require_root() -> None:
     if os.geteuid() != 0:
         raise UsageError(
@@ -133,22 +117,22 @@ def _require_root() -> None:
 
 
 def _run(options: CliOptions) -> int:
-    from zosstorage import lock
+    from zosstorage import interrupt, lock
 
     loaded = _load(options)
     _require_root()
-    with lock.held(Path(loaded.config.run_dir)), _signals_raise():
+    with lock.held(Path(loaded.config.run_dir)), interrupt.caught():
         _provisioner(loaded).run()
     return int(ExitCode.OK)
 
 
 def _step(options: CliOptions) -> int:
-    from zosstorage import lock
+    from zosstorage import interrupt, lock
     from zosstorage.checkpoint import STATES
 
     loaded = _load(options)
     _require_root()
-    with lock.held(Path(loaded.config.run_dir)), _signals_raise():
+    with lock.held(Path(loaded.config.run_dir)), interrupt.caught():
         provisioner = _provisioner(loaded)
         following = STATES[min(provisioner.skip, len(STATES) - 1)]
         until = options.until or following

@@ -74,11 +74,17 @@ class LockedError(ZosstorageError):
     exit_code = ExitCode.LOCKED
 
 
-class InterruptedRunError(ZosstorageError):
-    """A signal asked us to stop; the exit status is the shell's for that signal, 128 and its number."""
+class InterruptedRunError(BaseException):
+    """A signal asked us to stop; the exit status is the shell's for that signal, 128 and its number.
+
+    Like KeyboardInterrupt it is no Exception: nobody who handles failures may take it for one and go on.
+    """
+
+    hint = "run again: it goes on from where the disks are"
 
     def __init__(self, signal_name: str, number: int) -> None:
-        super().__init__(f"stopped by {signal_name}", hint="run again: it goes on from where the disks are")
+        super().__init__(f"stopped by {signal_name}")
+        self.message = f"stopped by {signal_name}"
         self.number = number
 
 

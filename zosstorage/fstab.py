@@ -12,7 +12,7 @@ from zosstorage.files import write_atomic
 from zosstorage.paths import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from zosstorage.facts import Mount
 
@@ -31,7 +31,7 @@ def _escape(path: str) -> str:
 
 
 def update(path: Path, wanted: Sequence[str]) -> None:
-    """Put the lines at the end of the file, in order, in place of those for the same targets.
+    """Put the lines at the end of the file, in order, in place of an earlier system's for the same targets.
 
     Raises:
         ToolError: the file cannot be read or written.
@@ -52,13 +52,31 @@ def merged(before: str, wanted: Sequence[str]) -> str:
     """The text with our lines in it; unchanged where they stand in it just so."""
     targets = {line.split()[1] for line in wanted}
     rows = before.removesuffix("\n").split("\n") if before else []
-    kept = [row for row in rows if not _is_for(row, targets)]
-    present = [row for row in rows if _is_for(row, targets)]
+    present = [row for row in rows if _is_ours(row, targets)]
+    kept = [row for row in rows if not _is_ours(row, targets)]
     if present == list(wanted):
         return before
     return "\n".join([*kept, *wanted]) + "\n"
 
 
-def _is_for(line: str, targets: set[str]) -> bool:
+def others(path: Path, targets: Iterable[str]) -> list[str]:
+    """The lines of a file that mount something else at our targets; none where it cannot be read."""
+    try:
+        rows = path.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return []
+    escaped = {_escape(target) for target in targets}
+    return [row for row in rows if _target(row) in escaped and not _is_ours(row, escaped)]
+
+
+def _is_ours(line: str, targets: set[str]) -> bool:
+    """A line for one of our targets that mounts a subvolume by UUID: this system's, or an earlier one's."""
+    source, _, _, options, *_ = [*line.split(), *4 * [""]]
+    subvolume = any(option.startswith(("subvol=", "X-mount.subdir=")) for option in options.split(","))
+    return _target(line) in targets and source.startswith("UUID=") and subvolume
+
+
+def _target(line: str) -> str:
+    """Where a line mounts; empty for a comment, or what is no entry."""
     words = line.split()
-    return len(words) > 1 and not words[0].startswith("#") and words[1] in targets
+    return words[1] if len(words) > 1 and not words[0].startswith("#") else ""

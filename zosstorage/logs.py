@@ -47,7 +47,7 @@ def set_up(settings: Logging) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [_Console(sys.stderr)]
     if settings.file:
         handlers.append(_file_handler(settings.file))
     formatter = _formatter(settings.format)
@@ -62,10 +62,33 @@ def set_up(settings: Logging) -> None:
         logger.propagate = False
 
 
+class _Console(logging.StreamHandler):  # type: ignore[type-arg]  # not subscriptable where it runs
+    """Stderr, which may be closed or full: a log that cannot be written ends no run, and says nothing more."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        pass
+
+
+class _File(logging.FileHandler):
+    """A file, which may be on a full medium: that is told once, on stderr."""
+
+    told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's name
+        error = sys.exc_info()[1]
+        if not self.told:
+            self.told = True
+            logging.getLogger(_PACKAGES[0]).warning(
+                "the log file cannot be written", extra={"path": self.baseFilename, "reason": str(error)}
+            )
+
+
 def _file_handler(path: str) -> logging.Handler:
     try:
+        if Path(path).is_block_device():
+            raise ConfigError(f"the log file {path} is a block device", hint="name a file with --log-file")
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return logging.FileHandler(path)
+        return _File(path)
     except OSError as error:
         raise ConfigError(
             f"the log file {path} cannot be written: {error.strerror}", hint="name another with --log-file"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import define, field
 
 from zosstorage import checkpoint as checkpoints
+from zosstorage import interrupt
 from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
-from zosstorage.errors import ExitCode, InterruptedRunError, ZosstorageError
+from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, ZosstorageError
 from zosstorage.facts import Facts
 from zosstorage.plain import plain
 
@@ -73,7 +74,7 @@ class Provisioner:
     def _holds(self, name: str) -> bool:
         try:
             return self.states[name].holds(self.facts)
-        except (LookupError, StopIteration):  # facts that do not fit each other: not ours, then
+        except (LookupError, StopIteration, OSError):  # facts that do not fit each other or the machine
             return False
 
     def _begin_again(self, reason: str) -> None:
@@ -111,6 +112,7 @@ class Provisioner:
 
     def enter(self) -> None:
         """Called by the machine when it has entered a state: work, or skip what holds."""
+        interrupt.check()
         number = STATES.index(self.state)
         progress = f"state {number + 1}/{len(STATES)} {self.state}"
         if number < self.skip:
@@ -124,7 +126,7 @@ class Provisioner:
         began = time.monotonic()
         record.started, record.error = _now(), None
         try:
-            self.facts = self.states[record.name].work(self.facts)
+            self.facts = self._told(record.name)
         except BaseException as error:
             try:
                 self._finish(record, began, "failed", _failure(error))
@@ -133,6 +135,19 @@ class Provisioner:
             raise
         record.facts = plain(getattr(self.facts, record.name))
         return self._finish(record, began, "done", None)
+
+    def _told(self, name: str) -> Facts:
+        """The work of a state; what the system refuses it is a failure of the machine, not a defect of ours.
+
+        Raises:
+            ToolError: a system call failed.
+        """
+        try:
+            return self.states[name].work(self.facts)
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            message = f"the state {name} failed: {error.strerror or error}{where}"
+            raise ToolError(message, hint="look for I/O errors in the kernel's log and run again") from error
 
     def _finish(self, record: StateRecord, began: float, status: checkpoints.Status, error: Failure | None) -> float:
         record.status, record.error = status, error
@@ -181,9 +196,10 @@ def _dot(machine: Machine) -> str:
 
 
 def _failure(error: BaseException) -> Failure:
+    if isinstance(error, InterruptedRunError):
+        return Failure(error.message, error.hint, 128 + error.number)
     if isinstance(error, ZosstorageError):
-        number = 128 + error.number if isinstance(error, InterruptedRunError) else int(error.exit_code)
-        return Failure(error.message, error.hint, number)
+        return Failure(error.message, error.hint, int(error.exit_code))
     return Failure(f"{type(error).__name__}: {error}", "this is a defect of zosstorage", int(ExitCode.DEFECT))
 
 

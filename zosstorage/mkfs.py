@@ -65,7 +65,7 @@ def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts) -> set[str]:
     foreign = [
         f"{row.device} carries a signature of {row.type} labelled {row.label!r} at byte {row.offset} of it"
         for row in signatures
-        if row.type != nodes[row.device].type or row.label not in ("", nodes[row.device].label)
+        if row.type != nodes[row.device].type or (row.label or _own_label(row.device)) != nodes[row.device].label
     ]
     if foreign:
         raise NotEmptyError(
@@ -73,6 +73,12 @@ def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts) -> set[str]:
             hint="if it is not needed, erase it by hand (wipefs -a) and run again",
         )
     return {nodes[row.device].uuid for row in signatures}
+
+
+def _own_label(device: str) -> str:
+    """The superblock's label: wipefs shows none for a FAT whose root directory was never written."""
+    content = read_content(device)
+    return content.label if content else ""
 
 
 def _erase(unfinished: Sequence[PlannedFilesystem], facts: Facts) -> None:

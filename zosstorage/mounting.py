@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from zosstorage import mountinfo, tools
+from zosstorage import interrupt, mountinfo, tools
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Mount
 from zosstorage.filesystems import bcachefs, btrfs, data_module
@@ -25,22 +25,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Options that the kernel shows in mountinfo exactly when they are in force (proc_pid_mountinfo(5)).
+# Options that the kernel shows in mountinfo exactly when they are in force (proc_pid_mountinfo(5)). btrfs shows its own
+# flags as well, but of its values only those that are not its defaults (linux fs/btrfs/super.c, btrfs_show_options).
 _SHOWN = frozenset(
-    (
-        "ro",
-        "nosuid",
-        "nodev",
-        "noexec",
-        "noatime",
-        "nodiratime",
-        "relatime",
-        "strictatime",
-        "lazytime",
-        "sync",
-        "dirsync",
-    )
+    ("nosuid", "nodev", "noexec", "nosymfollow", "noatime", "nodiratime", "relatime", "lazytime", "sync", "dirsync")
 )
+_SHOWN_VALUES = ("compress=", "compress-force=")
 
 
 @frozen
@@ -116,9 +106,12 @@ def mismatch(wanted: Wanted) -> str:
 
 def _shown(option: str, mounted: Mounted) -> bool:
     """Whether an option is in force, as far as mountinfo tells; the subvolume was judged by the mount's root."""
-    if option.startswith("compress="):
+    if option == "strictatime":
+        return not mounted.options & {"noatime", "relatime"}
+    if option.startswith(_SHOWN_VALUES):
         return any(shown.startswith(option) for shown in mounted.options)
-    return option not in _SHOWN or option in mounted.options
+    told = option in _SHOWN or (mounted.fstype == btrfs.TYPE and "=" not in option and option != "nodiscard")
+    return option in mounted.options or not told
 
 
 def mount(wanted: Sequence[Wanted], made: list[Wanted]) -> None:
@@ -129,14 +122,27 @@ def mount(wanted: Sequence[Wanted], made: list[Wanted]) -> None:
     """
     try:
         for one in wanted:
-            Path(one.target).mkdir(parents=True, exist_ok=True)
+            _make_folder(one.target)
         ends = tools.run_all([one.argv for one in wanted], ok=tools.ANY_STATUS)
         problems = [_problem(one, end) for one, end in zip(wanted, ends, strict=True)]
         made += [one for one, problem in zip(wanted, problems, strict=True) if not problem]
         _raise_first(problems)
     except BaseException:
-        unmount([one for one in wanted if one not in made and occupied(one.target)])
+        unmount([one for one in wanted if one not in made and _is_ours(one)])
         raise
+
+
+def _make_folder(target: str) -> None:
+    try:
+        Path(target).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolError(f"{target} cannot be made: {error.strerror}", hint="name another target") from error
+
+
+def _is_ours(wanted: Wanted) -> bool:
+    """Whether what is mounted at the target is of that filesystem: what somebody else put there is not ours to undo."""
+    mounted = occupied(wanted.target)
+    return mounted is not None and set(mounted.source.split(":")) <= set(wanted.nodes)
 
 
 def _raise_first(problems: Sequence[ToolError | None]) -> None:
@@ -198,7 +204,8 @@ def _is_subvolume(path: Path, fstype: str) -> bool:
 
 def unmount(made: Sequence[Wanted]) -> None:
     """Undo mounts, the last one first; what cannot be undone is left and logged."""
-    for wanted in reversed(made):
-        done = tools.start(["umount", wanted.target]).wait()
-        if done.status:
-            log.warning("not unmounted", extra={"target": wanted.target, "reason": done.stderr.strip()})
+    with interrupt.deferred():
+        for wanted in reversed(made):
+            done = tools.start(["umount", wanted.target]).wait()
+            if done.status:
+                log.warning("not unmounted", extra={"target": wanted.target, "reason": done.stderr.strip()})

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zosstorage import mountinfo, tools
+from zosstorage import tools
 from zosstorage.disks import sysfs
 from zosstorage.disks.sysfs import partition_device
-from zosstorage.errors import ConfigError, NotEmptyError, ToolError
+from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.filesystems import bcachefs, data_module, vfat
 from zosstorage.mkfs import read_content
 from zosstorage.mountinfo import PROC
-from zosstorage.paths import under
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from zosstorage.config.schema import Config
     from zosstorage.facts import Content, Plan
 
 # What looking at disks takes.
@@ -96,6 +92,19 @@ def _check_mount_version() -> list[ToolError]:
     return [ToolError(message, hint=f"install util-linux {oldest} or newer")]
 
 
+def check_twice(plan: Plan) -> list[NotEmptyError]:
+    """A problem for each file that two loop devices of the plan are backed by: one disk by two paths."""
+    seen: dict[str, str] = {}
+    problems = []
+    for planned in plan.disks:
+        file = sysfs.backing_file(planned.disk)
+        if file and file in seen:
+            message = f"{seen[file]} and {planned.disk.path} are one file, {file}"
+            problems.append(NotEmptyError(message, hint="exclude one of them"))
+        seen[file] = planned.disk.path
+    return problems
+
+
 def check_copies(plan: Plan) -> list[NotEmptyError]:
     """A problem for each device beside the plan's that carries a filesystem of the plan: mount could take it instead.
 
@@ -121,26 +130,3 @@ def _content(device: str) -> Content | None:
         return read_content(device)
     except ToolError:  # no medium, or none of our business
         return None
-
-
-def check_targets(plan: Plan, config: Config) -> list[ConfigError]:
-    """A problem for each mount target that something else is mounted at, or that cannot be a folder."""
-    ours = {partition_device(planned.disk, part.number) for planned in plan.disks for part in planned.partitions}
-    targets = [under(config.root, path) for path in config.mounts.targets.values()]
-    folders = [under(config.root, config.mounts.data_root), *targets]
-    problems = [*(_check_folder(path) for path in folders), *(_check_free(path, ours) for path in targets)]
-    return [problem for problem in problems if problem]
-
-
-def _check_free(path: str, ours: set[str]) -> ConfigError | None:
-    mounted = mountinfo.at(os.path.realpath(path))
-    if mounted is None or set(mounted.source.split(":")) <= ours:
-        return None
-    return ConfigError(f"{path} is taken: {mounted.source} is mounted there", hint=f"umount {path}, or name another")
-
-
-def _check_folder(path: str) -> ConfigError | None:
-    above = next(parent for parent in (Path(path), *Path(path).parents) if parent.exists())
-    if above.is_dir():
-        return None
-    return ConfigError(f"{path} cannot be a folder: {above} is a file", hint="remove it, or name another target")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, frozen
 
+from zosstorage import interrupt
 from zosstorage.errors import ToolError
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # libblkid keeps what it saw of all devices in /run/blkid; a stale line there must never choose a disk for us.
-_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "BLKID_FILE": "/dev/null"}
+# sfdisk would wait for ever for the lock of a disk that we hold ourselves, had somebody set LOCK_BLOCK_DEVICE.
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "BLKID_FILE": "/dev/null", "LOCK_BLOCK_DEVICE": "0"}
 # Every exit status there is; a signal's is negative.
 ANY_STATUS = tuple(range(-64, 256))
 # Searched behind PATH.
@@ -199,6 +201,36 @@ def _spawn(path: str, argv: Sequence[str], ends: tuple[Any, Any, Any]) -> Any:
         raise ToolError(f"{argv[0]} could not be started: {_last_line(str(error))}", argv=tuple(argv)) from error
 
 
+def start_all(commands: Sequence[Sequence[str]], *, stdin: Sequence[str] | None = None) -> list[Running]:
+    """Start commands side by side; where one cannot be started, the others are heard out, and on a signal killed.
+
+    Raises:
+        ToolError: there is no such command, or it could not be started.
+    """
+    texts = stdin or [""] * len(commands)
+    running: list[Running] = []
+    try:
+        for argv, text in zip(commands, texts, strict=True):
+            interrupt.check()
+            with interrupt.deferred():
+                running.append(start(argv, stdin=text))
+    except ToolError:
+        with contextlib.suppress(ToolError):
+            wait_all(running)
+        raise
+    except BaseException:
+        kill_all(running)
+        raise
+    return running
+
+
+def kill_all(commands: Iterable[Running]) -> None:
+    """Kill those that are still running."""
+    for running in commands:
+        if running.open:
+            running.kill()
+
+
 def run(argv: Sequence[str], *, stdin: str = "", ok: Sequence[int] = (0,)) -> Completed:
     """Run a command to its end.
 
@@ -216,15 +248,7 @@ def run_all(
     Raises:
         ToolError: the first one's, in the order of `commands`.
     """
-    texts = stdin or [""] * len(commands)
-    running: list[Running] = []
-    try:
-        running += (start(argv, stdin=text) for argv, text in zip(commands, texts, strict=True))
-    except ToolError:
-        with contextlib.suppress(ToolError):
-            wait_all(running)
-        raise
-    done = wait_all(running)
+    done = wait_all(start_all(commands, stdin=stdin))
     for one in done:
         if one.status not in ok:
             raise status_error(one)
@@ -245,9 +269,7 @@ def wait_all(commands: Iterable[Running]) -> list[Completed]:
             late = [number for number in waiting if commands[number].open]
             expired |= {n: commands[n].expire() for n in late if commands[n].deadline <= time.monotonic()}
     except BaseException:
-        for running in commands:
-            if running.open:
-                running.kill()
+        kill_all(commands)
         raise
     if expired:
         raise expired[min(expired)]

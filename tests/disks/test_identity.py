@@ -1,5 +1,6 @@
 import fcntl
 import os
+import stat
 import threading
 from pathlib import Path
 
@@ -23,11 +24,14 @@ def now(monkeypatch):
         return state["disk"]
 
     monkeypatch.setattr(sysfs, "read_disk", read_disk)
+    state["nodes"] = [("/dev/vda", disk().number)]
+    monkeypatch.setattr(identity, "check_node", lambda *words: state["nodes"].remove(words))
     return state
 
 
 def test_the_same_disk(now):
     identity.check(disk())
+    assert now["nodes"] == []
 
 
 @pytest.mark.parametrize(
@@ -62,6 +66,28 @@ def test_a_disk_that_is_gone(now):
     now["disk"] = None
     with pytest.raises(NotEmptyError, match="is gone"):
         identity.check(disk())
+
+
+def node_of(number):
+    """What stat says of a block device's node."""
+    major, minor = map(int, number.split(":"))
+    words = [0] * 16
+    words[0] = stat.S_IFBLK | 0o600
+    return os.stat_result(words, {"st_rdev": os.makedev(major, minor)})
+
+
+def test_a_node_leads_to_what_the_kernel_means(monkeypatch):
+    monkeypatch.setattr(Path, "stat", lambda _: node_of("8:1"))
+    identity.check_node("/dev/sda1", "8:1")
+    for number in ("8:2", "1:8"):
+        with pytest.raises(NotEmptyError, match=f"/dev/sda1 is not the block device {number}"):
+            identity.check_node("/dev/sda1", number)
+
+
+@pytest.mark.parametrize(("node", "told"), [("/dev/nope", "is not there"), ("/dev/null", "not the block device 1:3")])
+def test_what_is_no_block_device(node, told):
+    with pytest.raises(NotEmptyError, match=told):
+        identity.check_node(node, "1:3")
 
 
 @pytest.fixture

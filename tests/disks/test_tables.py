@@ -3,7 +3,7 @@ from attrs import evolve
 from support import GIB, blank, config, discovery, image_disk, poke, sparse, uuids
 
 from zosstorage import decide
-from zosstorage.disks import sysfs, tables
+from zosstorage.disks import identity, sysfs, tables
 from zosstorage.disks.sysfs import KernelPartition
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Firmware
@@ -126,7 +126,40 @@ def test_the_kernel_is_told_what_it_does_not_know(sfdisk, planned, kernel):
     assert sfdisk.of("partx") == [["partx", "--update", planned[1].disk.path]]
 
 
-def test_nodes(sfdisk, planned, kernel):
+@pytest.fixture
+def leads(monkeypatch):
+    """Where each node leads; by its name, if nothing else is said."""
+    found = {}
+
+    def check_node(node, number):
+        if found.get(node, node) != number:
+            raise NotEmptyError(f"{node} is not {number}")
+
+    monkeypatch.setattr(sysfs, "device_number", lambda node: node)
+    monkeypatch.setattr(identity, "check_node", check_node)
+    return found
+
+
+def test_a_node_that_leads_elsewhere(sfdisk, planned, kernel, leads):
+    tables.write(planned)
+    for one in planned:
+        kernel(one)
+    leads[f"{planned[1].disk.path}p3"] = "8:1"
+    with pytest.raises(NotEmptyError, match="p3 is not"):
+        tables.nodes(planned, config())
+
+
+def test_nodes_that_change(sfdisk, planned, kernel, leads):
+    tables.write(planned)
+    for one in planned:
+        kernel(one)
+    known = tables.nodes(planned, config())
+    tables.require_nodes(planned, known, config())
+    with pytest.raises(ToolError, match="other nodes"):
+        tables.require_nodes(planned, [*known[:-1], evolve(known[-1], device="/dev/sdz9")], config())
+
+
+def test_nodes(sfdisk, planned, kernel, leads):
     tables.write(planned)
     for one in planned:
         kernel(one)
@@ -136,7 +169,7 @@ def test_nodes(sfdisk, planned, kernel):
     assert {part.disk for part in found} == {one.disk.path for one in planned}
 
 
-def test_nodes_that_the_kernel_does_not_have(sfdisk, planned, kernel):
+def test_nodes_that_the_kernel_does_not_have(sfdisk, planned, kernel, leads):
     tables.write(planned)
     kernel(planned[0])
     with pytest.raises(ToolError, match=f"the kernel does not have the partitions of {planned[1].disk.path}"):

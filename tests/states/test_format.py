@@ -28,6 +28,7 @@ def told(monkeypatch):
     monkeypatch.setattr(identity, "locked", locked)
     monkeypatch.setattr(identity, "check", lambda of: step(f"identity {of.name}"))
     monkeypatch.setattr(tables, "require_marks", lambda planned, _: step(f"marks {planned.disk.name}"))
+    monkeypatch.setattr(tables, "require_nodes", lambda *_: step("nodes"))
     monkeypatch.setattr(mkfs, "make", lambda wanted, *_: step(f"make {len(wanted)}"))
     monkeypatch.setattr(mkfs, "check_with_blkid", lambda _: step("blkid"))
     monkeypatch.setattr(mkfs, "read_back", lambda known: (step("read back"), known.format or "read")[1])
@@ -35,7 +36,7 @@ def told(monkeypatch):
 
 
 BEFORE = ["lock sda", "lock sdb"]
-CHECKS = ["identity sda", "marks sda", "identity sdb", "marks sdb"]
+CHECKS = ["identity sda", "marks sda", "identity sdb", "marks sdb", "nodes"]
 AFTER = ["unlock sdb", "unlock sda", "blkid", "read back"]
 
 
@@ -51,7 +52,7 @@ def test_the_order_of_things(told):
     assert steps == [*BEFORE, *CHECKS, "make 4", *AFTER]
 
 
-@pytest.mark.parametrize("name", ["lock sdb", "identity sdb", "marks sda", "marks sdb"])
+@pytest.mark.parametrize("name", ["lock sdb", "identity sdb", "marks sda", "marks sdb", "nodes"])
 def test_one_disk_that_is_not_marked_and_nothing_is_made(told, name):
     steps, fail = told
     fail[name] = [NotEmptyError("not ours")]

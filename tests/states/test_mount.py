@@ -1,3 +1,4 @@
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from attrs import evolve
 from support import config, disk, facts
 
 from states.mount import Mount
-from zosstorage import mounting
+from zosstorage import mkfs, mounting
 from zosstorage.disks import identity, tables
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Facts
@@ -69,6 +70,16 @@ def machine(monkeypatch, fake_tools):
     monkeypatch.setattr(mounting, "check_profile", lambda top, _: found.step(f"profile {top.nodes[0]}"))
     monkeypatch.setattr(mounting, "subvolumes", have)
     monkeypatch.setattr(btrfs, "sync", lambda target: found.step(f"sync {Path(target).name[:8]}"))
+
+    @contextmanager
+    def locked(of, *, exclusive):
+        assert not exclusive
+        found.step(f"lock {of.name}")
+        yield
+        found.step(f"unlock {of.name}")
+
+    monkeypatch.setattr(identity, "locked", locked)
+    monkeypatch.setattr(mkfs, "read_back", lambda _: found.step("read back"))
     monkeypatch.setattr(identity, "check", lambda of: found.step(f"identity {of.name}"))
     monkeypatch.setattr(tables, "write", write)
     monkeypatch.setattr(tables, "recognised", lambda planned, _: found.step(f"table {planned.disk.name}"))
@@ -115,6 +126,9 @@ def test_the_order_of_things_on_new_disks(creating):
     first, second = (one.uuid[:8] for one in data(known))
     done = Mount(config()).work(known)
     assert creating.steps == [
+        "lock sda",
+        "lock sdb",
+        "read back",
         "scan",
         "mount top /dev/sda2",
         "mount top /dev/sdb2",
@@ -126,6 +140,8 @@ def test_the_order_of_things_on_new_disks(creating):
         "clear sda",
         "identity sdb",
         "clear sdb",
+        "unlock sdb",
+        "unlock sda",
         *(f"mount {name}" for name in NAMES),
     ]
     assert [Path(path).name for path in sorted(creating.created())] == sorted(NAMES)
@@ -176,7 +192,8 @@ def test_a_taken_place(creating):
 
 
 @pytest.mark.parametrize(
-    "name", ["mount top /dev/sdb2", "profile /dev/sda2", "identity sdb", "clear sda", "mount modules"]
+    "name",
+    ["lock sdb", "read back", "mount top /dev/sdb2", "profile /dev/sda2", "identity sdb", "clear sda", "mount modules"],
 )
 def test_what_was_mounted_is_undone_when_it_fails(creating, name):
     known = start(creating)
@@ -241,7 +258,7 @@ def test_a_finished_system_is_mounted_and_nothing_else(machine):
     known = start(machine, mode="single", disks=(disk("sda"),), make=False)
     machine.subvolumes[data(known)[0].uuid] = NAMES
     done = Mount(config()).work(known)
-    assert machine.did("clear", "sync", "identity") == []
+    assert machine.did("clear", "sync", "identity", "lock") == []
     assert machine.fake_tools.calls == []
     assert len(done.mounts) == 5
 

@@ -7,7 +7,7 @@ from support import GIB, blank, config, discovery, ends, image_disk, poke, spars
 
 from states.partition import Partition
 from zosstorage import decide
-from zosstorage.disks import sysfs, tables
+from zosstorage.disks import identity, sysfs, tables
 from zosstorage.disks.sysfs import KernelPartition
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Facts, Firmware
@@ -23,6 +23,8 @@ def disks(tmp_path, monkeypatch):
         for number, name in enumerate(("one", "two"))
     }
     monkeypatch.setattr(sysfs, "read_disk", lambda name, **_: found[name])
+    monkeypatch.setattr(sysfs, "device_number", lambda node: node)
+    monkeypatch.setattr(identity, "check_node", lambda *_: None)
     return found
 
 
@@ -215,7 +217,10 @@ def test_a_kernel_that_does_not_take_the_table(planned, kernel, disks):
 def test_holds_while_every_disk_carries_the_table_of_the_plan(planned, disks):
     known = work(planned())
     state = Partition(config())
+    assert state.holds(known)
     tables.write(known.plan.disks, finished=True)
+    assert not state.holds(known)  # Format has nowhere to write to
+    known = evolve(known, format=())
     assert state.holds(known)
     poke(disks["two"].path, 512, b"EFI TRAP")
     assert not state.holds(known)

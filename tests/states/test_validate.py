@@ -5,7 +5,7 @@ from attrs import evolve
 from support import blank, config, discovery, disk, finished, foreign
 
 from states.validate import Validate
-from zosstorage import preflight
+from zosstorage import places, preflight
 from zosstorage.disks import blank as emptiness
 from zosstorage.disks import identity
 from zosstorage.errors import ConfigError, ExitCode, NoDiskError, NotEmptyError, ToolError
@@ -29,7 +29,7 @@ def machine(monkeypatch):
     missing = lambda names: [ToolError(f"no {name}", hint="install") for name in names if name in state["tools"]]  # noqa: E731
     monkeypatch.setattr(preflight, "check_tools", missing)
     monkeypatch.setattr(preflight, "check_kernel", lambda _: state["kernel"])
-    monkeypatch.setattr(preflight, "check_targets", lambda *_: state["targets"])
+    monkeypatch.setattr(places, "check", lambda *_: state["targets"])
     monkeypatch.setattr(preflight, "check_copies", lambda _: state["copies"])
     return state
 

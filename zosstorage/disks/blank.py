@@ -119,7 +119,11 @@ def _evidence(check: str, offset: int | None, found: str, disk: Disk) -> Evidenc
 
 def _judge_others(exams: Sequence[_Exam], in_use: InUse, config: Config) -> None:
     probers = probe.Probers([exam.disk for exam in exams])
-    used = scan.find_used([exam.reader for exam in exams], config.validate.scan)
+    try:
+        used = scan.find_used([exam.reader for exam in exams], config.validate.scan)
+    except BaseException:
+        probers.kill()
+        raise
     signatures = probers.wait()
     for exam in exams:
         exam.evidence += [

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage.disks import sysfs
@@ -22,13 +24,14 @@ if TYPE_CHECKING:
 # udev looks at it after every change (systemd.io, "Locking Block Device Access").
 _CLAIM_SECONDS, _LOCK_SECONDS = 0.2, 10.0
 _PAUSE = 0.01
+_NODE_HINT = "mount a devtmpfs on /dev, or have mdev or udev keep its nodes, and run again"
 
 
 def check(disk: Disk) -> None:
     """Hold a disk's identity (number, serial, WWN, sizes, diskseq) against what the plan was made for.
 
     Raises:
-        NotEmptyError: another disk answers to its name, or none.
+        NotEmptyError: another disk answers to its name, or none; or its node leads elsewhere.
     """
     try:
         now = sysfs.read_disk(disk.name)
@@ -43,6 +46,29 @@ def check(disk: Disk) -> None:
                 f"{disk.path} is not the disk that was examined: its {name} was {then!r} and is {here!r}",
                 hint="run again with the disks as they are",
             )
+    check_node(disk.path, disk.number)
+
+
+def check_node(node: str, number: str) -> None:
+    """See that a node is the block device `major:minor` that the kernel means by its name.
+
+    A static /dev can keep the node of a device that went, and the kernel gives its number to another one.
+
+    Raises:
+        NotEmptyError: it is another, or none.
+    """
+    try:
+        found = Path(node).stat()
+    except OSError as error:
+        raise NotEmptyError(f"{node} is not there: {error.strerror}", hint=_NODE_HINT) from None
+    if not is_device(found, number):
+        raise NotEmptyError(f"{node} is not the block device {number} that the kernel means by it", hint=_NODE_HINT)
+
+
+def is_device(found: os.stat_result, number: str) -> bool:
+    """Whether a status is that of the block device `major:minor`."""
+    here = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+    return stat.S_ISBLK(found.st_mode) and here == number
 
 
 def claim(path: str) -> int:

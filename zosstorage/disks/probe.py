@@ -67,8 +67,10 @@ class Probers:
     def __init__(self, disks: Sequence[Disk]) -> None:
         self.disks = disks
         paths = [disk.path for disk in disks]
-        self.running = [tools.start(argv) for argv in ([_wipefs_argv(paths)] if paths else [])]
-        self.running += [tools.start(contents_argv(path)) for path in paths]
+        self.running = tools.start_all([*([_wipefs_argv(paths)] if paths else []), *map(contents_argv, paths)])
+
+    def kill(self) -> None:
+        tools.kill_all(self.running)
 
     def wait(self) -> dict[str, list[Evidence]]:
         """Evidence by disk path; an empty list for a disk on which neither prober sees anything.

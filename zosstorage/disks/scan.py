@@ -30,7 +30,7 @@ SAMPLES_ROTATING = 128
 # How many chunks of a full scan are asked for ahead, and their size in bytes.
 _AHEAD = 8
 _CHUNK = 4 * MIB
-_ZERO = bytes(_CHUNK)
+_ZERO, _ZERO_BLOCK = bytes(_CHUNK), bytes(BLOCK)
 
 
 class UnreadableError(Exception):
@@ -100,7 +100,7 @@ class Finding:
 
 def first_used(offset: int, data: bytes) -> Finding | None:
     """The first non-zero byte in what was read at `offset`."""
-    if data == _ZERO[: len(data)]:
+    if data == (_ZERO_BLOCK if len(data) == BLOCK else _ZERO[: len(data)]):
         return None
     at = len(data) - len(data.lstrip(b"\0"))
     return Finding(offset + at, data[at : at + 16])
@@ -154,7 +154,7 @@ def find_used(readers: Iterable[Reader], scan: str) -> dict[str, Evidence | None
 
 
 def _walk(reader: Reader, scan: str) -> Iterator[int | Evidence]:
-    """Ask for regions ahead and look at them in turn: yields the bytes looked at, or the evidence that ends it."""
+    """Ask for regions ahead and look at them: yields now and then the bytes looked at, or the evidence that ends it."""
     from zosstorage.disks import superblocks
 
     places = regions(reader.disk, scan)
@@ -162,6 +162,7 @@ def _walk(reader: Reader, scan: str) -> Iterator[int | Evidence]:
     for offset, length in places[:ahead]:
         reader.ask(offset, length)
     yield 0
+    looked = 0
     for number, (offset, length) in enumerate(places):
         if number + ahead < len(places):
             reader.ask(*places[number + ahead])
@@ -173,9 +174,13 @@ def _walk(reader: Reader, scan: str) -> Iterator[int | Evidence]:
         if finding := first_used(offset, data):
             yield used(reader.disk, finding, superblocks.identify(offset, data, reader.disk.size_bytes))
             return
-        yield length
+        looked += length
+        if looked >= _CHUNK // 8:
+            yield looked
+            looked = 0
         if scan == "full":
             os.posix_fadvise(reader.fd, offset, length, os.POSIX_FADV_DONTNEED)
+    yield looked
 
 
 def used(disk: Disk, finding: Finding, name: str | None) -> Evidence:

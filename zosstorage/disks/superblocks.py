@@ -185,13 +185,14 @@ KNOWN = (
 _EXT_GROUPS = (1, 3, 5, 7, 9, 25, 27, 49, 81, 125)
 _EXT_BLOCKS = tuple(KIB << shift for shift in range(7))  # 1 KiB to 64 KiB
 _EXT_LARGEST = (1 << 16) - 8  # blocks of a group: e2fsprogs ext2_fs.h, EXT2_MAX_BLOCKS_PER_GROUP
-# mkfs.xfs makes 4 allocation groups of most disks, and groups of 1 TiB of larger ones; since xfsprogs 6.13 as many as
-# the machine has CPUs where the disk is an SSD; and 16 or 32 where it reports a stripe, the group then cut to whole
-# stripe units, less one of them.
+# mkfs.xfs makes 4 allocation groups of most disks, and groups of 1 TiB less a block of larger ones; since xfsprogs 6.13
+# as many as the machine has CPUs where the disk is an SSD; and 16 or 32 where it reports a stripe, the group then cut
+# to whole stripe units, less one of them.
 _XFS_GROUPS = 4
-_XFS_LARGEST = 1 << 40
-_XFS_CPUS = (6, 8, 12, 16, 24, 32, 48, 64)
+_XFS_LARGEST = (1 << 40) - BLOCK
+_XFS_CPUS = (2, 3, 5, 6, 7, 8, 10, 12, 16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 96, 128)
 _XFS_STRIPED = (16, 32)
+_XFS_UNITS = tuple(KIB << shift for shift in range(2, 11))  # 4 KiB to 1 MiB
 # The last superblock of bcachefs begins a bucket, the last one that has room for 1 MiB behind it.
 _BUCKETS = tuple(KIB << shift for shift in range(7, 13))  # 128 KiB to 4 MiB
 
@@ -210,10 +211,19 @@ def _xfs_groups(size: int) -> Iterator[Superblock]:
     """All groups of the usual four, the first of the others."""
     length = min(_group(size, _XFS_GROUPS), _XFS_LARGEST)
     places = {group * length: group for group in range(1, _XFS_GROUPS)}
-    places |= {_group(size, count): 1 for count in _XFS_CPUS}
+    places |= dict.fromkeys((_group(size, count) for count in _XFS_CPUS), 1)
+    places |= dict.fromkeys(_xfs_striped(size), 1)
     for place, group in places.items():
         name = f"xfs superblock of allocation group {group}"
         yield Superblock(name, b"XFSB", place, "linux xfs_format.h, mkfs.xfs(8), xfsprogs mkfs/xfs_mkfs.c")
+
+
+def _xfs_striped(size: int) -> Iterator[int]:
+    """Bytes of a group in whole stripe units, up or down, or one unit beside that (mkfs.xfs: align_ag_geometry)."""
+    for count in _XFS_STRIPED:
+        for unit in _XFS_UNITS:
+            down = size // count // unit * unit
+            yield from (down - unit, down, down + unit, down + 2 * unit)
 
 
 def _group(size: int, count: int) -> int:
@@ -269,8 +279,6 @@ def _stretches(size_bytes: int) -> Iterator[tuple[int, int, str]]:
     yield size_bytes - 2 * MIB, MIB, "the end of a partition"
     for start in (*(start * MIB for start in (*_STARTS, *_LATER_STARTS)), _APPLE):
         yield start, 128 * KIB, "the start of a partition"
-    for count in _XFS_STRIPED:  # bare or in a partition at 1 MiB, cut to any stripe unit of up to 1 MiB
-        yield size_bytes // count // MIB * MIB - MIB, 4 * MIB, "xfs superblock of allocation group 1"
 
 
 def regions(size_bytes: int) -> list[Region]:

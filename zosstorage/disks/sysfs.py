@@ -23,6 +23,7 @@ SYSFS_SECTOR = 512
 _SCSI_CDROM = "5"
 # Room for the smallest btrfs with two copies of its metadata, which takes 109 MiB (mkfs.btrfs says so), and then some.
 _LEAST_DATA = 256 * MIB
+_FAT32_CLUSTERS = 65525
 # A "Unit Serial Number" page (VPD 0x80) starts with 4 bytes of header.
 _VPD_HEADER = 4
 
@@ -111,6 +112,11 @@ def holders(disk: Disk, *, root: Path = Path("/")) -> dict[str, tuple[str, ...]]
     return found
 
 
+def backing_file(disk: Disk, *, root: Path = Path("/")) -> str:
+    """The file behind a loop device; empty for any other disk."""
+    return _read(root / "sys/class/block" / disk.name / "loop/backing_file")
+
+
 def slaves(disk: Disk, *, root: Path = Path("/")) -> tuple[str, ...]:
     """Devices that the disk itself is stacked on."""
     return tuple(sorted(entry.name for entry in _entries(root / "sys/class/block" / disk.name / "slaves")))
@@ -178,6 +184,10 @@ def _reason(disk: Disk, config: Config, root: Path) -> str:
             f"too small: {disk.size_bytes} bytes, and our own layout needs {least}",
         ),
         (disk.sector_size not in (512, 4096), f"sectors of {disk.sector_size} bytes are not supported"),
+        (
+            config.partitions.esp_size < (esp := _least_esp(disk)),
+            f"FAT32 takes {esp} bytes in its sectors, and partitions.esp_size is {config.partitions.esp_size}",
+        ),
     )
     return next((reason for applies, reason in checks if applies), "")
 
@@ -185,6 +195,11 @@ def _reason(disk: Disk, config: Config, root: Path) -> str:
 def _floor(config: Config) -> int:
     """The fewest bytes that our layout fits into: the ESP, 1 MiB at each end, bios_boot, and _LEAST_DATA."""
     return config.partitions.esp_size + _LEAST_DATA + 4 * MIB
+
+
+def _least_esp(disk: Disk) -> int:
+    """The fewest bytes of a FAT32: 65525 clusters of a sector each (fatgen103, 3.5), and what stands before them."""
+    return -(-_FAT32_CLUSTERS * disk.sector_size // MIB) * MIB + MIB
 
 
 def _firmware(config: Config, root: Path) -> Firmware:

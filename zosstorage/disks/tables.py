@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from zosstorage import tools
-from zosstorage.disks import gpt, layout, scan, sysfs
+from zosstorage.disks import gpt, identity, layout, scan, sysfs
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Partition
 
@@ -125,10 +125,20 @@ def nodes(disks: Sequence[PlannedDisk], config: Config) -> tuple[Partition, ...]
     """The partitions of a plan as disk and kernel have them, in the order of the plan.
 
     Raises:
-        NotEmptyError: a disk carries another table.
-        ToolError: the kernel does not know the partitions, or there is no node for one.
+        NotEmptyError: a disk carries another table, or a partition's node is not there or leads elsewhere.
+        ToolError: the kernel does not know the partitions.
     """
     return tuple(part for planned in disks for part in _nodes(planned, config))
+
+
+def require_nodes(disks: Sequence[PlannedDisk], known: Sequence[Partition], config: Config) -> None:
+    """See that the partitions still have the nodes that they had, and that these still lead to them.
+
+    Raises:
+        NotEmptyError, ToolError: as `nodes`, or the kernel calls them otherwise now.
+    """
+    if nodes(disks, config) != tuple(known):
+        raise ToolError("the partitions have other nodes than they had a moment ago", hint="run again")
 
 
 def _nodes(planned: PlannedDisk, config: Config) -> list[Partition]:
@@ -136,6 +146,8 @@ def _nodes(planned: PlannedDisk, config: Config) -> list[Partition]:
     if not _kernel_knows(planned):
         raise ToolError(f"the kernel does not have the partitions of {planned.disk.path}", hint="see partx --show")
     kernel = {part.number: part.device for part in sysfs.partitions(planned.disk)}
+    for device in kernel.values():
+        identity.check_node(device, sysfs.device_number(device))
     return [
         Partition(
             planned.disk.path,

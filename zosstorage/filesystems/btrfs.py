@@ -71,7 +71,11 @@ def _options(config: Config) -> list[str]:
 
 
 def sync(path: str) -> None:
-    """Commit everything of the filesystem mounted at a path: a new subvolume is lost at a power cut before that."""
+    """Commit everything of the filesystem mounted at a path: a new subvolume is lost at a power cut before that.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.ioctl(handle, _IOC_SYNC)
