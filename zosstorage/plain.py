@@ -24,7 +24,8 @@ def plain(value: Any) -> Any:
         return value.value
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
-    names = _names(type(value))
+    kind: Any = type(value)
+    names = _names(kind)
     return {name: plain(getattr(value, name)) for name in names} if names else value
 
 
