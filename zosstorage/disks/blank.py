@@ -99,9 +99,10 @@ def still_blank(disk: Disk) -> tuple[Evidence, ...]:
 
 def _open(disk: Disk, stack: ExitStack, config: Config) -> _Exam:
     exam = _Exam(disk, stack.enter_context(scan.Reader(disk)))
-    exam.head, exam.tail = exam.reader.head(), exam.reader.tail()
-    if not any(exam.head) and not any(exam.tail):
+    head, tail = exam.reader.head(), exam.reader.tail()
+    if scan.is_zero(head) and scan.is_zero(tail):
         return exam
+    exam.head, exam.tail = head, tail
     tables = gpt.read(exam.head, exam.tail, disk.size_bytes, disk.sector_size)
     found = layout.recognise(disk, exam.head, tables, config.partitions.esp_size)
     if isinstance(found, layout.Recognised):
