@@ -73,4 +73,6 @@ def _parse(line: str) -> Mounted:
 
 def _plain(text: str) -> str:
     """Undo the octal escapes of blank, tab, newline, backslash and hash."""
+    if "\\" not in text:
+        return text
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

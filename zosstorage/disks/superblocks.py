@@ -8,6 +8,7 @@ further partitions, their first MiB is read: a filesystem there outlives its wip
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -281,16 +282,15 @@ def _stretches(size_bytes: int) -> Iterator[tuple[int, int, str]]:
         yield start, 128 * KIB, "the start of a partition"
 
 
-def regions(size_bytes: int) -> list[Region]:
+@cache
+def regions(size_bytes: int) -> tuple[Region, ...]:
     """What to read of a disk of that size besides its first and its last MiB; ascending."""
     inner = range(MIB, size_bytes - MIB)
     found = {Region(*row) for row in _stretches(size_bytes) if row[0] in inner and row[0] + row[1] - 1 in inner}
-    spans = [range(row.offset, row.offset + row.length) for row in found]
+    read = {block for row in found for block in range(-(-row.offset // BLOCK) * BLOCK, row.offset + row.length, BLOCK)}
     blocks = {offset // BLOCK * BLOCK: row.format for offset, row in _places(size_bytes)}
-    for block, name in blocks.items():
-        if block in inner and not any(block in span for span in spans):
-            found.add(Region(block, BLOCK, name))
-    return sorted(found, key=lambda region: (region.offset, region.length))
+    found |= {Region(block, BLOCK, name) for block, name in blocks.items() if block in inner and block not in read}
+    return tuple(sorted(found, key=lambda region: (region.offset, region.length)))
 
 
 def identify(offset: int, data: bytes, size_bytes: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -227,9 +228,15 @@ def _entries(folder: Path) -> list[Path]:
 def _read(path: Path) -> str:
     """A sysfs attribute, trimmed: NVMe and ATA pad with spaces; empty where it is missing or cannot be read."""
     try:
-        return path.read_text("utf-8", "replace").strip(" \n\t\0")
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:  # at most a page (Documentation/filesystems/sysfs.rst), in one read; a file object would cost as much again
+        return os.read(handle, 4096).decode("utf-8", "replace").strip(" \n\t\0")
+    except OSError:
+        return ""
+    finally:
+        os.close(handle)
 
 
 def _first(folder: Path, *names: str) -> str:
