@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zosstorage.config import text
@@ -154,7 +155,9 @@ class _Record(argparse.Action):
 
 
 def _parser() -> _Parser:
-    parser = _Parser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    # It makes a formatter for each flag to see that it could be shown; without a width each asks for the terminal's.
+    shown = partial(argparse.HelpFormatter, width=80)
+    parser = _Parser(add_help=False, allow_abbrev=False, exit_on_error=False, formatter_class=shown)
     for name, flag in FLAGS.items():
         if flag.kind is Kind.SWITCH:
             parser.add_argument(spelled(name), dest=name, action=_Record, nargs=0, const=True)

@@ -1,0 +1,131 @@
+"""What a run costs, counted: the commands it starts and the modules it imports. No clock: these do not vary.
+
+Whoever raises a bound writes down here what for; docs/PERFORMANCE.md tells what each of them costs in milliseconds.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from disks import TOP
+
+# Commands of a run, by disks. blkid: one for each disk, as it stops at the first on which it sees nothing, and one for
+# all that was made. wipefs: one before the tables, one before the filesystems. sfdisk: with the marks, and without.
+# mount: each filesystem, and the four subvolumes.
+COLD = {
+    disks: {
+        "wipefs": 2,
+        "blkid": disks + 1,
+        "sfdisk": 2 * disks,
+        "partx": disks,
+        "mkfs.fat": disks,
+        "mkfs.btrfs": disks,
+        "mount": disks + 4,
+        "btrfs": 4,
+    }
+    for disks in (1, 3)
+}
+# After a reboot: partx only where the kernel did not read the tables by itself.
+SECOND = {disks: {"partx": disks, "mount": disks + 4} for disks in COLD}
+
+# What each kind of run may import of ours and of libraries. attrs: the facts and the settings are its classes. sh:
+# starts commands. transitions: the machine. A file in YAML would want yaml; a mistake in the configuration, cattrs.
+LIBRARIES = {
+    "version": set(),
+    "rerun": {"attr", "attrs", "pythonjsonlogger"},
+    "second": {"attr", "attrs", "pythonjsonlogger", "sh", "transitions", "six"},
+    "cold": {"attr", "attrs", "pythonjsonlogger", "sh", "transitions", "six"},
+}
+OURS = {"version": 9, "rerun": 47, "second": 55, "cold": 56}
+# Of the standard library: what is known to be slow to import. sh brings asyncio and its kind along.
+SLOW = {
+    "version": {
+        "asyncio",
+        "ssl",
+        "email",
+        "subprocess",
+        "inspect",
+        "dataclasses",
+        "random",
+        "shutil",
+        "hashlib",
+        "uuid",
+    },
+    "rerun": {"asyncio", "ssl", "email", "subprocess", "random", "shutil", "socket"},
+    "second": set(),
+    "cold": set(),
+}
+
+PROGRAM = """
+import json, sys
+from zosstorage.__main__ import main
+status = main(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    json.dump(sorted(sys.modules), file)
+sys.exit(status)
+"""
+
+
+class Costs:
+    """Runs the program on a machine: by flags alone, as one does whose disks are real."""
+
+    def __init__(self, machine, disks, tmp_path):
+        self.one = machine(disks)
+        self.said = tmp_path / "modules"
+
+    def flags(self):
+        run_dir = self.one.run_dir
+        includes = [word for disk in self.one.disks for word in ("--include", disk.device)]
+        places = ["--root", self.one.root, "--run-dir", run_dir, "--report", run_dir / "state.json"]
+        return [*includes, "--exclude", "/dev/none", *places, "--cmdline", os.devnull]
+
+    def __call__(self, *words):
+        """(how many times each tool was called, modules)."""
+        argv = self.one.inside(sys.executable, "-c", PROGRAM, self.said, *(words or self.flags()))
+        # Coverage would measure the child too, and import what this test looks for.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        done = subprocess.run(argv, cwd=TOP, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        entries = [json.loads(line) for line in done.stderr.splitlines()]
+        tools = Counter(entry["argv"].split()[0] for entry in entries if entry["message"] == "command")
+        return tools, set(json.loads(self.said.read_text()))
+
+
+def check_commands(tools, bound):
+    assert {name: count for name, count in tools.items() if count > bound.get(name, 0)} == {}
+
+
+def check_modules(modules, kind):
+    top = {name.partition(".")[0] for name in modules}
+    ours = {name for name in modules if name.partition(".")[0] in ("zosstorage", "states")}
+    libraries = {"yaml", "cattrs", "cattr", "attr", "attrs", "sh", "transitions", "six", "pythonjsonlogger"}
+    assert (top & libraries) - LIBRARIES[kind] == set()
+    assert len(ours) <= OURS[kind], sorted(ours)
+    assert top & SLOW[kind] == set()
+
+
+@pytest.mark.parametrize("disks", COLD)
+def test_commands_and_modules_of_every_kind_of_run(machine, tmp_path, disks):
+    costs = Costs(machine, disks, tmp_path)
+    tools, modules = costs()
+    assert sum(tools.values()) > 15  # they were seen
+    check_commands(tools, COLD[disks])
+    check_modules(modules, "cold")
+
+    tools, modules = costs()
+    assert tools == Counter()
+    check_modules(modules, "rerun")
+
+    costs.one.reboot()
+    tools, modules = costs()
+    assert tools["mount"] == disks + 4
+    check_commands(tools, SECOND[disks])
+    check_modules(modules, "second")
+
+
+def test_modules_of_version(machine, tmp_path):
+    _, modules = Costs(machine, 1, tmp_path)("--version")
+    check_modules(modules, "version")
