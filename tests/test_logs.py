@@ -95,6 +95,12 @@ def test_a_log_file_grows(logged, tmp_path):
     assert len((tmp_path / "sub/log").read_text("utf-8").splitlines()) == 2
 
 
+def test_a_log_file_takes_every_character(tmp_path):
+    logs.set_up(config(logging={"file": str(tmp_path / "log"), "format": "text"}).logging)
+    logging.getLogger("zosstorage").info("ä… \udcff")
+    assert (tmp_path / "log").read_text("utf-8").endswith("ä… \\udcff\n")
+
+
 def test_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(ConfigError) as caught:
         logs.set_up(config(logging={"file": f"{tmp_path}"}).logging)

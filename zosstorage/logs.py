@@ -47,7 +47,8 @@ def set_up(settings: Logging) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    handlers: list[logging.Handler] = [_Console(sys.stderr)]
+    logging.raiseExceptions = False  # a full disk or a closed console: no line of the log is worth a traceback
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if settings.file:
         handlers.append(_file_handler(settings.file))
     formatter = _formatter(settings.format)
@@ -60,13 +61,6 @@ def set_up(settings: Logging) -> None:
         logger.handlers[:] = handlers
         logger.setLevel({"warn": "WARNING"}.get(settings.level, settings.level.upper()))
         logger.propagate = False
-
-
-class _Console(logging.StreamHandler):  # type: ignore[type-arg]  # not subscriptable where it runs
-    """Stderr, which may be closed or full: a log that cannot be written ends no run, and says nothing more."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        pass
 
 
 class _File(logging.FileHandler):
@@ -88,7 +82,7 @@ def _file_handler(path: str) -> logging.Handler:
         if Path(path).is_block_device():
             raise ConfigError(f"the log file {path} is a block device", hint="name a file with --log-file")
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return _File(path)
+        return _File(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(
             f"the log file {path} cannot be written: {error.strerror}", hint="name another with --log-file"
