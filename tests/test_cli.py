@@ -163,7 +163,7 @@ def test_an_empty_word_is_no_command():
 
 
 def test_odd_words_are_printable_in_messages():
-    assert refusal("a\nb\x1b[1m\udcff").isprintable()
+    assert refusal("a\nb\x1b[1m\udcff") == r"unknown command 'a\x0ab\x1b[1m\xff'"
     assert refusal("--a\nb\x1b").isprintable()
 
 

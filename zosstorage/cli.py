@@ -74,7 +74,7 @@ HELP_SECTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "Flags": _flag_table(),
     "Exit codes": (
         ("0", "provisioned, or already provisioned"),
-        ("1", "a defect of zosstorage itself"),
+        ("1", "a defect of zosstorage itself, or its output cannot be written"),
         ("2", "usage"),
         ("3", "configuration"),
         ("4", "no eligible disk, or not the expected number of them"),
@@ -221,7 +221,7 @@ def _options(given: argparse.Namespace, operands: list[str]) -> CliOptions:
     return CliOptions(
         command=command,
         config=_path(given, "--config"),
-        cmdline=_path(given, "--cmdline") or CliOptions().cmdline,
+        cmdline=_path(given, "--cmdline"),
         settings=tuple(given.settings),
         json=getattr(given, "--json") or False,
         until=_state(given, "--until"),

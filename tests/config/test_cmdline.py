@@ -32,6 +32,12 @@ def test_words_are_split_as_the_kernel_splits_them(line, words):
     assert list(cmdline.split(line)) == words
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_quote_that_is_left_open_ends_with_the_line(end):
+    assert settings(f'zosstorage.log_level="debug{end}') == [("log_level", "debug")]
+    assert settings(f'zosstorage.report="/a b {end}') == [("report", "/a b ")]
+
+
 def test_only_our_words_are_taken():
     line = "zosstorage zosstoragex.topology=single topology=single zosstorage.topology=auto"
     assert settings(line) == [("topology", "auto")]

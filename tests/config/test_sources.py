@@ -231,6 +231,20 @@ def test_a_kernel_command_line_that_cannot_be_read_is_refused(default_file, tmp_
     assert caught.value.hint == "mount /proc, or name a file with --cmdline"
 
 
+def test_without_proc_the_kernel_said_nothing(default_file, monkeypatch):
+    monkeypatch.setattr(sources, "KERNEL_FILE", "/nonexistent/cmdline")
+    assert sources.load(cli.parse([])).config.topology.mode == "auto"
+
+
+def test_a_kernel_command_line_that_is_there_is_read(default_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "KERNEL_FILE", str(tmp_path))
+    with pytest.raises(ConfigError, match=f"kernel command line: cannot read {tmp_path}: Is a directory"):
+        sources.load(cli.parse([]))
+    (tmp_path / "cmdline").write_text("quiet zosstorage.topology=single\n")
+    monkeypatch.setattr(sources, "KERNEL_FILE", str(tmp_path / "cmdline"))
+    assert sources.load(cli.parse([])).config.topology.mode == "single"
+
+
 def test_the_kernel_command_line_is_read_from_the_named_file(default_file, tmp_path):
     path = tmp_path / "cmdline"
     path.write_bytes(b'root=/dev/\xff "zosstorage.report=/run/a b"\n')

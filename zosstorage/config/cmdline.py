@@ -39,7 +39,7 @@ class Words:
 def read(line: str) -> Words:
     """Reads the words up to ` -- `; what follows is for init. Never raises."""
     words = Words()
-    for name, value in split(line):
+    for name, value in split(line.removesuffix("\n")):  # /proc/cmdline's own, which an unclosed quote would take in
         if name == "--" and value is None:
             break
         if name.startswith(PREFIX):

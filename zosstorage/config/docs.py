@@ -43,9 +43,10 @@ Any other change starts the machine again at Discover.
 
 ## Files
 
-UTF-8, at most 1 MiB, one document, a mapping at the top; an empty file sets nothing. Scalars are read as in YAML 1.2:
-`true` and `false` are the only booleans, and `yes`, `no`, `0755`, `12:30:00`, `1_000` are text. Keys that stand twice,
-unknown keys, anchors, aliases, tags and merge keys are errors. `null` is a value only where a key's default is `null`.
+Regular files (or `/dev/null`) in UTF-8, at most 1 MiB, one document, a mapping at the top; an empty one sets nothing.
+Scalars are read as in YAML 1.2: `true` and `false` are the only booleans, and `yes`, `no`, `0755`, `12:30:00`, `1_000`
+are text. Keys that stand twice, unknown keys, anchors, aliases, tags and merge keys are errors. `null` is a value only
+where a key's default is `null`.
 
 **Sizes** are bytes, or a whole number with `B`, `KiB`, `MiB`, `GiB`, `TiB` or `PiB`. `GB` and `G` are refused: half the
 world counts them in thousands. **Durations** are seconds, or a whole number with `ms`, `s`, `min` or `h`. **Paths** are

@@ -72,7 +72,7 @@ class CliOptions(NamedTuple):
     Attributes:
         command: a name of cli.COMMANDS, or `help` or `version`.
         config: the YAML file named by `--config`.
-        cmdline: where the kernel command line is read.
+        cmdline: the file named by `--cmdline`; None for the kernel's own.
         settings: in the order given.
         json: `plan` and `status` print JSON.
         until: the last state that `step` does, None for just the next one.
@@ -86,7 +86,7 @@ class CliOptions(NamedTuple):
 
     command: str = "run"
     config: str | None = None
-    cmdline: str = "/proc/cmdline"
+    cmdline: str | None = None
     settings: tuple[Setting, ...] = ()
     json: bool = False
     until: str | None = None

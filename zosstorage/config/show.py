@@ -88,6 +88,7 @@ def check(path: str) -> str:
         raw = read_bytes(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{text.clean(path, 200)}: cannot be read: {reason}") from None
+        hint = "name a YAML file that can be read"
+        raise ConfigError(f"{text.clean(path, 200)}: cannot be read: {reason}", hint=hint) from None
     structure.structure(combine((file_layer(path, raw),)))
     return f"{text.clean(path, 200)}: valid\n"

@@ -6,8 +6,11 @@ attrs, cattrs or (without a file) yaml: a rerun compares the digest and is done.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zosstorage.config import cmdline, text
@@ -20,8 +23,11 @@ if TYPE_CHECKING:
     from zosstorage.config.schema import Config
 
 DEFAULT_FILE = "/etc/zosstorage/config.yaml"
+KERNEL_FILE = "/proc/cmdline"
 # One more byte than a file may have: enough to see that it has too many.
 _READ_BYTES = (1 << 20) + 1
+# /dev/null, by the numbers that Documentation/admin-guide/devices.txt gives it.
+_NULL = os.makedev(1, 3)
 _DEEPEST_KEY = 8
 
 
@@ -79,9 +85,20 @@ class Loaded(NamedTuple):
 
 
 def read_bytes(path: str) -> bytes:
-    """At most 1 MiB and one byte of a file."""
-    with open(path, "rb") as stream:  # noqa: PTH123  pathlib costs a rerun milliseconds for nothing
-        return stream.read(_READ_BYTES)
+    """At most 1 MiB and one byte of a file; /dev/null is an empty one.
+
+    Raises:
+        OSError: it cannot be read, or is no file: a FIFO would be waited for, a device may never end.
+    """
+    with open(path, "rb", opener=_without_waiting) as stream:
+        seen = os.fstat(stream.fileno())
+        if stat.S_ISREG(seen.st_mode) or (stat.S_ISCHR(seen.st_mode) and seen.st_rdev == _NULL):
+            return stream.read(_READ_BYTES)
+    raise OSError(errno.EINVAL, "it is not a regular file")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def load(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Loaded:
@@ -170,12 +187,14 @@ def _provisions(path: text.Path) -> bool:
     return path[0] != "logging" and path != ("report", "path")
 
 
-def _kernel_words(path: str, read_cmdline: Callable[[str], bytes]) -> cmdline.Words:
+def _kernel_words(path: str | None, read_cmdline: Callable[[str], bytes]) -> cmdline.Words:
     try:
-        line = read_cmdline(path)
+        line = read_cmdline(path or KERNEL_FILE)
     except OSError as error:
-        hint = "mount /proc, or name a file with --cmdline"
-        raise ConfigError(f"{cmdline.SOURCE}: cannot read {path}: {error.strerror}", hint=hint) from None
+        if path is None and isinstance(error, FileNotFoundError):  # without /proc; who works on disks is refused later
+            return cmdline.Words()
+        told = f"{cmdline.SOURCE}: cannot read {text.clean(path or KERNEL_FILE, 200)}: {error.strerror}"
+        raise ConfigError(told, hint="mount /proc, or name a file with --cmdline") from None
     return cmdline.read(line.decode("utf-8", "surrogateescape"))
 
 
@@ -185,7 +204,8 @@ def _default_file() -> Layer:
     except (FileNotFoundError, NotADirectoryError):
         return Layer()
     except OSError as error:
-        raise ConfigError(f"{DEFAULT_FILE}: cannot be read: {error.strerror}") from None
+        hint = "mend it, or take it away: without it the defaults hold"
+        raise ConfigError(f"{DEFAULT_FILE}: cannot be read: {error.strerror}", hint=hint) from None
 
 
 def _named_file(path: str | None, named_by: str) -> Layer:

@@ -51,9 +51,10 @@ def structure(merged: Merged) -> Config:
 def refusal(problems: list[str]) -> ConfigError:
     """One error: the only mistake, or their number and each as a problem. A mistake of two layers counts once."""
     unique = tuple(dict.fromkeys(problems))
+    hint = "zosstorage schema config has every key and what it takes"
     if len(unique) == 1:
-        return ConfigError(unique[0])
-    return ConfigError(f"{len(unique)} mistakes in the configuration", problems=unique)
+        return ConfigError(unique[0], hint=hint)
+    return ConfigError(f"{len(unique)} mistakes in the configuration", problems=unique, hint=hint)
 
 
 def settle(plain: dict[str, Any]) -> tuple[Config, list[Mistake]]:

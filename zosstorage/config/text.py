@@ -70,4 +70,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def clean(text: str, longest: int = _LONGEST_SHOWN) -> str:
     """Text of others, fit for one line of a message: short and printable."""
     shown = text if len(text) <= longest else text[:longest] + "…"
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in shown)
+    return "".join(char if char.isprintable() else f"\\x{_number(char):02x}" for char in shown)
+
+
+def _number(char: str) -> int:
+    """A character's, or the byte's that was no text where the character stands for it (PEP 383)."""
+    number = ord(char)
+    return number - 0xDC00 if 0xDC80 <= number <= 0xDCFF else number  # noqa: PLR2004

@@ -5,6 +5,7 @@ Each parser takes what YAML gave, and raises WrongValueError.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from enum import StrEnum
@@ -151,7 +152,16 @@ def path(value: Any) -> str:
     written = line(value) if _is(value, str) else ""
     if not written.startswith("/") or ".." in written.split("/") or len(written) > _LONGEST_PATH:
         raise WrongValueError("an absolute path without '..'")
+    if not written.isascii() and not _can_be_named(written):
+        raise WrongValueError("a path of the characters that this locale has: run with LC_ALL=C.UTF-8")
     return "/" + posixpath.normpath(written).lstrip("/")
+
+
+def _can_be_named(path: str) -> bool:
+    try:
+        return bool(os.fsencode(path))
+    except UnicodeEncodeError:
+        return False
 
 
 def place(value: Any) -> str:

@@ -74,7 +74,9 @@ def read(raw: bytes, name: str, *, numbered: bool = True) -> Document:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{name}:{line}: not UTF-8 text", hint="save the file as UTF-8") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name}{_where(error) if numbered else ''}: not usable as YAML: {_reason(error)}") from None
+        told = f"{name}{_where(error) if numbered else ''}: not usable as YAML: {_reason(error)}"
+        hint = "one plain document of keys and values; zosstorage config show prints one"
+        raise ConfigError(told, hint=hint) from None
 
 
 def parse(source: str) -> Document:
