@@ -110,6 +110,14 @@ def test_bad_documents(more):
     assert not valid({**GOOD, **more})
 
 
+def test_a_complete_document_has_every_field_and_no_defaults():
+    schema = json_schema(Tree, complete=True)
+    for described in (schema, *schema["$defs"].values()):
+        assert described["required"] == list(described["properties"])
+        assert all("default" not in field for field in described["properties"].values())
+    assert not jsonschema.Draft202012Validator(schema).is_valid(GOOD)
+
+
 def test_defaults_and_meanings():
     properties = SCHEMA["properties"]
     assert properties["seen"] == {"type": "boolean", "description": "Was it seen?", "default": False}

@@ -1,7 +1,8 @@
 """JSON Schema (2020-12) of attrs classes, made from their types.
 
 Field metadata: `doc` becomes the description, `schema` stands in for what the type says, `name` is the key where it is
-no Python name, `show` turns a default into what a document holds, `flag` leaves the field out.
+no Python name, `show` turns a default into what a document holds, `flag` leaves the field out. In a document that is
+read, a field with a default may be left out; in one that is written (`complete`) every field stands.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
-def json_schema(kind: type[Any]) -> dict[str, Any]:
+def json_schema(kind: type[Any], *, complete: bool = False) -> dict[str, Any]:
     """The schema of a document that is a `kind`.
 
     Takes attrs classes, enums, Literal, tuples, lists, maps with text keys, unions, int, float, str, bool, None, Any.
@@ -28,6 +29,9 @@ def json_schema(kind: type[Any]) -> dict[str, Any]:
     """
     definitions: dict[str, Any] = {}
     root = _class(kind, definitions)
+    if complete:
+        for described in (root, *definitions.values()):
+            _require_all(described)
     defined = {"$defs": definitions} if definitions else {}
     return {"$schema": DIALECT, "title": kind.__name__, **root, **defined}
 
@@ -39,6 +43,12 @@ def _class(kind: type[Any], definitions: dict[str, Any]) -> dict[str, Any]:
     schema["properties"] = {_name(field): _field(field, definitions) for field in kept}
     required = [_name(field) for field in kept if field.default is NOTHING]
     return {**schema, **({"required": required} if required else {}), "additionalProperties": False}
+
+
+def _require_all(described: dict[str, Any]) -> None:
+    described["required"] = list(described["properties"])
+    for field in described["properties"].values():
+        field.pop("default", None)
 
 
 def _described(kind: type[Any]) -> dict[str, str]:

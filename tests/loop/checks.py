@@ -6,7 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import jsonschema
 from disks import NAMES, Machine, output
+
+from zosstorage.checkpoint import Checkpoint
+from zosstorage.jsonschema import json_schema
+from zosstorage.report import Report
 
 MIB = 1 << 20
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
@@ -17,6 +22,7 @@ LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 def check_provisioned(machine: Machine, topology: str, *, status: str = "provisioned", firmware: str = "bios") -> dict:
     """Everything that the contract promises of a provisioned machine; returns the report."""
     report = machine.report
+    check_documents(machine)
     assert (report["version"], report["status"], report["topology"]) == (1, status, topology)
     assert report["firmware"] == firmware
     assert [record["status"] for record in machine.checkpoint["states"]] == ["done"] * 6
@@ -30,6 +36,13 @@ def check_provisioned(machine: Machine, topology: str, *, status: str = "provisi
     check_filesystems(machine, report)
     check_mounts(machine, report)
     return report
+
+
+def check_documents(machine: Machine) -> None:
+    """Report and checkpoint by the schemas that `zosstorage schema` prints of them."""
+    for kind, document in ((Report, machine.report), (Checkpoint, machine.checkpoint)):
+        schema = json_schema(kind, complete=True)
+        jsonschema.validate(document, schema, jsonschema.Draft202012Validator)
 
 
 def _table(disk) -> dict:
