@@ -177,7 +177,8 @@ def graph(form: str) -> str:
     if form == "mermaid":
         from transitions.extensions import GraphMachine
 
-        machine = GraphMachine(graph_engine="mermaid", title="zosstorage", **_definition())
+        # The engine writes the title as the whole front matter, which is YAML with the key `title`.
+        machine = GraphMachine(graph_engine="mermaid", title="title: zosstorage", **_definition())
         return str(machine.get_combined_graph().source)  # type: ignore[attr-defined]  # the engine's own class
     from transitions import Machine as TransitionsMachine
 
