@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from zosstorage import lock
-from zosstorage.errors import ExitCode, LockedError, ZosstorageError
+from zosstorage.errors import ConfigError, ExitCode, LockedError
 
 HOLDER = """
 import pathlib, sys
@@ -54,7 +54,7 @@ def test_another_process_holds_it(tmp_path):
 
 def test_a_run_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ZosstorageError) as caught, lock.held(tmp_path / "file/run"):
+    with pytest.raises(ConfigError) as caught, lock.held(tmp_path / "file/run"):
         pytest.fail("held")
     assert "the run directory" in caught.value.message
     assert "--run-dir" in caught.value.hint

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage import __version__, cli
-from zosstorage.errors import ConfigError, ExitCode, InterruptedRunError, UsageError, ZosstorageError
+from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, UsageError, ZosstorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,47 +28,45 @@ log = logging.getLogger("zosstorage")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     gc.disable()  # a run is short and what it makes stays: looking for garbage would find none, and costs a tenth of it
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from zosstorage import streams
+
+        streams.open_closed()
+    status = _command(sys.argv[1:] if argv is None else argv)
     try:
-        options = cli.parse(sys.argv[1:] if argv is None else argv)
+        sys.stderr.flush()
+    except OSError:  # nobody can be told any more: the exit code says it alone
+        from zosstorage import streams
+
+        streams.let_go(sys.stderr)
+    return status
+
+
+def _command(argv: Sequence[str]) -> int:
+    try:
+        options = cli.parse(argv)
         return _COMMANDS[options.command](options)
-    except InterruptedRunError as error:
-        _tell(error)
-        return 128 + error.number
-    except KeyboardInterrupt:  # of a command that writes nothing, and leaves nothing behind
-        return 128 + signal.SIGINT
-    except ZosstorageError as error:
-        _tell(error)
-        return int(error.exit_code)
-    except BrokenPipeError:  # the reader of our output went away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.OK)
-    except Exception as error:  # noqa: BLE001 - the last one: a defect ends in a sentence as well
-        _tell_defect(error)
-        return int(ExitCode.DEFECT)
+    except (Exception, InterruptedRunError, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one: a defect ends in a sentence as well
+        from zosstorage import failure
+
+        return failure.ended(error)
 
 
-def _tell(error: ZosstorageError | InterruptedRunError) -> None:
-    """One sentence and a hint: through the log once it is set up, as plain text before."""
-    problems = list(error.problems) if isinstance(error, ConfigError) else []
-    if log.handlers:
-        number = 128 + error.number if isinstance(error, InterruptedRunError) else int(error.exit_code)
-        extra = {"hint": error.hint, "exit_code": number, **({"problems": problems} if problems else {})}
-        log.error("%s", error.message, extra=extra)
-        return
-    lines = [f"zosstorage: {error.message}", *(f"  {problem}" for problem in problems)]
-    lines += [f"hint: {error.hint}"] if error.hint else []
-    sys.stderr.write("\n".join(lines) + "\n")
+def _print(text: str) -> None:
+    """Write to stdout what a command was asked for; a reader that has gone away is no failure.
 
+    Raises:
+        ZosstorageError: it cannot be written.
+    """
+    try:
+        if not text.isascii():  # a model's name, a path: no locale may stand in their way
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is no other TextIO
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        from zosstorage import streams
 
-def _tell_defect(error: Exception) -> None:
-    """A defect of ours is told in a line too: where it was, for the report; the log at level debug has the rest."""
-    import traceback
-
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(last.filename).name}:{last.lineno}"
-    log.debug("traceback", exc_info=error)
-    message = f"a defect of zosstorage {__version__} at {where}: {type(error).__name__}: {error}"
-    _tell(ZosstorageError(message, hint="please report it with this line; nothing more was done"))
+        streams.give_up_stdout(error)
 
 
 def _load(options: CliOptions) -> Loaded:
@@ -111,18 +109,25 @@ def _checkpoint_path(loaded: Loaded) -> Path:
     return Path(loaded.config.run_dir) / "checkpoint.json"
 
 
-def _require_root() -> None:
+def _require_machine() -> None:
+    """What every command that looks at disks needs of its surroundings."""
     if os.geteuid() != 0:
         raise UsageError(
             "this command needs root", hint="run it as root; what it does to disks cannot be done otherwise"
         )
+    from zosstorage.config import sources
+
+    # Without /proc the words on the kernel command line were not read either.
+    for kind, folder, file in (("proc", "/proc", sources.KERNEL_FILE), ("sysfs", "/sys", "/sys/class/block")):
+        if not os.path.exists(file):  # noqa: PTH110  pathlib costs a rerun
+            raise ToolError(f"{folder} is not mounted", hint=f"mount -t {kind} {kind} {folder}")
 
 
 def _run(options: CliOptions) -> int:
     from zosstorage import interrupt, lock
 
     loaded = _load(options)
-    _require_root()
+    _require_machine()
     with lock.held(Path(loaded.config.run_dir)), interrupt.caught():
         _provisioner(loaded).run()
     return int(ExitCode.OK)
@@ -133,7 +138,7 @@ def _step(options: CliOptions) -> int:
     from zosstorage.checkpoint import STATES
 
     loaded = _load(options)
-    _require_root()
+    _require_machine()
     with lock.held(Path(loaded.config.run_dir)), interrupt.caught():
         provisioner = _provisioner(loaded)
         following = STATES[min(provisioner.skip, len(STATES) - 1)]
@@ -153,7 +158,7 @@ def _plan(options: CliOptions) -> int:
     from zosstorage.show import Outlook
 
     config = _load(options).config
-    _require_root()
+    _require_machine()
     discovery, validate = sysfs.discover(config), Validate(config)
     verdicts: tuple[Verdict, ...] = ()
     plan, refused = None, None
@@ -164,7 +169,7 @@ def _plan(options: CliOptions) -> int:
     except ZosstorageError as error:
         refused = error
     outlook = Outlook(discovery, verdicts + validate.examine_rejected(discovery), plan, refused)
-    sys.stdout.write(json.dumps(outlook.as_json(), indent=2) + "\n" if options.json else outlook.as_text())
+    _print(json.dumps(outlook.as_json(), indent=2) + "\n" if options.json else outlook.as_text())
     if refused:
         raise refused
     return int(ExitCode.OK)
@@ -178,11 +183,11 @@ def _status(options: CliOptions) -> int:
     try:
         found = checkpoint.load(path)
     except (ValueError, OSError) as error:
-        raise ZosstorageError(f"{path} cannot be read: {error}", hint="zosstorage reset forgets it") from error
+        raise checkpoint.unusable(path, error) from error
     if options.json:
-        sys.stdout.write(json.dumps(plain(found or checkpoint.Checkpoint()), indent=2) + "\n")
+        _print(json.dumps(plain(found or checkpoint.Checkpoint()), indent=2) + "\n")
     else:
-        sys.stdout.write(show.status_text(found))
+        _print(show.status_text(found))
     return int(ExitCode.OK)
 
 
@@ -199,15 +204,18 @@ def _reset(options: CliOptions) -> int:
         if found and options.start:
             found.forget(options.start)
             checkpoint.save(path, found)
-        else:
+            return int(ExitCode.OK)
+        try:
             path.unlink(missing_ok=True)
+        except OSError as error:
+            raise checkpoint.unusable(path, error) from error
     return int(ExitCode.OK)
 
 
 def _graph(options: CliOptions) -> int:
     from zosstorage import machine
 
-    sys.stdout.write(machine.graph(options.format).rstrip("\n") + "\n")
+    _print(machine.graph(options.format).rstrip("\n") + "\n")
     return int(ExitCode.OK)
 
 
@@ -218,7 +226,7 @@ def _schema(options: CliOptions) -> int:
     from zosstorage.report import Report
 
     document = {"config": Config, "report": Report, "checkpoint": Checkpoint}[options.document]
-    sys.stdout.write(json.dumps(json_schema(document), indent=2) + "\n")
+    _print(json.dumps(json_schema(document, complete=document is not Config), indent=2) + "\n")
     return int(ExitCode.OK)
 
 
@@ -226,19 +234,19 @@ def _config(options: CliOptions) -> int:
     from zosstorage.config import show, sources
 
     if options.action == "check":
-        sys.stdout.write(show.check(options.file))
+        _print(show.check(options.file))
     else:
-        sys.stdout.write(show.show(sources.load(options), with_origins=options.origins))
+        _print(show.show(sources.load(options), with_origins=options.origins))
     return int(ExitCode.OK)
 
 
 def _help(_options: CliOptions) -> int:
-    sys.stdout.write(cli.help_text())
+    _print(cli.help_text())
     return int(ExitCode.OK)
 
 
 def _version(_options: CliOptions) -> int:
-    sys.stdout.write(f"zosstorage {__version__}\n")
+    _print(f"zosstorage {__version__}\n")
     return int(ExitCode.OK)
 
 

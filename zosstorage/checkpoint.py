@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import define, field, fields
 
-from zosstorage.errors import ZosstorageError
+from zosstorage.errors import ConfigError, UsageError, ZosstorageError
 from zosstorage.facts import Facts
 from zosstorage.files import write_atomic
 from zosstorage.mountinfo import PROC
@@ -59,7 +59,7 @@ class Checkpoint:
         config_digest: SHA-256 of the settings that decide what is made.
     """
 
-    version: int = VERSION
+    version: int = field(default=VERSION, metadata={"schema": {"enum": [VERSION]}})
     boot_id: str = ""
     config_digest: str = ""
     states: list[StateRecord] = field(factory=_all_pending)
@@ -125,14 +125,24 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint, readable by root alone.
 
     Raises:
-        ZosstorageError: the run directory cannot be written.
+        ConfigError: the run directory cannot be written.
     """
     try:
         write_atomic(path, json.dumps(plain(checkpoint)) + "\n", 0o600)
     except OSError as error:
-        raise ZosstorageError(
+        raise ConfigError(
             f"the checkpoint {path} cannot be written: {error.strerror}", hint="give another --run-dir, on a tmpfs"
         ) from error
+
+
+def unusable(path: Path, error: ValueError | OSError) -> ZosstorageError:
+    """Why `load` failed, or the removal of the file, and what can be done about it."""
+    if isinstance(error, PermissionError):
+        return UsageError(f"{path} cannot be reached: {error.strerror}", hint="run it as root")
+    if isinstance(error, OSError):
+        hint = "move away what stands there, or name another folder with --run-dir"
+        return ConfigError(f"{path} is no checkpoint: {error.strerror}", hint=hint)
+    return ZosstorageError(f"{path} cannot be read: {error}", hint="zosstorage reset forgets it")
 
 
 def trusted(path: Path, config_digest: str) -> Checkpoint:

@@ -22,8 +22,8 @@ def ended(error: BaseException) -> int:
     return number
 
 
-def _as_ours(error: BaseException) -> ZosstorageError:
-    if isinstance(error, ZosstorageError):
+def _as_ours(error: BaseException) -> ZosstorageError | InterruptedRunError:
+    if isinstance(error, ZosstorageError | InterruptedRunError):
         return error
     if isinstance(error, KeyboardInterrupt):  # SIGINT where nothing was begun that would have to be undone
         return InterruptedRunError("SIGINT", 2)
@@ -41,7 +41,7 @@ def _defect(error: BaseException) -> ZosstorageError:
     return ZosstorageError(message, hint="please report it with this line; nothing more was done")
 
 
-def _tell(error: ZosstorageError, number: int) -> None:
+def _tell(error: ZosstorageError | InterruptedRunError, number: int) -> None:
     """One sentence and a hint: through the log once it is set up, as plain text before."""
     problems = list(error.problems) if isinstance(error, ConfigError) else []
     if log.handlers:

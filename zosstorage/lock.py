@@ -6,7 +6,7 @@ import fcntl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from zosstorage.errors import LockedError, ZosstorageError
+from zosstorage.errors import ConfigError, LockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,14 +19,14 @@ def held(run_dir: Path) -> Iterator[None]:
 
     Raises:
         LockedError: another process has it.
-        ZosstorageError: the run directory cannot be made or written.
+        ConfigError: the run directory cannot be made or written.
     """
     path = run_dir / "lock"
     try:
         run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
         file = path.open("a")
     except OSError as error:
-        raise ZosstorageError(
+        raise ConfigError(
             f"the run directory {run_dir} cannot be written: {error.strerror}", hint="run as root, or give --run-dir"
         ) from error
     with file:
