@@ -73,7 +73,8 @@ class _File(logging.FileHandler):
         if not self.told:
             self.told = True
             logging.getLogger(_PACKAGES[0]).warning(
-                "the log file cannot be written", extra={"path": self.baseFilename, "reason": str(error)}
+                "the log file cannot be written",
+                extra={"path": self.baseFilename, "reason": getattr(error, "strerror", None) or str(error)},
             )
 
 
