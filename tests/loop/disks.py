@@ -7,6 +7,7 @@ left behind. This kernel may have no GPT parser: partition nodes come from the p
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,15 @@ PREFIX = "zosstorage-test-"
 GIB = 1 << 30
 TOP = Path(__file__).resolve().parents[2]
 NAMES = ("system", "etc", "modules", "vm-meta")
+PATIENCE = 300  # seconds for what a loaded machine does late; only a failure waits so long
+
+
+def wait_until(ready, told: str) -> None:
+    """Look again and again; the test fails, and says `told`, when it was in vain."""
+    end = time.monotonic() + PATIENCE
+    while not ready():
+        assert time.monotonic() < end, told
+        time.sleep(0.002)
 
 
 def output(*argv) -> str:
@@ -49,18 +60,25 @@ class LoopDisk:
     def forget_partitions(self) -> None:
         """Have the kernel drop them; a mount of a namespace that has just ended holds them for a while."""
         name = Path(self.device).name
-        end = time.monotonic() + 20
-        while list(Path(f"/sys/class/block/{name}").glob(f"{name}p*")):
-            assert time.monotonic() < end, f"a partition of {self.device} stays in use"
+
+        def gone() -> bool:
+            if not list(Path(f"/sys/class/block/{name}").glob(f"{name}p*")):
+                return True
             subprocess.run(["partx", "--delete", self.device], capture_output=True, check=False)
-            time.sleep(0.01)
+            return False
+
+        wait_until(gone, f"a partition of {self.device} stays in use")
+
+    @property
+    def attached(self) -> bool:
+        backing = Path(f"/sys/block/{Path(self.device).name}/loop/backing_file")
+        return bool(self.device) and _reads(backing).startswith(str(self.image))
 
     def detach(self) -> None:
-        name = Path(self.device).name
-        backing = Path(f"/sys/block/{name}/loop/backing_file")
-        if not self.device or not _reads(backing).startswith(str(self.image)):
+        if not self.attached:
             self.device = ""  # detached by the test itself: the node may be another's by now
             return
+        name = Path(self.device).name
         # A kernel that has rebooted knows nothing of the btrfs that it saw on these nodes.
         for node in Path(f"/sys/class/block/{name}").glob("loop*p*"):
             subprocess.run(
@@ -68,12 +86,13 @@ class LoopDisk:
             )
         self.forget_partitions()
         Path(f"/sys/block/{name}/queue/rotational").write_text("1")  # as a loop device begins
-        subprocess.run(["losetup", "--detach", self.device], capture_output=True, check=False)
-        end = time.monotonic() + 20
-        while _reads(backing).startswith(str(self.image)):
-            assert time.monotonic() < end, f"{self.device} stays in use"
-            time.sleep(0.02)
+        self.pull()
         self.device = ""
+
+    def pull(self) -> None:
+        """Detach, and wait for whoever has the node open still: another test's `plan`, which looks at every disk."""
+        subprocess.run(["losetup", "--detach", self.device], capture_output=True, check=False)
+        wait_until(lambda: not self.attached, f"{self.device} stays in use")
 
     @property
     def number(self) -> int:
@@ -85,7 +104,29 @@ class LoopDisk:
         return int(Path(f"/sys/class/block/{Path(self.device).name}/stat").read_text().split()[6])
 
     def digest(self) -> str:
+        if self.device:
+            flush(self.device)
         return digest(self.image)
+
+    @contextlib.contextmanager
+    def part(self, offset: int, size: int):
+        """A loop device over a part of the disk, for a tool to work on."""
+        node = output("losetup", "--find", "--show", "--offset", offset, "--sizelimit", size, self.device).strip()
+        try:
+            yield node
+        finally:
+            flush(node)
+            output("losetup", "--detach", node)
+            output("blockdev", "--flushbufs", self.device)
+
+
+def flush(device: str) -> None:
+    """Have a device's page cache written: closing does that only where nobody else has the node open."""
+    handle = os.open(device, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _reads(path: Path) -> str:
@@ -157,10 +198,7 @@ class Machine:
         self.holder = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sleep", "infinity"], start_new_session=True
         )
-        end = time.monotonic() + 10
-        while _namespace(self.holder.pid) == _namespace("self"):
-            assert time.monotonic() < end
-            time.sleep(0.005)
+        wait_until(lambda: _namespace(self.holder.pid) != _namespace("self"), "no mount namespace was made")
 
     @property
     def config(self) -> Path:
@@ -186,14 +224,14 @@ class Machine:
         program = [sys.executable, "-m", "zosstorage", "--config", self.config, "--root", self.root]
         return self.inside(*program, "--cmdline", os.devnull, *words)
 
-    def __call__(self, *words, env: dict[str, str] | None = None, timeout: float = 120) -> Result:
+    def __call__(self, *words, env: dict[str, str] | None = None) -> Result:
         done = subprocess.run(
             self.argv(*words),
             cwd=TOP,
             env={**os.environ, **(env or {})},
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=PATIENCE,
             stdin=subprocess.DEVNULL,
             check=False,
         )
@@ -248,6 +286,15 @@ class Machine:
         self.shutdown()
         self.boot()
 
+    def blank(self) -> None:
+        """The same disks, as they came."""
+        self.shutdown()
+        for disk in self.disks:
+            size = disk.image.stat().st_size
+            with disk.image.open("wb") as file:
+                file.truncate(size)
+        self.boot()
+
     def close(self) -> None:
         for process in self.started:  # a test that failed in between left it running
             if process.poll() is None:
@@ -262,15 +309,28 @@ def _namespace(pid) -> Path:
 
 
 def kill_tree(process: subprocess.Popen) -> None:
-    """SIGKILL to the program and to every tool that it started; tools have sessions of their own."""
-    family = _descendants(process.pid)
-    for pid in (process.pid, *family):  # parents first: they would start others
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-    for pid in (process.pid, *family, *_descendants(process.pid)):
+    """SIGKILL to the program and to every tool that it started (they have sessions of their own); all are gone then.
+
+    Who was told to stop does not fork any more: when a look finds nobody new, nobody is missing. A killed tool may
+    hang on to its disk until a write of its ends.
+    """
+    stopped: set[int] = set()
+    while found := {process.pid, *_descendants(process.pid)} - stopped:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        stopped |= found
+    for pid in stopped:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait()
+    wait_until(lambda: not any(map(_lives, stopped)), "a killed tool does not end")
+
+
+def _lives(pid: int) -> bool:
+    """A zombie has let go of all it had."""
+    status = _reads(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return bool(status) and status[0] not in "ZX"
 
 
 def _descendants(pid: int) -> list[int]:
@@ -282,11 +342,16 @@ def _descendants(pid: int) -> list[int]:
 
 
 def sweep() -> None:
-    """Detach what dead test processes left attached, and remove their images."""
-    for line in output("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").splitlines():
-        device, _, image = line.strip().partition(" ")
-        owner = re.search(rf"{PREFIX}(\d+)-", image)
-        if owner and not Path(f"/proc/{owner[1]}").exists():
-            subprocess.run(["partx", "--delete", device], capture_output=True, check=False)
-            subprocess.run(["losetup", "--detach", device], capture_output=True, check=False)
-            Path(image.strip().removesuffix(" (deleted)")).unlink(missing_ok=True)
+    """Detach what dead test processes left attached, and remove their images; one process at a time.
+
+    Else a node that one has just let go would be detached by the other when it is somebody's again.
+    """
+    with Path(tempfile.gettempdir(), f"{PREFIX}sweep.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for line in output("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").splitlines():
+            device, _, image = line.strip().partition(" ")
+            owner = re.search(rf"{PREFIX}(\d+)-", image)
+            if owner and not Path(f"/proc/{owner[1]}").exists():
+                subprocess.run(["partx", "--delete", device], capture_output=True, check=False)
+                subprocess.run(["losetup", "--detach", device], capture_output=True, check=False)
+                Path(image.strip().removesuffix(" (deleted)")).unlink(missing_ok=True)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from checks import check_provisioned
-from disks import GIB, kill_tree
+from disks import GIB, kill_tree, wait_until
 from traps import Traps
 
 TOPOLOGIES = {"one": (1, "single"), "three": (3, "dual_independent"), "mirror": (3, "btrfs_raid1")}
@@ -18,13 +18,6 @@ class Victim:
         self.count, self.topology = TOPOLOGIES[disks]
         self.one = machine(self.count, size=2 * GIB, topology={"mode": self.topology})
         self.traps = Traps(tmp_path / "traps")
-
-    def blank(self):
-        self.one.shutdown()
-        for disk in self.one.disks:
-            with disk.image.open("wb") as file:
-                file.truncate(2 * GIB)
-        self.one.boot()
 
     def finish(self, boot, what):
         """The next run: it must end well, and the machine must be all that it should be."""
@@ -45,14 +38,13 @@ def test_killed_at_every_command(machine, tmp_path, disks, when, boot):
     number = 0
     while True:
         number += 1
-        victim.blank()
+        victim.one.blank()
         env = victim.traps.set(when, f"[ $call = {number} ]")
         process = victim.one.start("run", env=env)
-        while not victim.traps.sprung and process.poll() is None:
-            time.sleep(0.001)
+        wait_until(lambda: victim.traps.sprung or process.poll() is not None, "no trap sprang, and no end came")
         if not victim.traps.sprung:
             break
-        tool = victim.traps.names[number - 1]
+        tool = victim.traps.name(number)
         kill_tree(process)
         victim.finish(boot, f"killed {when} command {number}, {tool}")
     assert process.returncode == 0, victim.one.said.read_text()
@@ -68,7 +60,7 @@ def test_killed_at_even_points_in_time(machine, tmp_path, disks, boot, part):
     assert victim.one("run").status == 0
     seconds = time.monotonic() - began
     for point in range(part, POINTS, 5):
-        victim.blank()
+        victim.one.blank()
         process = victim.one.start("run")
         time.sleep(seconds * point / POINTS)
         kill_tree(process)

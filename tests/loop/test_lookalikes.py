@@ -35,12 +35,8 @@ def write_table(  # noqa: PLR0913 - each is one thing to change
 
 def inside(disk, offset, size, *argv):
     """Run a tool on a part of the disk."""
-    part = output("losetup", "--find", "--show", "--offset", offset, "--sizelimit", size, disk.device).strip()
-    try:
+    with disk.part(offset, size) as part:
         output(*(word.format(part) for word in argv))
-    finally:
-        output("losetup", "--detach", part)
-        output("blockdev", "--flushbufs", disk.device)
 
 
 def vfat(disk, label="ZOSBOOT"):

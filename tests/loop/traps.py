@@ -29,7 +29,8 @@ exec "$real" "$@"
 """
 TRAPS = {
     "before": ": >{calls}/now; exec /bin/sleep 1000",
-    "during": '"$real" "$@" & : >{calls}/now; wait; exec /bin/sleep 1000',
+    # Its stdin by another handle: a shell gives /dev/null to what it starts in the background.
+    "during": 'exec 3<&0; "$real" "$@" <&3 & : >{calls}/now; wait; exec /bin/sleep 1000',
     "after": '"$real" "$@"; : >{calls}/now; exec /bin/sleep 1000',
     "fail": "echo 'trap: no' >&2; exit 1",
     "fail-after": '"$real" "$@"; echo "trap: done, but no" >&2; exit 1',
@@ -72,8 +73,10 @@ class Traps:
     def sprung(self) -> bool:
         return (self.calls / "now").exists()
 
-    @property
-    def names(self) -> list[str]:
-        """The tools called, in order."""
-        found = sorted((int(path.parent.name), path) for path in self.calls.glob("[0-9]*/name"))
-        return [path.read_text().strip() for _, path in found]
+    def name(self, call: int) -> str:
+        """The tool of a call that sprang."""
+        return (self.calls / str(call) / "name").read_text().strip()
+
+    def reached(self, tool: str, mine: int) -> bool:
+        """Whether there were so many calls of a tool."""
+        return (self.calls / f"{tool}.{mine}").exists()

@@ -77,16 +77,12 @@ def table(name: str, script: str, at: int, word: str, *wipes: tuple[int, int]) -
     return Kind(name, make, at if at >= 0 else SIZE + at, word)
 
 
-def behind(name: str, *argv: str, at: int, word: str, start: int = MIB) -> Kind:
-    """A filesystem in a partition whose table was wiped: what stood at `start`, the table and first MiB blank."""
+def behind(name: str, *argv: str, at: int, word: str) -> Kind:
+    """A filesystem in a partition from 1 MiB whose table was wiped."""
 
     def make(disk: LoopDisk) -> None:
-        inner = output("losetup", "--find", "--show", "--offset", start, "--sizelimit", SIZE - 2 * start, disk.device)
-        try:
-            output(*(word.format(inner.strip()) for word in argv))
-        finally:
-            output("losetup", "--detach", inner.strip())
-            output("blockdev", "--flushbufs", disk.device)
+        with disk.part(MIB, SIZE - 2 * MIB) as part:
+            output(*(word.format(part) for word in argv))
 
     return Kind(name, make, at, word)
 
