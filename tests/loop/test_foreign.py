@@ -31,6 +31,15 @@ def refuse(one: Machine, device: str, word: str, offset: int | None) -> None:
     assert not (one.run_dir / "state.json").exists()
 
 
+def refuse_alone_and_as_the_second(one: Machine, word: str, offset: int | None = None) -> None:
+    """The second disk of two is the used one."""
+    blank, used = one.disks
+    for disks in ([used], [blank, used]):
+        one.disks = disks
+        refuse(one, used.device, word, offset)
+    assert blank.image.stat().st_blocks == 0
+
+
 def test_there_are_enough_kinds():
     assert len({kind.name for kind in KINDS}) == len(KINDS) >= 60
 
@@ -38,13 +47,8 @@ def test_there_are_enough_kinds():
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_used_disk_is_refused_alone_and_as_the_second(machine, kind):
     one = machine(2, size=SIZE)
-    blank, used = one.disks
-    kind.make(used)
-    one.disks = [used]
-    refuse(one, used.device, kind.word, kind.offset)
-    one.disks = [blank, used]
-    refuse(one, used.device, kind.word, kind.offset)
-    assert blank.image.stat().st_blocks == 0
+    kind.make(one.disks[1])
+    refuse_alone_and_as_the_second(one, kind.word, kind.offset)
 
 
 def test_the_plan_tells_what_rejected_disks_carry(machine):

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 from disks import GIB, output
-from test_foreign import refuse
+from test_foreign import refuse, refuse_alone_and_as_the_second
 from used import put
 
 MIB = 1 << 20
@@ -31,6 +31,17 @@ def write_table(  # noqa: PLR0913 - each is one thing to change
     ]
     argv = ["sfdisk", "--quiet", "--no-tell-kernel", "--wipe", "never", disk.device]
     subprocess.run(argv, input="\n".join(lines) + "\n", text=True, check=True)
+
+
+def by_sgdisk(disk):
+    """It leaves the end of the last partition unaligned."""
+    places = ("1:2048:4095", "2:4096:1052671", "3:1052672:0")
+    kinds = (("bios", "zosboot"), ("esp", "zosboot"), ("data", "zosdata"))
+    words = []
+    for number, (place, (kind, name)) in enumerate(zip(places, kinds, strict=True), 1):
+        guid = TYPES.get(kind, LINUX)
+        words += ["--new", place, "--typecode", f"{number}:{guid}", "--change-name", f"{number}:{name}"]
+    output("sgdisk", *words, disk.device)
 
 
 def inside(disk, offset, size, *argv):
@@ -90,6 +101,7 @@ KINDS = {
     "a-gap": (tables(start=DATA + MIB), "the start"),
     "unaligned": (tables(start=DATA + 4096), "the start"),
     "shorter-data": (tables(data=GIB), "the size 1073741824"),
+    "made-by-sgdisk": (by_sgdisk, "the size"),
     "another-attribute": (tables(marks=', attrs="GUID:60"'), "the attributes"),
     "marked-ext4": (steps(tables(marks=MARK), ext4), "TYPE=ext4"),
     "marked-xfs": (
@@ -124,11 +136,11 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_lookalike_is_refused(machine, kind):
+def test_a_lookalike_is_refused_alone_and_as_the_second(machine, kind):
     make, word = KINDS[kind]
-    one = machine(1, size=SIZE)
-    make(one.disks[0])
-    refuse(one, one.disks[0].device, word, None)
+    one = machine(2, size=SIZE)
+    make(one.disks[1])
+    refuse_alone_and_as_the_second(one, word)
 
 
 def test_ours_made_by_hand_is_missing_its_subvolumes(machine):

@@ -138,6 +138,7 @@ FILESYSTEMS = [
     crafted("vmfs", MIB, b"\x0d\xd0\x01\xc0", "VMFS"),
     crafted("vmfs-volume", 0x1300000, b"\x5e\xf1\xab\x2f", "VMFS"),
 ]
+_LVM = ("pvcreate", "-q", "-y", "--config", "devices/use_devicesfile=0", "--pvmetadatacopies", "2", "{}")
 CONTAINERS = [
     tool(
         "luks2",
@@ -162,6 +163,8 @@ CONTAINERS = [
         for n in range(4)
     ),
     crafted("lvm2-second-metadata-area", -MIB + 4096, b" LVM2 x[5A%r0N*>" + bytes(16), "data"),
+    tool("lvm2", *_LVM, at=512, word="LVM2_member"),
+    tool("lvm2-first-lost", *_LVM, at=SIZE - MIB, word="LVM2 metadata area", wipe=(0, 2 * MIB)),
     crafted("md-0.90", SIZE // 65536 * 65536 - 65536, b"\xfc\x4e\x2b\xa9" + struct.pack("<II", 0, 90), "RAID 0.90"),
     *(
         crafted(f"md-1.{n}", at, b"\xfc\x4e\x2b\xa9" + struct.pack("<I", 1), "RAID 1.x")
@@ -187,11 +190,14 @@ CONTAINERS = [
     Kind("dm-crypt-plain-extent", lambda disk: put(disk, 5 * GIB, _noise(600 * MIB // 4) * 4), None, "data"),
 ]
 _GPT = "label: gpt\n,1G,L\n,,L\n"
+_SGDISK = ("sgdisk", "--new", "1:0:+1G", "--new", "2:0:0", "{}")
 TABLES = [
     table("mbr", "label: dos\n,,83\n", 440, "dos"),
     crafted("mbr-empty", 510, b"\x55\xaa", "MBR"),
     crafted("mbr-boot-code", 0, b"\xeb\x63\x90" + _noise(437), "data"),
     table("gpt", _GPT, 512, "gpt"),
+    tool("gpt-by-sgdisk", *_SGDISK, at=512, word="gpt"),
+    tool("gpt-by-sgdisk-backup-only", *_SGDISK, at=SIZE - 512, word="gpt", wipe=(0, MIB)),
     table("gpt-primary-only", _GPT, 512, "gpt", (SIZE - 40 * 512, 40 * 512)),
     table("gpt-backup-only", _GPT, -512, "gpt", (0, MIB)),
     table("gpt-headers-lost", _GPT, 1024, "", (0, 1024), (SIZE - 512, 512)),
