@@ -42,10 +42,10 @@ class Partition:
         disks = facts.plan.disks
         written = [planned for planned in disks if planned.write_table]
         with ExitStack() as stack:
-            for planned in disks:
-                identity.check(planned.disk)
             for planned in written:
                 stack.enter_context(identity.locked(planned.disk, exclusive=True))
+            for planned in disks:
+                identity.check(planned.disk)  # once they are held: waiting for a lock leaves time to swap a disk
             self._check_unchanged(written, facts.plan)
             tools.once_more(lambda: tables.write(written), lambda: self._check_ours(written, facts.plan))
         tables.tell_kernel(disks)

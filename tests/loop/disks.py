@@ -12,34 +12,18 @@ import hashlib
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from processes import PATIENCE, kill_tree, output, reads, wait_until
 
 PREFIX = "zosstorage-test-"
 GIB = 1 << 30
 TOP = Path(__file__).resolve().parents[2]
 NAMES = ("system", "etc", "modules", "vm-meta")
-PATIENCE = 300  # seconds for what a loaded machine does late; only a failure waits so long
-
-
-def wait_until(ready, told: str) -> None:
-    """Look again and again; the test fails, and says `told`, when it was in vain."""
-    end = time.monotonic() + PATIENCE
-    while not ready():
-        assert time.monotonic() < end, told
-        time.sleep(0.002)
-
-
-def output(*argv) -> str:
-    """What a tool of the test's own prints; the test fails if it does."""
-    done = subprocess.run([*map(str, argv)], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    assert done.returncode == 0, f"{argv} failed: {done.stderr}"
-    return done.stdout
 
 
 @dataclass
@@ -52,9 +36,8 @@ class LoopDisk:
     device: str = ""
 
     def attach(self) -> None:
-        sectors = ["--sector-size", str(self.sector_size)]
-        mode = ["--read-only"] if self.read_only else []
-        self.device = output("losetup", "--find", "--show", *sectors, *mode, self.image).strip()
+        words = ["--sector-size", self.sector_size, *(["--read-only"] if self.read_only else [])]
+        self.device = output("losetup", "--find", "--show", *words, self.image).strip()
         self.forget_partitions()  # what the node was used for before may have left some behind
 
     def forget_partitions(self) -> None:
@@ -72,7 +55,7 @@ class LoopDisk:
     @property
     def attached(self) -> bool:
         backing = Path(f"/sys/block/{Path(self.device).name}/loop/backing_file")
-        return bool(self.device) and _reads(backing).startswith(str(self.image))
+        return bool(self.device) and reads(backing).startswith(str(self.image))
 
     def detach(self) -> None:
         if not self.attached:
@@ -127,13 +110,6 @@ def flush(device: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _reads(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
 
 
 def digest(image: Path) -> str:
@@ -306,39 +282,6 @@ class Machine:
 
 def _namespace(pid) -> Path:
     return Path(f"/proc/{pid}/ns/mnt").readlink()
-
-
-def kill_tree(process: subprocess.Popen) -> None:
-    """SIGKILL to the program and to every tool that it started (they have sessions of their own); all are gone then.
-
-    Who was told to stop does not fork any more: when a look finds nobody new, nobody is missing. A killed tool may
-    hang on to its disk until a write of its ends.
-    """
-    stopped: set[int] = set()
-    while found := {process.pid, *_descendants(process.pid)} - stopped:
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-        stopped |= found
-    for pid in stopped:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
-    wait_until(lambda: not any(map(_lives, stopped)), "a killed tool does not end")
-
-
-def _lives(pid: int) -> bool:
-    """A zombie has let go of all it had."""
-    status = _reads(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
-    return bool(status) and status[0] not in "ZX"
-
-
-def _descendants(pid: int) -> list[int]:
-    found = []
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile, or while it was read
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(child) for child in _reads(task / "children").split()]
-    return found + [grandchild for child in found for grandchild in _descendants(child)]
 
 
 def sweep() -> None:

@@ -4,7 +4,8 @@ import time
 
 import pytest
 from checks import check_provisioned
-from disks import GIB, kill_tree, wait_until
+from disks import GIB
+from processes import kill_tree
 from traps import Traps
 
 TOPOLOGIES = {"one": (1, "single"), "three": (3, "dual_independent"), "mirror": (3, "btrfs_raid1")}
@@ -41,8 +42,7 @@ def test_killed_at_every_command(machine, tmp_path, disks, when, boot):
         victim.one.blank()
         env = victim.traps.set(when, f"[ $call = {number} ]")
         process = victim.one.start("run", env=env)
-        wait_until(lambda: victim.traps.sprung or process.poll() is not None, "no trap sprang, and no end came")
-        if not victim.traps.sprung:
+        if not victim.traps.spring(process):
             break
         tool = victim.traps.name(number)
         kill_tree(process)

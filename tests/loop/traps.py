@@ -7,8 +7,11 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from processes import wait_until
+
 if TYPE_CHECKING:
     from pathlib import Path
+    from subprocess import Popen
 
 WRAPPED = ("blkid", "wipefs", "sfdisk", "partx", "mkfs.fat", "mkfs.btrfs", "btrfs", "mount", "umount")
 _SEARCH = f"{os.environ['PATH']}:/usr/sbin:/sbin:/usr/bin:/bin"
@@ -69,9 +72,11 @@ class Traps:
             path.chmod(0o755)
         return {"PATH": f"{self.folder}:{os.environ['PATH']}"}
 
-    @property
-    def sprung(self) -> bool:
-        return (self.calls / "now").exists()
+    def spring(self, process: Popen) -> bool:
+        """Wait for a trap that asks for a kill; False where the run ends before."""
+        now = self.calls / "now"
+        wait_until(lambda: now.exists() or process.poll() is not None, "no trap sprang, and the run does not end")
+        return now.exists()
 
     def name(self, call: int) -> str:
         """The tool of a call that sprang."""
