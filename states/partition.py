@@ -32,7 +32,7 @@ class Partition:
 
     def holds(self, facts: Facts) -> bool:
         try:
-            if facts.format is None:
+            if facts.format is None:  # what is made next needs the marks: without them the disks decide anew
                 self._require_marks(facts.plan.disks)
             return tables.nodes(facts.plan.disks, self.config) == facts.partitions
         except ZosstorageError:
