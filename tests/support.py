@@ -32,6 +32,7 @@ from zosstorage.facts import (
 )
 from zosstorage.paths import under
 
+RATIONALE = Path(__file__).parent.parent / "docs/rationale.md"
 MIB, GIB = 1 << 20, 1 << 30
 ESP_SIZE = 512 * MIB
 GUID = "11111111-2222-4333-8444-555555555555"
@@ -280,3 +281,10 @@ def put_filesystems(of, *, esp=None, data=None, firmware=Firmware.UEFI):
     *_, esp_slot, data_slot = layout.slots(of, firmware, Role.DATA, ESP_SIZE)
     poke(of.path, esp_slot.start_bytes, fat_sector() if esp is None else esp)
     poke(of.path, data_slot.start_bytes + 64 * 1024, btrfs_block() if data is None else data)
+
+
+def rows(letter):
+    """The cells of the rows of a table of the rationale, found by their ids."""
+    lines = RATIONALE.read_text("utf-8").splitlines()
+    table = [line.strip("|").split("|") for line in lines if line.startswith(f"| {letter}")]
+    return [[cell.strip().strip("`") for cell in cells] for cells in table]
