@@ -124,13 +124,14 @@ def test_a_failure_that_nobody_reads_keeps_its_code(words, status, told, unread,
 
 
 @pytest.mark.parametrize("stderr", ["there", "unread"])
-def test_a_log_file_that_is_full_costs_its_lines_and_no_more(tmp_path, run_dir, unread, stderr):
+def test_a_log_file_that_is_full_is_told_once_and_costs_no_more(tmp_path, run_dir, unread, stderr):
     (tmp_path / "run/checkpoint.json").mkdir(parents=True)
     done = started(
         *run_dir, "--log-file", "/dev/full", "status", stderr=unread if stderr == "unread" else subprocess.PIPE
     )
     assert done.returncode == ExitCode.CONFIG
-    assert done.stderr.count("\n") == (0 if stderr == "unread" else 1)
+    assert done.stderr.count("the log file cannot be written") == (0 if stderr == "unread" else 1)
+    assert done.stderr.count("\n") == (0 if stderr == "unread" else 2)
 
 
 @pytest.mark.parametrize("redirect", ["<&-", ">&-", "2>&-", CLOSED, ""])
