@@ -70,6 +70,33 @@ def vm(session: nox.Session) -> None:
     session.run("pytest", *([] if chosen else ["vm-tests"]), "-n", "2", "-v", *session.posargs)
 
 
+@nox.session
+def bench(session: nox.Session) -> None:
+    """How long a run takes beside a shell script and systemd-repart, on loop devices; `-- --rounds 1 --disks 1`."""
+    _need_root(session)
+    _provide_tools(session, _packages(HERE / "benchmarks/packages"))
+    session.install(".")  # a wheel, compiled, as an operator has it
+    program = Path(session.bin) / "zosstorage"
+    session.run("python", str(HERE / "benchmarks/run.py"), f"--program={program}", *session.posargs, env=_repart(session))
+
+
+def _repart(session: nox.Session) -> dict[str, str]:
+    """Where systemd-repart is: on this machine, or else unpacked, as its package would replace the machine's init."""
+    if _is_there("systemd-repart"):
+        return {"REPART": "systemd-repart"}
+    folder = HERE / ".cache/repart"
+    if not folder.exists():
+        download = session.create_tmp()
+        with session.chdir(download):
+            session.run("apt-get", "download", "systemd", external=True)
+        (package,) = Path(download).glob("systemd_*.deb")
+        session.run("dpkg-deb", "-x", str(package), str(folder), external=True)
+        package.unlink()
+    (program,) = [path for path in folder.glob("**/bin/systemd-repart") if path.is_file()]
+    (library,) = folder.glob("**/libsystemd-shared-*.so")
+    return {"REPART": str(program), "LD_LIBRARY_PATH": str(library.parent)}
+
+
 # One worker for each core; tests of one xdist_group stay with one worker.
 PYTEST = ("-n", "auto", "--dist", "loadgroup")
 

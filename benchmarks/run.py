@@ -36,10 +36,9 @@ def arguments() -> argparse.Namespace:
 def who(program: str) -> list[Contender]:
     """The wheel, the static binaries that were built, and the ways of by-hand.sh."""
     binaries = sorted((TOP / "dist").glob("zosstorage-*-x86_64-linux-musl"))
-    ours = [
-        Contender("zosstorage", os.path.abspath(program)),
-        *(Contender("zosstorage, ELF", str(path)) for path in binaries[-1:]),
-    ]
+    # Not resolved: an environment's program may be a link.
+    ours = [Contender("zosstorage", str(Path(program).absolute()))]
+    ours += [Contender("zosstorage, ELF", str(path)) for path in binaries[-1:]]
     return [*ours, *(Contender(way, way=way) for way in ("sfdisk", "no-sleep", "repart"))]
 
 

@@ -179,6 +179,7 @@ def _walk(reader: Reader, scan: str) -> Iterator[int | Evidence]:
         if finding := first_used(offset, data):
             yield used(reader.disk, finding, superblocks.identify(offset, data, reader.disk.size_bytes))
             return
+        del data  # up to 4 MiB, and a walk of every disk stands here while others go on
         looked += length
         if looked >= _CHUNK // 8:
             yield looked

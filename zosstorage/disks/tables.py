@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from zosstorage.facts import Disk, PlannedDisk
 
 
+# A copy of a table is smaller: 16 KiB of entries, the header and the MBR, a sector each.
+_TABLE_BYTES = 32 << 10
+
+
 def write(disks: Sequence[PlannedDisk], *, finished: bool = False) -> None:
     """Write the tables side by side: with the marks of what is to be made or, when all is `finished`, with none.
 
@@ -75,17 +79,26 @@ def recognised(planned: PlannedDisk, config: Config) -> layout.Recognised:
     disk = planned.disk
     try:
         with scan.Reader(disk) as reader:
-            head, tail = reader.head(), reader.tail()
+            head, tables = _read(reader)
     except scan.UnreadableError as error:
         raise NotEmptyError(f"{disk.path}: {error.reason}", hint="look for I/O errors in the kernel's log") from None
-    found = layout.recognise(
-        disk, head, gpt.read(head, tail, disk.size_bytes, disk.sector_size), config.partitions.esp_size
-    )
+    found = layout.recognise(disk, head, tables, config.partitions.esp_size)
     if isinstance(found, layout.Unrecognised):
         raise _changed(disk, found.reason)
     if [entry.uuid for entry in found.entries] != [part.uuid for part in planned.partitions]:
         raise _changed(disk, "partition UUIDs that are not those of the plan")
     return found
+
+
+def _read(reader: scan.Reader) -> tuple[bytes, gpt.Tables]:
+    """The start of a disk and its table: little of it where both copies are valid, as then nothing else matters."""
+    size, sector = reader.disk.size_bytes, reader.disk.sector_size
+    head, tail = reader.at(0, _TABLE_BYTES), reader.at(size - _TABLE_BYTES, _TABLE_BYTES)
+    tables = gpt.read(head, tail, size, sector)
+    if not (tables.primary.valid and tables.backup.valid):
+        head, tail = reader.head(), reader.tail()
+        tables = gpt.read(head, tail, size, sector)
+    return head, tables
 
 
 def _changed(disk: Disk, reason: str) -> NotEmptyError:
