@@ -34,6 +34,8 @@ from zosstorage.paths import under
 
 RATIONALE = Path(__file__).parent.parent / "docs/rationale.md"
 MIB, GIB = 1 << 20, 1 << 30
+# What no operator should ever see.
+UGLY = ("Traceback", "Exception ignored", "a defect of", "Error:", "Errno", "Logging error")
 ESP_SIZE = 512 * MIB
 GUID = "11111111-2222-4333-8444-555555555555"
 FS_UUID = "99999999-8888-4777-8666-555555555555"
