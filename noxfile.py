@@ -77,7 +77,9 @@ def bench(session: nox.Session) -> None:
     _provide_tools(session, _packages(HERE / "benchmarks/packages"))
     session.install(".")  # a wheel, compiled, as an operator has it
     program = Path(session.bin) / "zosstorage"
-    session.run("python", str(HERE / "benchmarks/run.py"), f"--program={program}", *session.posargs, env=_repart(session))
+    session.run(
+        "python", str(HERE / "benchmarks/run.py"), f"--program={program}", *session.posargs, env=_repart(session)
+    )
 
 
 def _repart(session: nox.Session) -> dict[str, str]:

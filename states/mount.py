@@ -81,13 +81,12 @@ class Mount:
 
         A new filesystem gets a second attempt; one that was finished before is refused at the first trouble.
         """
-        free = [one for one in wanted if _is_free(one)]
-        kept, new = ([one for one in free if one.filesystem.make is make] for make in (False, True))
+        kept, new = ([one for one in wanted if one.filesystem.make is make] for make in (False, True))
         self._try(kept)
         tools.once_more(lambda: self._try(new), lambda: None)
 
     def _try(self, wanted: Sequence[Wanted]) -> None:
-        mounting.mount([one for one in wanted if one not in self.made], self.made)
+        mounting.mount([one for one in wanted if one not in self.made and _is_free(one)], self.made)
 
     def _primary(self, tops: Sequence[Wanted], plan: Plan) -> Wanted:
         """The filesystem with the subvolumes: made now on a new primary; among finished ones the one that has them."""

@@ -189,8 +189,9 @@ class Machine:
             **self.settings,
             "devices": devices | self.settings.get("devices", {}),
         }
-        path.write_text(json.dumps(document))  # JSON is YAML
-        return path
+        new = self.folder / "config.new"
+        new.write_text(json.dumps(document))  # JSON is YAML
+        return new.rename(path)  # at once: a program that was started before may read it now
 
     def inside(self, *argv) -> list[str]:
         """A command line that runs in the machine's namespace."""

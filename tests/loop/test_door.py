@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from disks import GIB, TOP
@@ -127,11 +126,7 @@ def test_a_signal_ends_a_run_with_its_number(machine, tmp_path, number):
     one = machine(1, size=2 * GIB)
     traps = Traps(tmp_path / "traps")
     process = one.start("run", env=traps.set("before", "true", "mkfs.btrfs"))
-    end = time.monotonic() + 60
-    while not traps.sprung:
-        assert process.poll() is None, one.said.read_text()
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    assert traps.spring(process), one.said.read_text()
     process.send_signal(number)
     assert process.wait(60) == 128 + number
     error = next(record["error"] for record in one.checkpoint["states"] if record["name"] == "format")
