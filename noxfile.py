@@ -99,6 +99,20 @@ def _repart(session: nox.Session) -> dict[str, str]:
     return {"REPART": str(program), "LD_LIBRARY_PATH": str(library.parent)}
 
 
+@nox.session
+def bundle(session: nox.Session) -> None:
+    """The static file dist/zosstorage-VERSION-x86_64-linux-musl and its tests; installs what it needs, as root."""
+    _need_root(session)
+    _provide_tools(session, _packages(HERE / "packaging/static/packages") | _packages(HERE / "tests/packages"))
+    _install(session, "test")
+    session.run("python", str(HERE / "packaging/static/build.py"))
+    program = HERE / f"dist/zosstorage-{PYPROJECT['project']['version']}-x86_64-linux-musl"
+    # Besides its own tests, those of the program as it is started, once more.
+    started = ("tests/test_cli.py", "tests/test_readme.py", "tests/loop/test_topologies.py")
+    env = {"ZOSSTORAGE_PROGRAM": str(program)}
+    session.run("pytest", *PYTEST, "packaging/static", *(session.posargs or started), env=env)
+
+
 # One worker for each core; tests of one xdist_group stay with one worker.
 PYTEST = ("-n", "auto", "--dist", "loadgroup")
 

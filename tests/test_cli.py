@@ -1,17 +1,33 @@
 import pytest
+from program import call
 
-from zosstorage import cli
+from zosstorage import __version__, cli
 from zosstorage.config.flags import FLAGS, Setting
 from zosstorage.errors import ExitCode, UnimplementedError, UsageError
 
 
-def refusal(*argv):
+def parsed(*argv):
+    """What the parser refuses."""
     with pytest.raises(UsageError) as caught:
         cli.parse(argv)
     assert caught.value.exit_code is ExitCode.USAGE
     assert "\n" not in caught.value.message
     assert caught.value.hint
     return caught.value.message
+
+
+def started(*argv):
+    """What the whole program says when it refuses."""
+    done = call(*argv)
+    assert (done.returncode, done.stdout) == (2, "")
+    told, hint = done.stderr.splitlines()
+    assert hint.startswith("hint: ")
+    return told.removeprefix("zosstorage: ")
+
+
+@pytest.fixture(params=[parsed, started])
+def refusal(request):
+    return request.param
 
 
 def test_no_command_means_run():
@@ -104,6 +120,9 @@ def test_force_always_ends_in_its_own_code(argv):
         cli.parse(argv.split())
     assert caught.value.exit_code == 8
     assert "not implemented" in caught.value.message
+    done = call(*argv.split())
+    assert (done.returncode, done.stdout) == (8, "")
+    assert caught.value.message in done.stderr
 
 
 def test_force_after_two_dashes_is_an_operand():
@@ -154,15 +173,15 @@ def test_force_after_two_dashes_is_an_operand():
         ("--set a..b=1", "--set: found the text 'a..b=1', allowed: KEY.PATH=VALUE"),
     ],
 )
-def test_usage_errors(argv, told):
+def test_usage_errors(refusal, argv, told):
     assert refusal(*argv.split()).startswith(told)
 
 
-def test_an_empty_word_is_no_command():
+def test_an_empty_word_is_no_command(refusal):
     assert refusal("").startswith("unknown command ''")
 
 
-def test_odd_words_are_printable_in_messages():
+def test_odd_words_are_printable_in_messages(refusal):
     assert refusal("a\nb\x1b[1m\udcff") == r"unknown command 'a\x0ab\x1b[1m\xff'"
     assert refusal("--a\nb\x1b").isprintable()
 
@@ -179,6 +198,16 @@ def test_the_help_names_everything():
         assert f"\n  {code.value}  " in text
     assert text.endswith("\n")
     assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("argv", ["--help", "-h", "plan --help --bogus"])
+def test_the_help_is_printed(argv):
+    done = call(*argv.split())
+    assert (done.returncode, done.stdout, done.stderr) == (0, cli.help_text(), "")
+
+
+def test_the_version_is_printed():
+    assert call("--version").stdout == f"zosstorage {__version__}\n"
 
 
 def test_the_help_is_the_tables():

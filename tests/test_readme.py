@@ -2,11 +2,10 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from program import call
 
 from zosstorage import cli, machine
 from zosstorage.config.choices import TopologyMode
@@ -17,9 +16,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 
 
 def zosstorage(*argv):
-    done = subprocess.run(
-        [sys.executable, "-m", "zosstorage", *argv], check=False, capture_output=True, text=True, cwd=ROOT
-    )
+    done = call(*argv)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -120,9 +117,9 @@ def test_ci_calls_the_commands_of_the_readme():
 
 
 def test_every_package_has_the_form_that_the_commands_expect():
-    for name in ("demo", "tests"):
+    for name in ("demo", "tests", "vm-tests", "packaging/static"):
         lines = (ROOT / name / "packages").read_text("utf-8").splitlines()
-        assert all(re.fullmatch(r"#.*|[a-z0-9.+-]+: [\w. -]+", line) for line in lines)
+        assert all(re.fullmatch(r"#.*|[a-z0-9.+-]+: [\w. /-]+", line) for line in lines)
         assert lines
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tests/loop")]  # no packages to import
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests"), str(HERE.parent / "tests/loop")]  # no packages to import
 
 import initramfs  # noqa: E402 - behind the path to it
 import packages  # noqa: E402 - behind the path to it

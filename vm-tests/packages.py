@@ -1,20 +1,19 @@
 """Debian packages of other suites, downloaded through a private apt folder and unpacked; nothing is installed.
 
-The sources are derived from this system's own: the same mirror, another suite. ZOSSTORAGE_VM_MIRROR overrides the
-mirror. Everything lies under .cache/vm, in a folder named after the versions that were downloaded.
+Everything lies under .cache/vm, in a folder named after the versions that were downloaded.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+from aptget import Apt
+
 TOP = Path(__file__).resolve().parent.parent
-_KEYRINGS = Path("/usr/share/keyrings")
 CACHE = TOP / ".cache" / "vm"
 SUITE = "trixie"
 TOOLS = (
@@ -23,74 +22,17 @@ TOOLS = (
 )
 # Not in trixie; built for unstable, it may want newer libraries than trixie has: apt takes those with it.
 EXPERIMENTAL = ("bcachefs-tools",)
+PREFERENCES = (
+    "Package: *\nPin: release n=trixie\nPin-Priority: 900\n\n"
+    "Package: *\nPin: release a=unstable\nPin-Priority: 100\n\n"
+    "Package: bcachefs-tools\nPin: release a=experimental\nPin-Priority: 950\n"
+)
 KERNELS = {"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}
-
-
-def mirror() -> str:
-    """The mirror of this system's Debian packages."""
-    if override := os.environ.get("ZOSSTORAGE_VM_MIRROR"):
-        return override
-    for file in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))):
-        text = file.read_text() if file.is_file() else ""
-        found = re.search(r"^URIs:\s*(\S+/debian)/?\s*$", text, re.MULTILINE)
-        found = found or re.search(r"^deb\s+(?:\[[^]]*\]\s+)?(\S+/debian)/?\s", text, re.MULTILINE)
-        if found:
-            return found[1]
-    raise SystemExit("no Debian mirror found in /etc/apt; name one in ZOSSTORAGE_VM_MIRROR")
-
-
-class Apt:
-    """An apt of its own: own sources, own lists, own cache, and a dpkg status that knows no package."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("lists/partial", "cache/archives/partial", "etc", "parts"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        (folder / "status").touch()
-        ring = folder / "debian.gpg"
-        # All of the system's archive keys in one file: an older system knows a newer suite by its newest key.
-        ring.write_bytes(b"".join(path.read_bytes() for path in sorted(_KEYRINGS.glob("debian-archive-*.gpg"))))
-        stanza = "Types: deb\nURIs: {}\nSuites: {}\nComponents: main\nSigned-By: {}\n"
-        suites = (SUITE, "unstable", "experimental")
-        text = "\n".join(stanza.format(mirror(), suite, ring) for suite in suites)
-        (folder / "sources.sources").write_text(text)
-        (folder / "etc/preferences").write_text(
-            "Package: *\nPin: release n=trixie\nPin-Priority: 900\n\n"
-            "Package: *\nPin: release a=unstable\nPin-Priority: 100\n\n"
-            "Package: bcachefs-tools\nPin: release a=experimental\nPin-Priority: 950\n"
-        )
-
-    def __call__(self, *words: str, cwd: Path | None = None) -> str:
-        options = {
-            "Dir::Etc::sourcelist": self.folder / "sources.sources",
-            "Dir::Etc::sourceparts": self.folder / "parts",
-            "Dir::Etc::preferences": self.folder / "etc/preferences",
-            "Dir::Etc::preferencesparts": self.folder / "parts",
-            "Dir::State::status": self.folder / "status",
-            "Dir::State::lists": self.folder / "lists",
-            "Dir::Cache": self.folder / "cache",
-            "APT::Sandbox::User": "root",
-            "APT::Install-Recommends": "false",
-            "Acquire::Languages": "none",
-        }
-        flags = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-        done = subprocess.run(["apt-get", "-qq", *flags, *words], cwd=cwd, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"apt-get {' '.join(words)} failed:\n{done.stderr}")
-        return done.stdout
-
-    def closure(self, *packages: str) -> list[str]:
-        """The file names of packages and of all they depend on."""
-        empty = self.folder / "none"  # else apt leaves out what it has downloaded already
-        (empty / "partial").mkdir(parents=True, exist_ok=True)
-        options = ["-o", f"Dir::Cache::archives={empty}"]
-        rows = self(*options, "install", "--yes", "--print-uris", *packages).splitlines()
-        return [row.split()[1] for row in rows if row.startswith("'")]
 
 
 def fetch() -> dict[str, Path]:
     """Download and unpack: "tools" → a root with the userland, a kernel's name → a root with it and its modules."""
-    apt = Apt(CACHE / "apt")
+    apt = Apt(CACHE / "apt", (SUITE, "unstable", "experimental"), preferences=PREFERENCES)
     try:
         apt("update")
     except SystemExit:

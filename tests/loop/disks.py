@@ -13,16 +13,15 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from processes import PATIENCE, kill_tree, output, reads, wait_until
+from program import PROGRAM, TOP
 
 PREFIX = "zosstorage-test-"
 GIB = 1 << 30
-TOP = Path(__file__).resolve().parents[2]
 NAMES = ("system", "etc", "modules", "vm-meta")
 
 
@@ -198,7 +197,7 @@ class Machine:
         return ["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", *map(str, argv)]
 
     def argv(self, *words) -> list[str]:
-        program = [sys.executable, "-m", "zosstorage", "--config", self.config, "--root", self.root]
+        program = [*PROGRAM, "--config", self.config, "--root", self.root]
         return self.inside(*program, "--cmdline", os.devnull, *words)
 
     def __call__(self, *words, env: dict[str, str] | None = None) -> Result:

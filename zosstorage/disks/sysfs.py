@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from zosstorage.disks.gpt import MIB
+from zosstorage.errors import ToolError
 from zosstorage.facts import Discovery, Disk, Firmware, Rejected
 
 if TYPE_CHECKING:
@@ -40,7 +41,13 @@ class KernelPartition:
 
 
 def discover(config: Config, *, root: Path = Path("/")) -> Discovery:
-    """Sort every whole block device into the eligible ones and the rejected ones, each in natural order."""
+    """Sort every whole block device into the eligible ones and the rejected ones, each in natural order.
+
+    Raises:
+        ToolError: sysfs is not mounted; without it any machine would look like one without disks, and without UEFI.
+    """
+    if not (root / "sys/class/block").is_dir():
+        raise ToolError("/sys is not mounted: there is no /sys/class/block", hint="mount -t sysfs sysfs /sys")
     links = _links(root / "dev/disk")
     disks, rejected = [], []
     for name in sorted(_block_names(root, config), key=natural_key):

@@ -1,0 +1,133 @@
+"""Bytecode of all modules in one blob. Run by the interpreter that will run it: `python freeze.py OUT LIBRARY FOLDER…`.
+
+Writes OUT/modules.bin, OUT/modules.S, which takes it in, and OUT/modules.h, the table. Starting from the program, every
+import is followed, also one inside a function; what no path of the program can reach is cut off by name.
+"""
+
+from __future__ import annotations
+
+import _imp
+import ast
+import marshal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Where the search begins: the program, and what the interpreter itself imports by name.
+ROOTS = (
+    *("zosstorage.__main__", "states", "warnings", "threading", "traceback", "linecache", "importlib", "io", "codecs"),
+    *(f"encodings.{name}" for name in ("aliases", "ascii", "latin_1", "unicode_escape", "utf_8", "utf_8_sig")),
+    *(f"encodings.utf_{size}{order}" for size in (16, 32) for order in ("", "_le", "_be")),
+)
+# Imported on paths that are never taken: by `python -m`, for documentation, tests, networks, other systems, archives.
+CUT = frozenset(
+    """antigravity asyncio.windows_events asyncio.windows_utils bdb bz2 cmd code codeop concurrent.futures.process ctypes
+    curses dbm doctest email ensurepip ftplib getopt http idlelib importlib.resources lzma
+    mimetypes multiprocessing netrc nturl2path optparse pdb plistlib pickletools pip profile pstats pydoc pydoc_data
+    pyrepl _pyrepl readline rlcompleter site smtplib socketserver ssl tarfile test tkinter unittest urllib.request
+    webbrowser winreg xml xmlrpc zipfile zipimport _pydatetime _pydecimal decimal fractions statistics _pylong
+    cattrs.preconf.bson cattrs.preconf.cbor2 cattrs.preconf.msgpack cattrs.preconf.msgspec cattrs.preconf.orjson
+    cattrs.preconf.tomlkit cattrs.preconf.ujson cattr yaml.cyaml importlib.readers
+    transitions.extensions.diagrams_pygraphviz transitions.experimental pythonjsonlogger.msgspec pythonjsonlogger.orjson
+    encodings.mbcs""".split()
+)
+
+
+# Modules that another one puts into sys.modules under a name of its own.
+ALIASES = frozenset(("collections.abc", "os.path"))
+
+
+class Closure:
+    """All modules that the roots import, by name."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.folders = folders
+        self.found: dict[str, Path] = {}
+        self.needed: set[tuple[str, str]] = set()
+        self.present = set(_imp._frozen_module_names()) | set(sys.builtin_module_names)
+
+    def add(self, name: str) -> None:
+        """Take a module, the packages above it, and what it imports, in."""
+        parent = name.rpartition(".")[0]
+        if parent:
+            self.add(parent)
+        if name in self.found or is_cut(name) or (parent and parent not in self.found):
+            return
+        path = self.locate(name)
+        if path is None:
+            return
+        self.found[name] = path
+        tree = ast.parse(path.read_bytes())
+        package = name if path.name == "__init__.py" else parent
+        for imported in imports(ast.walk(tree), package):
+            self.add(imported)
+        self.needed |= {(modules[0], name) for node in tree.body if (modules := sorted(imports([node], package)))}
+
+    def missing(self) -> list[str]:
+        """What a module that was taken in imports whatever happens, and that was not taken in."""
+        known = self.present | set(self.found) | ALIASES
+        return [f"{name}, which {user} imports" for name, user in sorted(self.needed) if name not in known]
+
+    def locate(self, name: str) -> Path | None:
+        base = name.replace(".", "/")
+        candidates = [folder / f"{base}{tail}" for folder in self.folders for tail in ("/__init__.py", ".py")]
+        return next((path for path in candidates if path.is_file()), None)
+
+
+def is_cut(name: str) -> bool:
+    parts = name.split(".")
+    return any(".".join(parts[: end + 1]) in CUT for end in range(len(parts)))
+
+
+def imports(nodes: Iterable[ast.AST], package: str) -> set[str]:
+    """What import statements may import, in a module of that package; of `from a import b` also a.b, if a module."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            base = ".".join(filter(None, (above, node.module)))
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return names
+
+
+def write(out: Path, library: Path, found: dict[str, Path], present: set[str]) -> None:
+    blob, rows = bytearray(), []
+    for name, path in sorted(found.items()):
+        if name in present:
+            continue
+        is_package = path.name == "__init__.py"
+        shown = f"{name.replace('.', '/')}{'/__init__' if is_package else ''}.py"
+        where = f"python{sys.version_info.major}.{sys.version_info.minor}/" if path.is_relative_to(library) else ""
+        code = marshal.dumps(compile(path.read_bytes(), where + shown, "exec", dont_inherit=True, optimize=0))
+        rows.append(f'    {{"{name}", modules_blob + {len(blob)}, {len(code)}, {int(is_package)}}},')
+        blob += code
+    (out / "modules.bin").write_bytes(blob)
+    (out / "modules.S").write_text(
+        '.section .rodata\n.global modules_blob\n.balign 16\nmodules_blob:\n.incbin "modules.bin"\n'
+        '.section .note.GNU-stack,"",@progbits\n'
+    )
+    (out / "modules.h").write_text(
+        "extern const unsigned char modules_blob[];\nstatic const struct _frozen modules[] = {\n"
+        + "\n".join(rows)
+        + "\n    {0},\n};\n"
+    )
+
+
+def main() -> None:
+    out, library, *folders = map(Path, sys.argv[1:])
+    closure = Closure([*folders, library])
+    for root in ROOTS:
+        closure.add(root)
+    if missing := closure.missing():
+        raise SystemExit(f"freeze.py leaves out {'; '.join(missing)}")
+    write(out, library, closure.found, closure.present)
+    print(len(closure.found), "modules")
+
+
+if __name__ == "__main__":
+    main()

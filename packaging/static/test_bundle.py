@@ -1,0 +1,195 @@
+"""The static file: what it is, that it needs nothing around it, and that it does what this tree's program does."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+TOP = HERE.parent.parent
+PROGRAM = Path(os.environ["ZOSSTORAGE_PROGRAM"])
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_GNU_STACK = 1, 2, 3, 0x6474E551
+
+
+def run(*argv, program=(PROGRAM,), **options):
+    fixed = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "check": False, "timeout": 120}
+    return subprocess.run([*map(str, (*program, *argv))], **{**fixed, **options})
+
+
+def segments():
+    """The program headers: type → (flags, size in memory)."""
+    with PROGRAM.open("rb") as file:
+        header = struct.unpack("<16sHHIQQQIHHHHHH", file.read(64))
+        file.seek(header[5])
+        rows = [struct.unpack("<IIQQQQQQ", file.read(header[9])) for _ in range(header[10])]
+    assert (header[0][:5], header[2]) == (b"\x7fELF\x02", 62)  # 64 bit, x86_64
+    return {row[0]: (row[1], row[6]) for row in rows}
+
+
+def test_it_is_static_and_its_threads_have_room():
+    found = segments()
+    assert PT_LOAD in found
+    assert not {PT_INTERP, PT_DYNAMIC} & set(found)
+    assert found[PT_GNU_STACK] == (6, 8 << 20)  # readable and writable, not executable
+
+
+def test_its_size():
+    assert PROGRAM.stat().st_size <= 12_000_000
+
+
+def test_it_names_no_folder_of_the_machine_it_was_built_on():
+    data = PROGRAM.read_bytes()
+    assert b"zosstorage/machine.py" in data
+    for folder in (TOP, Path.home(), Path(sys.prefix), Path("/tmp")):  # noqa: S108 - only sought
+        assert f"{folder}/".encode() not in data
+
+
+@pytest.fixture
+def room(tmp_path):
+    """An empty folder to be the root of the program; the contract's own folders are made by those who want them."""
+    shutil.copy(PROGRAM, tmp_path / "zosstorage")
+
+    def inside(*argv, **options):
+        return run(*argv, program=("chroot", tmp_path, "/zosstorage"), **options)
+
+    inside.path = tmp_path
+    inside.names = lambda: {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} - {"zosstorage"}
+    return inside
+
+
+def test_an_empty_root_is_enough(room):
+    assert room("--version").stdout == run("--version").stdout != ""
+    assert room("--help").stdout == run("--help", program=PYTHON).stdout
+    (room.path / "good.yaml").write_text("version: 1\ntopology: {mode: single}\n")
+    (room.path / "bad.yaml").write_text("version: 1\ntopology: {mode: none}\nno: 1\n")
+    good, bad = room("config", "check", "good.yaml"), room("config", "check", "bad.yaml")
+    assert (good.returncode, good.stderr) == (0, "")
+    assert (bad.returncode, bad.stdout) == (3, "")
+    assert "topology.mode" in bad.stderr
+    assert room.names() == {"good.yaml", "bad.yaml"}
+
+
+def test_without_standard_streams(room):
+    def close():
+        os.closerange(0, 3)
+
+    assert room("--version", preexec_fn=close, stdin=None, stdout=None, stderr=None, capture_output=False).returncode == 0
+
+
+def test_a_run_in_an_empty_root_says_what_is_missing(room):
+    without_proc = room("run")
+    assert (without_proc.returncode, without_proc.stdout) == (6, "")
+    assert without_proc.stderr.startswith("zosstorage: /proc is not mounted")
+    (room.path / "cmdline").touch()
+    without_sys = room("--cmdline", "/cmdline", "run")
+    assert (without_sys.returncode, without_sys.stdout) == (6, "")
+    last = json.loads(without_sys.stderr.splitlines()[-1])
+    assert (last["exit_code"], last["hint"]) == (6, "mount -t sysfs sysfs /sys")
+    assert "/sys is not mounted" in last["message"]
+    written = {"cmdline", "run", "run/zosstorage", "run/zosstorage/lock", "run/zosstorage/checkpoint.json"}
+    assert room.names() == written
+
+
+# As the program of this tree.
+
+PYTHON = (sys.executable, "-m", "zosstorage")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        *("schema config", "schema report", "schema checkpoint", "graph", "graph --format dot"),
+        *("--cmdline /dev/null config show --origins", "--run-dir /nonexistent status", "config check /nonexistent"),
+        *("--set devices.min_size=1KiB --set x=1 plan", "--cmdline /dev/null --run-dir /nonexistent status --json"),
+    ],
+)
+def test_it_says_what_the_program_of_this_tree_says(argv):
+    one, other = run(*argv.split()), run(*argv.split(), program=PYTHON, cwd=TOP)
+    assert (one.returncode, one.stdout, one.stderr) == (other.returncode, other.stdout, other.stderr)
+    assert one.stdout or one.returncode
+
+
+def test_every_module_of_both_packages_is_in_it():
+    table = (TOP / "build/static/modules.h").read_text()
+    names = {str(path.relative_to(TOP)) for package in ("zosstorage", "states") for path in (TOP / package).rglob("*.py")}
+    modules = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in names}
+    assert {name for name in modules if f'{{"{name}", ' not in table} == set()
+
+
+def test_variables_and_files_of_python_change_nothing(tmp_path):
+    for name in ("zosstorage", "encodings", "os"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(99)")
+    (tmp_path / "pyvenv.cfg").write_text("home = /nonexistent\n")
+    shutil.copy(PROGRAM, tmp_path / "program")
+    env = {"PYTHONPATH": str(tmp_path), "PYTHONHOME": str(tmp_path), "PYTHONINSPECT": "1", "PYTHONVERBOSE": "1"}
+    done = run("--version", program=(tmp_path / "program",), cwd=tmp_path, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Defects and limits.
+
+
+def test_a_traceback_names_file_and_line(tmp_path):
+    fifo = tmp_path / "config.yaml"
+    os.mkfifo(fifo)
+    argv = [PROGRAM, "config", "check", fifo]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, restore_signals=True) as process:
+        wait_until_it_opens(process.pid, fifo)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    frames = re.findall(r'File "((?:zosstorage|python3\.\d+)/[\w/]+\.py)", line (\d+), in (\w+)', said)
+    ours = [(name, int(line), where) for name, line, where in frames if name.startswith("zosstorage/")]
+    assert [name for name, _, _ in ours][0] == "zosstorage/__main__.py"
+    assert "zosstorage/config/yamlfile.py" in {name for name, _, _ in ours}
+    for (name, line, _), (_, _, called) in zip(ours, ours[1:], strict=False):
+        assert called in (TOP / name).read_text().splitlines()[line - 1]
+
+
+def wait_until_it_opens(pid, fifo):
+    """The open of a FIFO blocks until somebody writes: then it is the syscall that the process is in."""
+    while not Path(f"/proc/{pid}/syscall").read_text().startswith("257 "):  # openat
+        assert Path(f"/proc/{pid}").exists()
+
+
+def test_deep_nesting_is_an_error_not_a_crash(tmp_path):
+    deep = tmp_path / "deep.yaml"
+    deep.write_text("version: 1\ntopology: " + "[" * 100_000 + "\n")
+    done = run("config", "check", deep)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    done = run("schema", stdout=write, capture_output=False, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Building.
+
+
+def test_two_builds_are_the_same_to_the_byte(tmp_path):
+    """From another folder and an empty cache, but for what was downloaded."""
+    other = tmp_path / "another-folder-with-a-longer-name"
+    for name in ("packaging", "vm-tests", "zosstorage", "states"):
+        shutil.copytree(TOP / name, other / name)
+    shutil.copy(TOP / "pyproject.toml", other)
+    cache = other / ".cache/static"
+    cache.mkdir(parents=True)
+    for path in (TOP / ".cache/static").iterdir():
+        if not path.name.startswith("python-"):
+            (cache / path.name).symlink_to(path)
+    env = {key: value for key, value in os.environ.items() if key != "ZOSSTORAGE_STATIC_CACHE"}
+    done = run(other / "packaging/static/build.py", program=(sys.executable,), env=env, timeout=None)
+    assert done.returncode == 0, done.stderr
+    assert (other / "dist" / PROGRAM.name).read_bytes() == PROGRAM.read_bytes()
