@@ -12,5 +12,5 @@ PROGRAM = (_NAMED,) if _NAMED else (sys.executable, "-m", "zosstorage")
 
 def call(*argv, **options):
     """Run it to its end, without input; what it printed is text."""
-    fixed = {"cwd": TOP, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": False}
-    return subprocess.run([*PROGRAM, *map(str, argv)], **{**fixed, **options})
+    fixed = {"cwd": TOP, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    return subprocess.run([*PROGRAM, *map(str, argv)], check=False, **{**fixed, **options})

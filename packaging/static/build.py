@@ -1,4 +1,4 @@
-"""Build dist/zosstorage-VERSION-x86_64-linux-musl: one file, statically linked, that holds the interpreter and all modules.
+"""Build dist/zosstorage-VERSION-x86_64-linux-musl: one file, statically linked, with the interpreter and all modules.
 
 What takes long is kept under .cache/static (or the folder in ZOSSTORAGE_STATIC_CACHE), by the digest of all it is
 made of.
@@ -15,6 +15,7 @@ from typing import Any
 
 import fetch
 import interpreter
+import program
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
@@ -55,13 +56,13 @@ def _link(home: Path, zig: Path, site: Path, pins: dict[str, Any]) -> Path:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     version = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    program = TOP / f"dist/zosstorage-{version}-x86_64-linux-musl"
-    program.parent.mkdir(exist_ok=True)
-    interpreter.freeze(home / "python", HERE / "freeze.py", work, (_own_metadata(pins, work), TOP, site))
+    target = TOP / f"dist/zosstorage-{version}-x86_64-linux-musl"
+    target.parent.mkdir(exist_ok=True)
+    program.freeze(home / "python", HERE / "freeze.py", work, (_own_metadata(pins, work), TOP, site))
     shutil.copy(HERE / "main.c", work)
-    interpreter.link(home / "python", work, interpreter.environment(zig, home, pins["python"]["epoch"]))
-    (work / "zosstorage").replace(program)
-    return program
+    program.link(home / "python", work, interpreter.environment(zig, home, pins["python"]["epoch"]))
+    (work / "zosstorage").replace(target)
+    return target
 
 
 def _own_metadata(pins: dict[str, Any], work: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What is built from: fetched from the package registries by their own clients, held against the digests of pins.toml."""
+"""What it is built from: fetched from the registries by their own clients, held against the digests of pins.toml."""
 
 from __future__ import annotations
 

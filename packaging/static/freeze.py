@@ -24,18 +24,18 @@ ROOTS = (
 )
 # Imported on paths that are never taken: by `python -m`, for documentation, tests, networks, other systems, archives.
 CUT = frozenset(
-    """antigravity asyncio.windows_events asyncio.windows_utils bdb bz2 cmd code codeop concurrent.futures.process ctypes
-    curses dbm doctest email ensurepip ftplib getopt http idlelib importlib.resources lzma
-    mimetypes multiprocessing netrc nturl2path optparse pdb plistlib pickletools pip profile pstats pydoc pydoc_data
-    pyrepl _pyrepl readline rlcompleter site smtplib socketserver ssl tarfile test tkinter unittest urllib.request
-    webbrowser winreg xml xmlrpc zipfile zipimport _pydatetime _pydecimal decimal fractions statistics _pylong
+    """
+    _pydatetime _pydecimal _pylong _pyrepl antigravity asyncio.windows_events asyncio.windows_utils bdb bz2 cattr
     cattrs.preconf.bson cattrs.preconf.cbor2 cattrs.preconf.msgpack cattrs.preconf.msgspec cattrs.preconf.orjson
-    cattrs.preconf.tomlkit cattrs.preconf.ujson cattr yaml.cyaml importlib.readers
-    transitions.extensions.diagrams_pygraphviz transitions.experimental pythonjsonlogger.msgspec pythonjsonlogger.orjson
-    encodings.mbcs""".split()
+    cattrs.preconf.tomlkit cattrs.preconf.ujson cmd code codeop concurrent.futures.process ctypes curses dbm decimal
+    doctest email encodings.mbcs ensurepip fractions ftplib getopt http idlelib importlib.readers
+    importlib.resources lzma mimetypes multiprocessing netrc nturl2path optparse pdb pickletools pip plistlib
+    profile pstats pydoc pydoc_data pyrepl pythonjsonlogger.msgspec pythonjsonlogger.orjson readline rlcompleter
+    site smtplib socketserver ssl statistics tarfile test tkinter transitions.experimental
+    transitions.extensions.diagrams_pygraphviz unittest urllib.request webbrowser winreg xml xmlrpc yaml.cyaml
+    zipfile zipimport
+    """.split()  # noqa: SIM905 - a list to read
 )
-
-
 # Modules that another one puts into sys.modules under a name of its own.
 ALIASES = frozenset(("collections.abc", "os.path"))
 
@@ -47,7 +47,8 @@ class Closure:
         self.folders = folders
         self.found: dict[str, Path] = {}
         self.needed: set[tuple[str, str]] = set()
-        self.present = set(_imp._frozen_module_names()) | set(sys.builtin_module_names)
+        frozen = _imp._frozen_module_names()  # noqa: SLF001 - there is no other way to know them
+        self.present = {*frozen, *sys.builtin_module_names}
 
     def add(self, name: str) -> None:
         """Take a module, the packages above it, and what it imports, in."""

@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 # Modules in C that neither the program nor what it imports has a use for: no compression, no network protocols,
 # no bindings to libraries that would have to be built as well.
@@ -60,28 +56,12 @@ def build(source: Path, env: dict[str, str]) -> None:
         *("--prefix=/usr", "--disable-shared", "--disable-test-modules", "--without-ensurepip", "--without-readline"),
         *("--with-pkg-config=no", "--without-doc-strings", "--disable-ipv6"),
     ]
-    _run(["./configure", *flags, *(f"{key}={value}" for key, value in settings.items())], source, env)
-    _run(["make", f"-j{os.cpu_count()}", "libpython3.13.a", "python"], source, env)
+    run(["./configure", *flags, *(f"{key}={value}" for key, value in settings.items())], source, env)
+    run(["make", f"-j{os.cpu_count()}", "libpython3.13.a", "python"], source, env)
 
 
-def freeze(home: Path, script: Path, out: Path, folders: Iterable[Path]) -> None:
-    """The bytecode of all modules, compiled by this very interpreter."""
-    env = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(home / "Lib")}
-    argv = [home / "python", script, out, home / "Lib", *folders]
-    subprocess.run(argv, env=env, check=True)
-
-
-def link(home: Path, work: Path, env: dict[str, str]) -> None:
-    """The program `zosstorage` in the folder `work`, from its main.c, modules.h and modules.S."""
-    argv = [
-        *(*env["CC"].split(), *CFLAGS.split(), f"-I{home}/Include", f"-I{home}", "main.c", "modules.S"),
-        *(f"{home}/libpython3.13.a", *sorted(map(str, (home / "Modules/_hacl").glob("*.a"))), *LDFLAGS.split()),
-        *("-Wl,--gc-sections", "-Wl,-s", "-lm", "-o", "zosstorage"),
-    ]
-    _run(argv, work, env)
-
-
-def _run(argv: list[str], folder: Path, env: dict[str, str]) -> None:
+def run(argv: list[str], folder: Path, env: dict[str, str]) -> None:
+    """Run a tool in a folder; what it says is kept there, and shown where it fails."""
     log = folder / f"{Path(argv[0]).name}.log"
     with log.open("wb") as out:
         done = subprocess.run(argv, cwd=folder, env=env, stdout=out, stderr=subprocess.STDOUT, check=False)

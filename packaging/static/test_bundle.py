@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_GNU_STACK = 1, 2, 3, 0x6474E551
 
 
 def run(*argv, program=(PROGRAM,), **options):
-    fixed = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "check": False, "timeout": 120}
-    return subprocess.run([*map(str, (*program, *argv))], **{**fixed, **options})
+    fixed = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "timeout": 120}
+    return subprocess.run([*map(str, (*program, *argv))], check=False, **{**fixed, **options})
 
 
 def segments():
@@ -80,7 +81,9 @@ def test_without_standard_streams(room):
     def close():
         os.closerange(0, 3)
 
-    assert room("--version", preexec_fn=close, stdin=None, stdout=None, stderr=None, capture_output=False).returncode == 0
+    assert (
+        room("--version", preexec_fn=close, stdin=None, stdout=None, stderr=None, capture_output=False).returncode == 0
+    )
 
 
 def test_a_run_in_an_empty_root_says_what_is_missing(room):
@@ -118,7 +121,9 @@ def test_it_says_what_the_program_of_this_tree_says(argv):
 
 def test_every_module_of_both_packages_is_in_it():
     table = (TOP / "build/static/modules.h").read_text()
-    names = {str(path.relative_to(TOP)) for package in ("zosstorage", "states") for path in (TOP / package).rglob("*.py")}
+    names = {
+        str(path.relative_to(TOP)) for package in ("zosstorage", "states") for path in (TOP / package).rglob("*.py")
+    }
     modules = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in names}
     assert {name for name in modules if f'{{"{name}", ' not in table} == set()
 
@@ -147,9 +152,9 @@ def test_a_traceback_names_file_and_line(tmp_path):
     assert said.rstrip().endswith("KeyboardInterrupt")
     frames = re.findall(r'File "((?:zosstorage|python3\.\d+)/[\w/]+\.py)", line (\d+), in (\w+)', said)
     ours = [(name, int(line), where) for name, line, where in frames if name.startswith("zosstorage/")]
-    assert [name for name, _, _ in ours][0] == "zosstorage/__main__.py"
+    assert ours[0][0] == "zosstorage/__main__.py"
     assert "zosstorage/config/yamlfile.py" in {name for name, _, _ in ours}
-    for (name, line, _), (_, _, called) in zip(ours, ours[1:], strict=False):
+    for (name, line, _), (_, _, called) in pairwise(ours):
         assert called in (TOP / name).read_text().splitlines()[line - 1]
 
 
