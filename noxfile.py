@@ -108,7 +108,8 @@ def bundle(session: nox.Session) -> None:
     session.run("python", str(HERE / "packaging/static/build.py"))
     program = HERE / f"dist/zosstorage-{PYPROJECT['project']['version']}-x86_64-linux-musl"
     # Besides its own tests, those of the program as it is started, once more.
-    started = ("tests/test_cli.py", "tests/test_readme.py", "tests/loop/test_topologies.py", "tests/loop/test_writes.py")
+    loop = ("tests/loop/test_topologies.py", "tests/loop/test_writes.py")
+    started = ("tests/test_cli.py", "tests/test_readme.py", *loop)
     env = {"ZOSSTORAGE_PROGRAM": str(program)}
     session.run("pytest", *PYTEST, "packaging/static", *(session.posargs or started), env=env)
 

@@ -29,12 +29,12 @@ def main() -> None:
     python = pins["python"]["version"]
     zig = fetch.wheels(pins["compiler"], python, CACHE / f"compiler-{_key(pins['compiler'])}") / "ziglang/zig"
     site = fetch.wheels(pins["libraries"], python, CACHE / f"libraries-{_key(pins['libraries'])}")
-    home = _interpreter(pins, zig)
-    print(_link(home, zig, site, pins))
+    env = interpreter.environment(zig, CACHE / f"musl-{_key(pins['compiler'])}", pins["python"]["epoch"])
+    print(_link(_interpreter(pins, env), site, pins, env))
 
 
-def _interpreter(pins: dict[str, Any], zig: Path) -> Path:
-    """The folder of the built interpreter and of the compiler's own cache, which holds musl."""
+def _interpreter(pins: dict[str, Any], env: dict[str, str]) -> Path:
+    """The folder of the interpreter; built when none was built of these very parts."""
     parts = [pins["python"], pins["compiler"], (HERE / "interpreter.py").read_text()]
     parts += [(path.name, path.read_text()) for path in sorted((HERE / "patches").iterdir())]
     home = CACHE / f"python-{_key(parts)}"
@@ -45,12 +45,12 @@ def _interpreter(pins: dict[str, Any], zig: Path) -> Path:
         (staging / "source").mkdir(parents=True)
         source = fetch.unpacked(archive, HERE / "patches", staging / "source")
         source.rename(staging / "python")
-        interpreter.build(staging / "python", interpreter.environment(zig, staging, pins["python"]["epoch"]))
+        interpreter.build(staging / "python", env)
         staging.rename(home)
-    return home
+    return home / "python"
 
 
-def _link(home: Path, zig: Path, site: Path, pins: dict[str, Any]) -> Path:
+def _link(home: Path, site: Path, pins: dict[str, Any], env: dict[str, str]) -> Path:
     """Freeze the modules and link all: in a folder of its own, so that no other path gets into the file."""
     work = TOP / "build/static"
     shutil.rmtree(work, ignore_errors=True)
@@ -58,9 +58,9 @@ def _link(home: Path, zig: Path, site: Path, pins: dict[str, Any]) -> Path:
     version = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     target = TOP / f"dist/zosstorage-{version}-x86_64-linux-musl"
     target.parent.mkdir(exist_ok=True)
-    program.freeze(home / "python", HERE / "freeze.py", work, (_own_metadata(pins, work), TOP, site))
+    program.freeze(home, HERE / "freeze.py", work, (_own_metadata(pins, work), TOP, site))
     shutil.copy(HERE / "main.c", work)
-    program.link(home / "python", work, interpreter.environment(zig, home, pins["python"]["epoch"]))
+    program.link(home, work, env)
     (work / "zosstorage").replace(target)
     return target
 

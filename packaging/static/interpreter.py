@@ -27,13 +27,16 @@ LDFLAGS = "-static -Wl,-z,stack-size=8388608"
 
 
 def environment(zig: Path, cache: Path, epoch: int) -> dict[str, str]:
-    """Variables for every run of the compiler: its cache, and the time that __DATE__ and __TIME__ tell."""
+    """Variables for every run of the compiler: its cache, which holds musl, and what __DATE__ and __TIME__ tell.
+
+    A cache that was moved is built anew: `cache` is where it stays.
+    """
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(cache),
         "LC_ALL": "C.UTF-8",
-        "ZIG_GLOBAL_CACHE_DIR": str(cache / "zig"),
-        "ZIG_LOCAL_CACHE_DIR": str(cache / "zig"),
+        "ZIG_GLOBAL_CACHE_DIR": str(cache),
+        "ZIG_LOCAL_CACHE_DIR": str(cache),
         "SOURCE_DATE_EPOCH": str(epoch),
         "CC": f"{zig} cc -target x86_64-linux-musl",
         "AR": f"{zig} ar",

@@ -2,6 +2,8 @@
  * into it. modules.S holds their bytecode, modules.h the table of them. */
 #include <Python.h>
 
+#include <fcntl.h>
+
 #include "modules.h"
 
 #define RUN L"from zosstorage.__main__ import main; raise SystemExit(main())"
@@ -40,7 +42,15 @@ static PyStatus configure(PyConfig *config, int argc, char **argv) {
     return status;
 }
 
+/* A kernel that finds no console starts init without streams: a disk must not become the stderr of a tool. */
+static void open_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1)
+            open("/dev/null", O_RDWR); /* takes the lowest number that is free */
+}
+
 int main(int argc, char **argv) {
+    open_streams();
     PyConfig config;
     PyImport_FrozenModules = modules;
     PyStatus status = configure(&config, argc, argv);

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_its_size():
 def test_it_names_no_folder_of_the_machine_it_was_built_on():
     data = PROGRAM.read_bytes()
     assert b"zosstorage/machine.py" in data
-    for folder in (TOP, Path.home(), Path(sys.prefix), Path("/tmp")):  # noqa: S108 - only sought
+    for folder in (TOP, Path.home(), Path(sys.prefix)):
         assert f"{folder}/".encode() not in data
 
 
@@ -77,13 +78,13 @@ def test_an_empty_root_is_enough(room):
     assert room.names() == {"good.yaml", "bad.yaml"}
 
 
-def test_without_standard_streams(room):
+def test_without_standard_streams():
     def close():
         os.closerange(0, 3)
 
-    assert (
-        room("--version", preexec_fn=close, stdin=None, stdout=None, stderr=None, capture_output=False).returncode == 0
-    )
+    streams = {"stdin": None, "capture_output": False, "preexec_fn": close}
+    assert run("--version", **streams).returncode == 0
+    assert run("--cmdline", "/dev/null", "--set", "devices.include=[]", "plan", **streams).returncode == 4
 
 
 def test_a_run_in_an_empty_root_says_what_is_missing(room):
@@ -146,22 +147,25 @@ def test_a_traceback_names_file_and_line(tmp_path):
     os.mkfifo(fifo)
     argv = [PROGRAM, "config", "check", fifo]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, restore_signals=True) as process:
-        wait_until_it_opens(process.pid, fifo)
+        wait_until_it_opens(process.pid)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]
     assert said.rstrip().endswith("KeyboardInterrupt")
     frames = re.findall(r'File "((?:zosstorage|python3\.\d+)/[\w/]+\.py)", line (\d+), in (\w+)', said)
     ours = [(name, int(line), where) for name, line, where in frames if name.startswith("zosstorage/")]
     assert ours[0][0] == "zosstorage/__main__.py"
-    assert "zosstorage/config/yamlfile.py" in {name for name, _, _ in ours}
+    assert ours[-1][0] == "zosstorage/config/sources.py"
     for (name, line, _), (_, _, called) in pairwise(ours):
         assert called in (TOP / name).read_text().splitlines()[line - 1]
 
 
-def wait_until_it_opens(pid, fifo):
-    """The open of a FIFO blocks until somebody writes: then it is the syscall that the process is in."""
-    while not Path(f"/proc/{pid}/syscall").read_text().startswith("257 "):  # openat
-        assert Path(f"/proc/{pid}").exists()
+def wait_until_it_opens(pid):
+    """The open of a FIFO blocks until somebody writes: then open or openat (2, 257) is the call that it is in."""
+    for _ in range(3000):
+        if Path(f"/proc/{pid}/syscall").read_text().startswith(("2 ", "257 ")):
+            return
+        time.sleep(0.01)
+    pytest.fail("it does not open its file")
 
 
 def test_deep_nesting_is_an_error_not_a_crash(tmp_path):
@@ -192,7 +196,7 @@ def test_two_builds_are_the_same_to_the_byte(tmp_path):
     cache = other / ".cache/static"
     cache.mkdir(parents=True)
     for path in (TOP / ".cache/static").iterdir():
-        if not path.name.startswith("python-"):
+        if not path.name.startswith(("python-", "musl-")):
             (cache / path.name).symlink_to(path)
     env = {key: value for key, value in os.environ.items() if key != "ZOSSTORAGE_STATIC_CACHE"}
     done = run(other / "packaging/static/build.py", program=(sys.executable,), env=env, timeout=None)
