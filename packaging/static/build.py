@@ -1,13 +1,11 @@
 """Build dist/zosstorage-VERSION-x86_64-linux-musl: one file, statically linked, with the interpreter and all modules.
 
-What takes long is kept under .cache/static (or the folder in ZOSSTORAGE_STATIC_CACHE), by the digest of all it is
-made of.
+What takes long is kept under .cache/static, by the digest of all it is made of.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tomllib
 from pathlib import Path
@@ -19,7 +17,7 @@ import program
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
-CACHE = Path(os.environ.get("ZOSSTORAGE_STATIC_CACHE") or TOP / ".cache/static").resolve()
+CACHE = TOP / ".cache/static"
 
 
 def main() -> None:

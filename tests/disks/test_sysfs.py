@@ -124,6 +124,7 @@ def test_a_disk_that_is_gone(sysfs_tree):
 
 
 def test_a_machine_without_block_devices(tmp_path):
+    (tmp_path / "sys/class/block").mkdir(parents=True)
     found = sysfs.discover(config(), root=tmp_path)
     assert (found.disks, found.rejected, found.firmware) == ((), (), Firmware.BIOS)
 
