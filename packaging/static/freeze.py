@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Where the search begins: the program, and what the interpreter itself imports by name.
+# Where the search begins: the program, all of it, and what the interpreter itself imports by name.
+PACKAGES = ("zosstorage", "states")
 ROOTS = (
-    *("zosstorage.__main__", "states", "warnings", "threading", "traceback", "linecache", "importlib", "io", "codecs"),
+    *("warnings", "threading", "traceback", "linecache", "importlib", "io", "codecs"),
     *(f"encodings.{name}" for name in ("aliases", "ascii", "latin_1", "unicode_escape", "utf_8", "utf_8_sig")),
     *(f"encodings.utf_{size}{order}" for size in (16, 32) for order in ("", "_le", "_be")),
 )
@@ -78,6 +79,13 @@ class Closure:
         return next((path for path in candidates if path.is_file()), None)
 
 
+def modules(folders: list[Path]) -> list[str]:
+    """Every module of the program's own packages."""
+    paths = [(folder, path) for folder in folders for package in PACKAGES for path in (folder / package).rglob("*.py")]
+    names = [str(path.relative_to(folder).with_suffix("")).removesuffix("/__init__") for folder, path in paths]
+    return [name.replace("/", ".") for name in sorted(names)]
+
+
 def is_cut(name: str) -> bool:
     parts = name.split(".")
     return any(".".join(parts[: end + 1]) in CUT for end in range(len(parts)))
@@ -122,8 +130,8 @@ def write(out: Path, library: Path, found: dict[str, Path], present: set[str]) -
 def main() -> None:
     out, library, *folders = map(Path, sys.argv[1:])
     closure = Closure([*folders, library])
-    for root in ROOTS:
-        closure.add(root)
+    for name in (*ROOTS, *modules(folders)):
+        closure.add(name)
     if missing := closure.missing():
         raise SystemExit(f"freeze.py leaves out {'; '.join(missing)}")
     write(out, library, closure.found, closure.present)
