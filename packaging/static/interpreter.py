@@ -23,7 +23,8 @@ CFLAGS = (
     "-Wno-error -Wno-unused-command-line-argument"
 )
 # Threads get the stack that the header of the program names; musl's own 128 KiB end a deep recursion with a crash.
-LDFLAGS = "-static -Wl,-z,stack-size=8388608"
+# Stripped everywhere: the compiler builds another musl for programs that are not.
+LDFLAGS = "-static -s -Wl,-z,stack-size=8388608"
 
 
 def environment(zig: Path, cache: Path, epoch: int) -> dict[str, str]:
@@ -32,7 +33,7 @@ def environment(zig: Path, cache: Path, epoch: int) -> dict[str, str]:
     A cache that was moved is built anew: `cache` is where it stays.
     """
     return {
-        "PATH": os.environ["PATH"],
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",  # not what else somebody has: configure takes what it finds
         "HOME": str(cache),
         "LC_ALL": "C.UTF-8",
         "ZIG_GLOBAL_CACHE_DIR": str(cache),

@@ -24,6 +24,6 @@ def link(home: Path, work: Path, env: dict[str, str]) -> None:
     argv = [
         *(*env["CC"].split(), *CFLAGS.split(), f"-I{home}/Include", f"-I{home}", "main.c", "modules.S"),
         *(f"{home}/libpython3.13.a", *sorted(map(str, (home / "Modules/_hacl").glob("*.a"))), *LDFLAGS.split()),
-        *("-Wl,--gc-sections", "-Wl,-s", "-lm", "-o", "zosstorage"),
+        *("-Wl,--gc-sections", "-lm", "-o", "zosstorage"),
     ]
     run(argv, work, env)
