@@ -84,7 +84,7 @@ def test_without_standard_streams():
 
     streams = {"stdin": None, "capture_output": False, "preexec_fn": close}
     assert run("--version", **streams).returncode == 0
-    assert run("--cmdline", "/dev/null", "--set", "devices.include=[]", "plan", **streams).returncode == 4
+    assert run("--cmdline", "/dev/null", "--set", "devices.include=[/dev/none]", "plan", **streams).returncode == 4
 
 
 def test_a_run_in_an_empty_root_says_what_is_missing(room):
