@@ -116,7 +116,7 @@ def _require_machine() -> None:
         )
     from zosstorage.config import sources
 
-    # Without /proc the words on the kernel command line were not read either.
+    # Without /proc the words on the kernel command line were not read either; without /sys no disk would be seen.
     for kind, folder, file in (("proc", "/proc", sources.KERNEL_FILE), ("sysfs", "/sys", "/sys/class/block")):
         if not os.path.exists(file):  # noqa: PTH110  pathlib costs a rerun
             raise ToolError(f"{folder} is not mounted", hint=f"mount -t {kind} {kind} {folder}")

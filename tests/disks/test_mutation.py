@@ -22,7 +22,7 @@ def big(request, tmp_path_factory):
 @pytest.fixture
 def known_sample(monkeypatch):
     """The same sample each time, so that a test can know it; elsewhere no two runs have the same."""
-    monkeypatch.setattr(scan.random, "SystemRandom", lambda: random.Random(5))  # noqa: S311 - that is what it is for
+    monkeypatch.setattr(random, "SystemRandom", lambda: random.Random(5))  # noqa: S311 - that is what it is for
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 from support import GIB, config, disk
 
 from zosstorage.disks import sysfs
-from zosstorage.errors import ToolError
 from zosstorage.facts import Firmware
 
 # Every kind of block device as its driver shows it: name → attributes, and the reason it is rejected for by default.
@@ -273,9 +272,3 @@ def test_any_names_can_be_put_in_order(found):
 @given(st.integers(0, 9999), st.integers(0, 9999))
 def test_numbers_count_as_numbers(one, other):
     assert (sysfs.natural_key(f"nvme{one}n1") < sysfs.natural_key(f"nvme{other}n1")) == (one < other)
-
-
-def test_a_machine_without_sysfs_is_not_one_without_disks(tmp_path):
-    with pytest.raises(ToolError, match="/sys is not mounted") as caught:
-        sysfs.discover(config(), root=tmp_path)
-    assert caught.value.hint == "mount -t sysfs sysfs /sys"
