@@ -3,7 +3,7 @@ from attrs import evolve
 from support import GIB, blank, config, discovery, image_disk, poke, sparse, uuids
 
 from zosstorage import decide
-from zosstorage.disks import identity, sysfs, tables
+from zosstorage.disks import identity, scan, sysfs, tables
 from zosstorage.disks.sysfs import KernelPartition
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Firmware
@@ -174,3 +174,23 @@ def test_nodes_that_the_kernel_does_not_have(sfdisk, planned, kernel, leads):
     kernel(planned[0])
     with pytest.raises(ToolError, match=f"the kernel does not have the partitions of {planned[1].disk.path}"):
         tables.nodes(planned, config())
+
+
+def test_little_is_read_of_a_whole_table_and_both_ends_of_another(sfdisk, planned, monkeypatch):
+    """Where a copy is not valid, what else stands in the first and the last MiB decides."""
+    asked = []
+    real = scan.Reader.at
+
+    def at(reader, offset, length):
+        asked.append(length)
+        return real(reader, offset, length)
+
+    tables.write(planned)
+    monkeypatch.setattr(scan.Reader, "at", at)
+    tables.recognised(planned[0], config())
+    assert sum(asked) <= 64 << 10
+    asked.clear()
+    poke(planned[0].disk.path, SIZE - 512, bytes(512))
+    with pytest.raises(NotEmptyError):
+        tables.recognised(planned[0], config())
+    assert sum(asked) >= 2 << 20
