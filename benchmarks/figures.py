@@ -49,17 +49,17 @@ class Figures:
 
     def _bars(self, name: str) -> Iterator[Bar]:
         for count, other, limit in ((1, "repart", 1.0), (8, "repart", 0.35), (8, "no-sleep", 0.7)):
-            yield from self._bar(f"{name}, {count} disks / {other}", (count, name), (count, other), limit)
+            yield from self._bar(f"{name}, {_disks(count)} / {other}", (count, name), (count, other), limit)
         for fewer, more in ((1, 8), (8, 32)):
-            yield from self._bar(f"{name}, {more} disks / {fewer} disks", (more, name), (fewer, name), more / fewer)
+            yield from self._bar(f"{name}, {_disks(more)} / {_disks(fewer)}", (more, name), (fewer, name), more / fewer)
         for count in self.counts:
-            rerun = f"{name}, {count} disks, rerun / python -I -S -c pass"
+            rerun = f"{name}, {_disks(count)}, rerun / python -I -S -c pass"
             yield from self._bar(rerun, (count, name, "rerun"), (count, name, "bare"), 6)
             yield from self._bar(
-                f"{name}, {count} disks, second boot / cold", (count, name, "second"), (count, name), 0.5
+                f"{name}, {_disks(count)}, second boot / cold", (count, name, "second"), (count, name), 0.5
             )
             if rss := self.of(count, name, unit="rss"):
-                yield Bar(f"{name}, {count} disks, MiB of memory", rss / 1024, 40)
+                yield Bar(f"{name}, {_disks(count)}, MiB of memory", rss / 1024, 40)
 
     def _bar(self, told: str, ours: tuple[Any, ...], others: tuple[Any, ...], limit: float) -> Iterator[Bar]:
         over, under = self.of(*ours), self.of(*others)
@@ -98,7 +98,7 @@ class Figures:
     def _command_lines(self, count: int) -> Iterator[str]:
         name = self.names[0]
         yield ""
-        yield f"{name}, {count} disks, cold: command, how many, seconds together (side by side they overlap)"
+        yield f"{name}, {_disks(count)}, cold: command, how many, seconds together (side by side they overlap)"
         for tool, number, seconds in self.commands(count, name):
             yield f"  {tool:<24}{number:>5}{seconds:>9.3f}"
 
@@ -112,6 +112,10 @@ class Figures:
             {"name": bar.name, "value": round(bar.value, 3), "limit": bar.limit, "met": bar.met} for bar in self.bars()
         ]
         return {"samples": samples, "bars": bars}
+
+
+def _disks(count: int) -> str:
+    return f"{count} disk{'' if count == 1 else 's'}"
 
 
 def _plain(one: Measured) -> dict[str, Any]:

@@ -28,7 +28,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--program", required=True, help="zosstorage as it was installed from the wheel")
     parser.add_argument("--rounds", type=int, default=7, help="default %(default)s")
     parser.add_argument("--disks", type=int, nargs="+", default=[1, 2, 8, 32], help="default %(default)s")
-    parser.add_argument("--folder", type=Path, default=TOP / ".cache/bench", help="where the sparse images are made")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("/dev/shm/zosstorage-bench"),  # noqa: S108 - of root alone, and images are named after us
+        help="of the sparse images; default %(default)s",
+    )
     parser.add_argument("--output", type=Path, help="the JSON, default FOLDER/result.json")
     return parser.parse_args()
 
