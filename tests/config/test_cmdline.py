@@ -131,6 +131,18 @@ def test_the_hooks_word_is_checked(word):
     assert "allowed: continue, shell, reboot, poweroff" in problem
 
 
+@pytest.mark.parametrize("value", ["0", "10", "3600"])
+def test_the_hooks_waiting_sets_nothing(value):
+    words = cmdline.read(f"zosstorage.wait={value}")
+    assert (words.settings, words.config, words.problems) == ([], None, [])
+
+
+@pytest.mark.parametrize("word", ["wait", "wait=", "wait=-1", "wait=3601", "wait=010", "wait=5s", "wait=1_0", "wait=²"])
+def test_the_hooks_waiting_is_checked(word):
+    (problem,) = cmdline.read(f"zosstorage.{word}").problems
+    assert "allowed: whole seconds, 0 to 3600" in problem
+
+
 @pytest.mark.parametrize(
     ("word", "forced"), [("force", True), ("force=1", True), ("force=0", False), ("force=no", False)]
 )

@@ -152,7 +152,7 @@ LINES = st.lists(
     st.text(alphabet=" =\"'-_.,ab\n\xa0\udcff", max_size=10)
     | st.builds(
         lambda name, sign, value: f"zosstorage.{name}{sign}{value}",
-        st.sampled_from([*FLAGS, "no-fstab", "set", "on_failure", "nonsense", ""]),
+        st.sampled_from([*FLAGS, "no-fstab", "set", "on_failure", "wait", "nonsense", ""]),
         st.sampled_from(["=", "", '="', "=="]),
         st.sampled_from(
             ["single", "topology.mode=auto", "devices.include=[/dev/a]", "/a b", "", '"', "0", "\udcff", "{", "a.b=&x"]

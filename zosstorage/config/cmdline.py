@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from zosstorage.config import text
 from zosstorage.config.choices import OnFailure
-from zosstorage.config.flags import FLAGS, HOOK_WORDS, OTHER_WORDS, Flag, Kind, Setting
+from zosstorage.config.flags import FLAGS, HOOK_WORDS, MAX_WAIT, OTHER_WORDS, Flag, Kind, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,8 +139,11 @@ def _example(name: str) -> str:
 
 
 def _check_hook_word(words: Words, name: str, value: str | None) -> None:
-    if value not in tuple(OnFailure):
+    if name == "on_failure" and value not in tuple(OnFailure):
         _problem(words, name, f"found {text.found(value)}", f"allowed: {text.one_of(OnFailure)}")
+    # Written as a shell counts: no sign, and no zero in front, which would make it octal.
+    if name == "wait" and value not in map(str, range(MAX_WAIT + 1)):
+        _problem(words, name, f"found {text.found(value)}", f"allowed: whole seconds, 0 to {MAX_WAIT}")
 
 
 def _problem(words: Words, name: str, wrong: str, allowed: str) -> None:

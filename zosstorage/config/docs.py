@@ -9,7 +9,7 @@ from attrs import fields, has, resolve_types
 from zosstorage.config import options, show
 from zosstorage.config.choices import OnFailure
 from zosstorage.config.fields import key_of
-from zosstorage.config.flags import FLAGS, Kind, spelled
+from zosstorage.config.flags import FLAGS, MAX_WAIT, Kind, spelled
 from zosstorage.config.schema import Config
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ For the kernel command line:
 - What stands after ` -- ` is for init, and not read.
 - An unknown `zosstorage.` word is an error that names the nearest known one.
 - `zosstorage.on_failure={"|".join(OnFailure)}` is for the init hook, which decides what becomes of a boot whose
-  disks could not be provisioned. The program checks the word and does nothing with it.
+  disks could not be provisioned, and `zosstorage.wait=SECONDS` (0 to {MAX_WAIT}) for how long it waits for disks. The
+  program checks the words and does nothing with them; see [OPERATING.md](OPERATING.md).
 - `zosstorage.force` ends in exit code 8, as `--force` does.
 """
 

@@ -54,8 +54,10 @@ FLAGS: dict[str, Flag] = {
     "exclude": Flag(("devices", "exclude"), Kind.LIST, "GLOB", "disks to leave alone; repeatable, replaces the list"),
 }
 
-# A word that only the init hook reads: accepted and checked here, so that a typing error in it is told at all.
-HOOK_WORDS = ("on_failure",)
+# Words that only the init hook reads: accepted and checked here, so that a typing error in them is told at all.
+HOOK_WORDS = ("on_failure", "wait")
+# The most seconds that the hook may be told to wait for disks.
+MAX_WAIT = 3600
 OTHER_WORDS = ("config", "set", "force")
 
 
