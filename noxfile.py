@@ -162,4 +162,8 @@ def _shell_scripts() -> list[Path]:
     """The files of the repository that begin with the line of a shell, or are named as its scripts."""
     folders = [HERE / name for name in (".ci", "demo", "packaging", "vm-tests", "benchmarks")]
     files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [path for path in files if path.suffix == ".sh" or re.match(rb"#!.*\b(ba)?sh\b", path.read_bytes()[:40])]
+    return [path for path in files if path.suffix == ".sh" or _SHELL.match(path.read_bytes()[:40])]
+
+
+# What begins a script: the line of a shell or of OpenRC, or a word to shellcheck (which an APKBUILD has).
+_SHELL = re.compile(rb"#!.*\b((ba)?sh|openrc-run)\b|# shellcheck ")

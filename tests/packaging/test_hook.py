@@ -1,0 +1,191 @@
+"""The hook with a zosstorage that says what it is told to; the real ones meet in vm-tests."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HOOK = Path(__file__).parents[2] / "packaging/alpine/hook"
+REFUSED = "10:00:00 INFO    verdict\n10:00:01 ERROR   /dev/vda is not empty: ext4 (at byte 1080) exit_code=5\n"
+# A reboot called here by mistake, with no fake before it, ends this namespace and not the machine.
+APART = ["unshare", "--pid", "--fork"] if os.geteuid() == 0 else []
+
+
+class Boot:
+    """A kernel command line, a console, and tools that only write down how they were called."""
+
+    def __init__(self, folder):
+        self.folder, self.console = folder, folder / "console"
+        self.console.touch()
+        (folder / "bin").mkdir()
+        (folder / "run").mkdir()
+        self.calls = folder / "calls"
+        self.calls.touch()
+        for name in ("reboot", "poweroff", "sleep", "sync", "modprobe"):
+            self.tool(name, "")
+        self.zosstorage("0")
+
+    def tool(self, name, script):
+        path = self.folder / "bin" / name
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >>{self.calls}\n{script}\n')
+        path.chmod(0o755)
+
+    def zosstorage(self, *codes, stderr=""):
+        """One exit code for each time that it is run, the last one for all that follow."""
+        (self.folder / "stderr").write_text(stderr)
+        counter, cases = self.folder / "count", "".join(f"{n}) exit {code} ;;" for n, code in enumerate(codes))
+        count = f"n=$(cat {counter} 2>/dev/null || echo 0); echo $((n + 1)) >{counter}"
+        self.tool(
+            "zosstorage", f"cat {self.folder}/stderr >&2\n{count}\ncase $n in {cases} *) exit {codes[-1]} ;; esac"
+        )
+
+    def __call__(self, words="", conf="", console=None):
+        (self.folder / "cmdline").write_text(f"quiet {words}\n")
+        (self.folder / "conf").write_text(conf)
+        environment = {
+            "PATH": f"{self.folder}/bin:/usr/bin:/bin",
+            "ZOSSTORAGE_CMDLINE": f"{self.folder}/cmdline",
+            "ZOSSTORAGE_CONF": f"{self.folder}/conf",
+            "ZOSSTORAGE_CONSOLE": str(console or self.console),
+            "ZOSSTORAGE_RUN": f"{self.folder}/run",
+        }
+        done = subprocess.run([*APART, "/bin/sh", HOOK], env=environment, capture_output=True, text=True, check=False)
+        assert not done.stderr, done.stderr
+        return done.returncode
+
+    def called(self, name):
+        return [line for line in self.calls.read_text().splitlines() if line.split()[0] == name]
+
+    @property
+    def said(self):
+        return self.console.read_text()
+
+
+@pytest.fixture
+def boot(tmp_path):
+    return Boot(tmp_path)
+
+
+def test_success_says_nothing(boot):
+    assert boot() == 0
+    assert boot.called("zosstorage") == [
+        f"zosstorage --log-format text --log-file {boot.folder}/run/zosstorage/zosstorage.log run"
+    ]
+    assert not boot.said
+
+
+def test_arguments_come_from_the_configuration(boot):
+    assert boot(conf='zosstorage_args="--config /etc/other.yaml"') == 0
+    assert boot.called("zosstorage") == ["zosstorage --config /etc/other.yaml run"]
+
+
+def test_drivers_are_loaded_before_it_runs(boot):
+    assert boot(conf='zosstorage_modules="one two"') == 0
+    names = [line.split()[0] for line in boot.calls.read_text().splitlines()]
+    assert boot.called("modprobe")[:2] == ["modprobe -q one", "modprobe -q two"]
+    assert names[-1] == "zosstorage"
+    assert set(names[:-1]) == {"modprobe"}
+
+
+def test_the_boot_goes_on_by_default(boot):
+    boot.zosstorage("5", stderr=REFUSED)
+    assert boot() == 5
+    assert "/dev/vda is not empty: ext4 (at byte 1080)" in boot.said
+    assert "verdict" not in boot.said
+    assert "failed with exit code 5; policy: continue" in boot.said
+    assert not boot.called("reboot")
+    assert not boot.called("poweroff")
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        '{"level": "INFO", "message": "x"}\n{"level": "ERROR", "message": "/dev/vda is not empty"}\n',
+        "zosstorage: the configuration cannot be used\n  /dev/vda is not empty\nhint: look\n",
+        "sh: /dev/vda is not empty\n",
+    ],
+)
+def test_the_reason_is_told_in_every_format(boot, stderr):
+    boot.zosstorage("5", stderr=stderr)
+    assert boot() == 5
+    assert "/dev/vda is not empty" in boot.said
+
+
+@pytest.mark.parametrize("policy", ["reboot", "poweroff"])
+def test_it_ends_the_boot(boot, policy):
+    boot.zosstorage("6", stderr=REFUSED)
+    boot(f"zosstorage.on_failure={policy}", conf="zosstorage_pause=7")
+    assert boot.called(policy) == [f"{policy} -f"]
+    assert boot.called("sleep") == ["sleep 7"]
+    assert f"{policy} in 7 seconds" in boot.said
+    assert len(boot.called("reboot") + boot.called("poweroff")) == 1
+
+
+def test_a_shell_on_the_console(boot, tmp_path):
+    """Who stands before it decides when the boot goes on."""
+    boot.zosstorage("5")
+    boot.tool("sh", "echo a shell was here")
+    assert boot("zosstorage.on_failure=shell") == 5
+    assert "a shell was here" in boot.said
+    assert "failed with exit code 5" in boot.said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "zosstorage.on_failure=reboot",
+        "zosstorage.on-failure=reboot",
+        'zosstorage.on_failure="reboot"',
+        '"zosstorage.on_failure=reboot"',
+        "zosstorage.on_failure=shell zosstorage.on_failure=reboot",
+        "zosstorage.include=/dev/* zosstorage.on_failure=reboot",
+        "zosstorage.on_failure=reboot -- zosstorage.on_failure=poweroff",
+    ],
+)
+def test_words_are_read_as_the_program_reads_them(boot, words):
+    boot.zosstorage("5")
+    boot(words, conf="zosstorage_on_failure=poweroff")
+    assert boot.called("reboot") == ["reboot -f"]
+    assert not boot.called("poweroff")
+
+
+def test_the_configuration_has_a_policy(boot):
+    boot.zosstorage("5")
+    boot(conf="zosstorage_on_failure=poweroff")
+    assert boot.called("poweroff") == ["poweroff -f"]
+
+
+def test_an_unknown_policy_goes_on_and_says_so(boot):
+    boot.zosstorage("3")
+    assert boot("zosstorage.on_failure=halt") == 3
+    assert "there is no policy halt" in boot.said
+
+
+def test_disks_are_waited_for(boot):
+    boot.zosstorage("4", "4", "0", stderr=REFUSED)
+    assert boot() == 0
+    assert len(boot.called("zosstorage")) == 3
+    assert boot.called("sleep") == ["sleep 1", "sleep 1"]
+    assert not boot.said
+
+
+def test_waiting_has_an_end(boot):
+    boot.zosstorage("4", stderr="10:00:00 ERROR   no eligible disk\n")
+    assert boot("zosstorage.wait=3") == 4
+    assert len(boot.called("zosstorage")) == 4
+    assert boot.said.count("no eligible disk") == 1
+
+
+@pytest.mark.parametrize("wait", ["0", "", "soon"])
+def test_waiting_can_be_turned_off(boot, wait):
+    boot.zosstorage("4")
+    assert boot(f"zosstorage.wait={wait}") == 4
+    assert len(boot.called("zosstorage")) == 1
+
+
+@pytest.mark.parametrize("code", ["1", "3", "5", "6", "7"])
+def test_nothing_else_is_tried_again(boot, code):
+    boot.zosstorage(code)
+    assert boot() == int(code)
+    assert len(boot.called("zosstorage")) == 1
