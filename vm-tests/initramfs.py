@@ -108,7 +108,7 @@ def _populate(tree: Path, roots: dict[str, Path], kernel: str, site: Path, *, ud
     }.items():
         (tree / link).symlink_to(target)
     shutil.copy(tools / "usr/bin/busybox", tree / "busybox/busybox")
-    programs = [_find(tools, name) for name in (*PROGRAMS, *(UDEV if udev else ()))]
+    programs = [find(tools, name) for name in (*PROGRAMS, *(UDEV if udev else ()))]
     for program in programs:
         shutil.copy(program, tree / "usr/bin" / program.name)
     for name in ("modprobe", "depmod", "lsmod"):
@@ -123,7 +123,8 @@ def _populate(tree: Path, roots: dict[str, Path], kernel: str, site: Path, *, ud
     shutil.copy(GUEST / "zosstorage", tree / "usr/bin/zosstorage")
 
 
-def _find(root: Path, name: str) -> Path:
+def find(root: Path, name: str) -> Path:
+    """A program of an unpacked root."""
     return next(path for folder in ("usr/sbin", "usr/bin") if (path := root / folder / name).exists()).resolve()
 
 
@@ -150,13 +151,20 @@ def _add_python(tree: Path, tools: Path, site: Path) -> None:
 def _add_libraries(tree: Path, tools: Path, programs: Iterable[Path]) -> None:
     loader = tools / "usr/lib64/ld-linux-x86-64.so.2"
     shutil.copy(loader.resolve(), tree / "usr/lib64/ld-linux-x86-64.so.2")
+    for library in libraries(tools, programs):
+        if not (tree / _LIB / library.name).exists():
+            shutil.copy(library.resolve(), tree / _LIB / library.name)
+
+
+def libraries(tools: Path, programs: Iterable[Path]) -> set[Path]:
+    """The shared libraries that programs of a root need, as its own loader finds them."""
+    found = set()
     for program in programs:
-        command = [loader, "--library-path", tools / _LIB, "--list", program]
+        command = [tools / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", tools / _LIB, "--list", program]
         listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        for line in listed.splitlines():
-            path = line.partition("=> ")[2].partition(" (")[0]
-            if path and not (tree / _LIB / Path(path).name).exists():
-                shutil.copy(Path(path).resolve(), tree / _LIB / Path(path).name)
+        paths = (line.partition("=> ")[2].partition(" (")[0] for line in listed.splitlines())
+        found |= {Path(path) for path in paths if path}
+    return found
 
 
 def _add_modules(tree: Path, root: Path, wanted: Iterable[str]) -> None:
