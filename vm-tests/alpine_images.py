@@ -87,9 +87,8 @@ def build(tools: Path) -> Images:
         digest.update(file.read_bytes())
     images = Images(CACHE / "images" / f"alpine-{digest.hexdigest()[:12]}")
     if not images.folder.exists():
-        for former in images.folder.parent.glob("alpine-*"):
-            shutil.rmtree(former)
         staging = images.folder.with_suffix(".new")
+        shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         _build(fetch(), tools, staging)
         staging.rename(images.folder)
@@ -130,9 +129,7 @@ def _build(alpine: Path, tools: Path, folder: Path) -> None:
     shutil.copy(alpine / "initrd", folder / "stock")
     tree = folder / "tree"
     subprocess.run(["cp", "-a", alpine / "root", tree], check=True)
-    for name, minor in (("null", 3), ("zero", 5)):
-        (tree / "dev" / name).unlink(missing_ok=True)
-        os.mknod(tree / "dev" / name, 0o20666, os.makedev(1, minor))
+    make_nodes(tree)
     _mkinitfs(tree, _PLAIN, folder / "plain")
     _install(tree)
     _mkinitfs(tree, f"{_PLAIN} zosstorage", folder / "bare")
@@ -145,6 +142,13 @@ def _build(alpine: Path, tools: Path, folder: Path) -> None:
     sizes = {name: (folder / name).stat().st_size for name in ("plain", "bare", "full")}
     (folder / "sizes.json").write_text(json.dumps({**sizes, "elf": len(compressed)}))
     shutil.rmtree(tree)
+
+
+def make_nodes(tree: Path) -> None:
+    """What a chroot needs of /dev."""
+    for name, minor in (("null", 3), ("zero", 5)):
+        (tree / "dev" / name).unlink(missing_ok=True)
+        os.mknod(tree / "dev" / name, 0o20666, os.makedev(1, minor))
 
 
 def _install(tree: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
+import shutil
 import subprocess
 
 import alpine_images
@@ -116,3 +118,40 @@ def test_what_an_initramfs_grows_by(alpine, record_property) -> None:
     told = ", ".join(f"{name} {size:.1f} MiB" for name, size in sizes.items())
     record_property("cuts", f"alpine initramfs, compressed: {told}")
     assert sizes["bare"] - sizes["plain"] < 12
+
+
+def test_the_lines_of_the_readme(alpine, tmp_path) -> None:
+    """In Alpine's root, all but apk, which has no network: the same files are in the initramfs as with the package."""
+    text = (packages.TOP / "README.md").read_text().partition("### Put it in an Alpine initramfs")[2]
+    lines = text.partition("```sh\n")[2].partition("```")[0]
+    assert len(lines.splitlines()) <= 10
+    tree = tmp_path / "root"
+    subprocess.run(["cp", "-a", alpine_images.fetch() / "root", tree], check=True)
+    alpine_images.make_nodes(tree)
+    (release,) = (tree / "lib/modules").iterdir()
+    for name, script in {"apk": 'echo "$@" >/tmp/apk', "uname": f"echo {release.name}"}.items():
+        (tree / "usr/local/bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tree / "usr/local/bin" / name).chmod(0o755)
+    (tree / "clone/dist").mkdir(parents=True)
+    shutil.copy(alpine_images.elf(), tree / "clone/dist")
+    shutil.copytree(alpine_images.PACKAGING, tree / "clone/packaging/alpine")
+    path = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+    subprocess.run(["chroot", tree, "/bin/sh", "-euc", f"cd /clone\n{lines}"], check=True, env=path)
+    archive = gzip.decompress((tree / "boot/initramfs-virt").read_bytes())
+    names = subprocess.run(["cpio", "-t", "--quiet"], input=archive, capture_output=True, check=True).stdout.decode()
+    for name in (
+        "usr/sbin/zosstorage",
+        "usr/libexec/zosstorage/hook",
+        "usr/libexec/zosstorage/rdinit",
+        "usr/sbin/sfdisk",
+    ):
+        assert name in names.split(), name
+    assert "/btrfs.ko" in names
+    assert (tree / "etc/runlevels/boot/zosstorage").is_symlink()
+    depends = subprocess.run(
+        ["sh", "-c", f'srcdir=.; . {alpine_images.PACKAGING}/APKBUILD; echo "$depends"'],
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    assert {"add", "mkinitfs", *depends.split()} == {*(tree / "tmp/apk").read_text().split()}
+    shutil.rmtree(tree)

@@ -142,7 +142,7 @@ def _check_hook_word(words: Words, name: str, value: str | None) -> None:
     if name == "on_failure" and value not in tuple(OnFailure):
         _problem(words, name, f"found {text.found(value)}", f"allowed: {text.one_of(OnFailure)}")
     # Written as a shell counts: no sign, and no zero in front, which would make it octal.
-    if name == "wait" and value not in map(str, range(MAX_WAIT + 1)):
+    if name == "wait" and value not in {str(seconds) for seconds in range(MAX_WAIT + 1)}:
         _problem(words, name, f"found {text.found(value)}", f"allowed: whole seconds, 0 to {MAX_WAIT}")
 
 
