@@ -30,7 +30,7 @@ MODULES = (
     *("virtio_pci", "virtio_blk", "nvme", "ahci", "ata_piix", "sd_mod", "sr_mod", "xhci_pci", "usb_storage", "uas"),
     # What btrfs and bcachefs ask for by the name of an algorithm, which no index of modules knows.
     *("crc32c_generic", "crc32c_intel", "xxhash_generic", "sha256_generic", "blake2b_generic"),
-    *("chacha_generic", "poly1305_generic", "btrfs", "vfat", "loop"),
+    *("chacha_generic", "poly1305_generic", "btrfs", "vfat"),
 )
 BCACHEFS = ("bcachefs",)
 _STDLIB_LEFT_OUT = (
@@ -43,31 +43,33 @@ _LIB = "usr/lib/x86_64-linux-gnu"
 def build(roots: dict[str, Path], kernel: str, site: Path, *, udev: bool = False, bcachefs: bool = True) -> Path:
     """The image for a kernel; made again when the program or anything else that goes into it has changed."""
     key = _key(roots, kernel, site, f"{udev} {bcachefs}")
-    image = CACHE / "images" / f"{kernel}-{key}.cpio.zst"
+    image = CACHE / "images" / f"{kernel}-{key}.cpio"
     if not image.exists():
         image.parent.mkdir(parents=True, exist_ok=True)
         tree = CACHE / "trees" / f"{kernel}-{key}"
         shutil.rmtree(tree, ignore_errors=True)
         _populate(tree, roots, kernel, site, udev=udev, bcachefs=bcachefs)
-        pack(tree, image)
+        pack(tree, image, compress=False)  # to unpack 70 MB takes a guest under TCG seconds
         shutil.rmtree(tree)
     return image
 
 
-def pack(tree: Path, image: Path) -> None:
-    """A compressed cpio archive: an uncompressed one appended to another would have to be aligned to 4 bytes."""
+def pack(tree: Path, image: Path, *, compress: bool = True) -> None:
+    """A cpio archive; one that is appended to another is compressed, or it would have to be aligned to 4 bytes."""
     staging = image.with_suffix(".new")
     names = b"\0".join(sorted(os.fsencode(path.relative_to(tree)) for path in tree.rglob("*")))
     with staging.open("wb") as out:
-        archive = subprocess.run(
+        subprocess.run(
             ["cpio", "--null", "--create", "--format=newc", "--owner=0:0", "--quiet", "--reproducible"],
             cwd=tree,
             input=names,
-            stdout=subprocess.PIPE,
+            stdout=out,
             check=True,
         )
-        subprocess.run(["zstd", "-q", "-3", "-T2", "-c"], input=archive.stdout, stdout=out, check=True)
-    staging.rename(image)
+    if compress:
+        subprocess.run(["zstd", "-q", "-3", "--rm", staging, "-o", image, "-f"], check=True)
+    else:
+        staging.rename(image)
 
 
 def _key(roots: dict[str, Path], kernel: str, site: Path, more: str) -> str:
@@ -118,7 +120,6 @@ def _populate(tree: Path, roots: dict[str, Path], kernel: str, site: Path, *, ud
     _add_python(tree, tools, site)
     _add_libraries(tree, tools, (*programs, *(tree / "usr/lib/python3.13/lib-dynload").glob("*.so")))
     _add_modules(tree, roots[kernel], (*MODULES, *(BCACHEFS if bcachefs else ())))
-    (tree / "modules").write_text("\n".join((*MODULES, *(BCACHEFS if bcachefs else ()))) + "\n")
     shutil.copy(GUEST / "init", tree / "init")
     shutil.copy(GUEST / "zosstorage", tree / "usr/bin/zosstorage")
 
@@ -182,4 +183,6 @@ def _add_modules(tree: Path, root: Path, wanted: Iterable[str]) -> None:
         for needed in (path, *listed[path].split()) if path else ():
             (target / needed).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / needed, target / needed)
+    # Unpacked here, once: a guest under TCG takes seconds for it, at every boot.
+    subprocess.run(["xz", "--decompress", *target.rglob("*.ko.xz")], check=True)
     subprocess.run(["depmod", "-b", tree / "usr", folder.name], check=True)

@@ -150,5 +150,5 @@ def test_refuses(scenario: Scenario, lab, blank, figures) -> None:
 
 
 def test_tools_are_here() -> None:
-    for tool in ("qemu-system-x86_64", "sfdisk", "blkid", "cpio", "zstd"):
+    for tool in ("qemu-system-x86_64", "sfdisk", "blkid", "cpio", "zstd", "xz"):
         subprocess.run(["sh", "-c", f"command -v {tool}"], check=True, stdout=subprocess.DEVNULL)
