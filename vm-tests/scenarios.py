@@ -112,3 +112,28 @@ MATRIX = (
         says=("this kernel has no bcachefs",),
     ),
 )
+
+
+@dataclass(frozen=True)
+class Provisioning:
+    """What is cut short, and whose writes are replayed."""
+
+    name: str
+    disks: int
+    topology: str
+    fstype: str = "btrfs"
+    cache: bool = False  # the first disk is one
+
+    @property
+    def words(self) -> str:
+        return f"zosstorage.topology={self.topology} {_CACHE_AND_BACKING if self.cache else ''}".strip()
+
+
+PROVISIONINGS = (
+    Provisioning("single", 1, "single"),
+    Provisioning("dual", 2, "dual_independent"),
+    Provisioning("raid1", 2, "btrfs_raid1"),
+    Provisioning("bcachefs", 1, "bcachefs_single", "bcachefs"),
+    Provisioning("tiered", 2, "ssd_hdd_bcachefs", "bcachefs", cache=True),
+    Provisioning("2copy", 3, "bcachefs_2copy", "bcachefs", cache=True),
+)

@@ -50,6 +50,13 @@ def read(log: Path) -> list[Write]:
     return found
 
 
+def count(log: Path) -> int:
+    """How many requests a log has, while it is being written too; 0 before the first."""
+    with log.open("rb") as file:
+        magic, _, requests, _ = _SUPER.unpack(file.read(_SUPER.size))
+    return requests if magic == _MAGIC else 0
+
+
 def apply(log: Path, writes: Iterable[Write], image: Path) -> None:
     """Carry out requests on an image."""
     with log.open("rb") as source, image.open("r+b") as target:
