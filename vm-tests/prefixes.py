@@ -25,9 +25,7 @@ def states(logs: list[list[Write]], size: int) -> list[Cut]:
     """
     found = {}
     for cut in (*_in_step(logs), *_drops(logs), *_apart(logs, size)):
-        writes = tuple(
-            tuple(index for index in part if log[index].length) for part, log in zip(cut, logs, strict=True)
-        )
+        writes = tuple(tuple(index for index in part if log[index].length) for part, log in zip(cut, logs, strict=True))
         found.setdefault(writes, cut)
     return list(found.values())
 
@@ -61,7 +59,7 @@ def _thinned(ends: list[int], disks: int) -> list[int]:
 
 
 def _phases(log: list[Write], size: int) -> tuple[list[int], list[int]]:
-    """Where prefixes end that stop before or after a write to a table: while it is made, and while marks are cleared."""
+    """Where prefixes end that stop before or after a write to a table: as it is made, and as marks are cleared."""
     tables = [n for n, write in enumerate(log) if write.length and _in_a_table(write, size)]
     between = next(n for n, write in enumerate(log) if write.length and not _in_a_table(write, size))
     made = [n for n in tables if n < between]

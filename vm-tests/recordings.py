@@ -39,9 +39,7 @@ def slow_drives(blank, folder: Path, count: int) -> list[Drive]:
         log.unlink(missing_ok=True)
         with log.open("wb") as file:
             file.truncate(1 << 30)
-    return [
-        Drive(image, driver=str(log), throttle=WRITES_A_SECOND) for image, log in zip(images, logs, strict=True)
-    ]
+    return [Drive(image, driver=str(log), throttle=WRITES_A_SECOND) for image, log in zip(images, logs, strict=True)]
 
 
 def entries(drives: list[Drive]) -> int:

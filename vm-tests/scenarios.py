@@ -30,6 +30,7 @@ class Scenario:
         config: a YAML file at /config.yaml in the guest.
         code: the exit code of the first boot; other than 0 ends the scenario there, with every image unchanged.
         says: what the program's log must contain when it refuses.
+        shows: mount options of the subvolumes that the kernel has to confirm.
         lose: a disk that is missing from a fourth boot, which must be refused with exit code 5.
         degraded: after the loss, mount what is left by hand, degraded, and find the marker.
     """
@@ -47,6 +48,7 @@ class Scenario:
     config: str = ""
     code: int = 0
     says: tuple[str, ...] = field(default=())
+    shows: tuple[str, ...] = field(default=())
     lose: int | None = None
     degraded: bool = False
 
@@ -92,6 +94,7 @@ MATRIX = (
         "btrfs_raid1",
         words="zosstorage.config=/config.yaml zosstorage.log_level=debug zosstorage.fstab",
         config="version: 1\ntopology: {mode: btrfs_raid1}\nfilesystems: {btrfs: {compression: 'zstd:3'}}\n",
+        shows=("compress=zstd:3",),
     ),
     Scenario(
         "tiered-udev",

@@ -11,6 +11,7 @@ from images import check_blkid, check_table, digest
 from qemu import Drive, Log
 from scenarios import MATRIX, Scenario
 
+NAMES = ("system", "etc", "modules", "vm-meta")
 MARKER = "kept across boots"
 
 
@@ -19,7 +20,8 @@ def script(scenario: Scenario, then: str = "") -> str:
     return f"{config}provision {scenario.arguments} run\n{then}\nlook\n"
 
 
-WRITE = f"echo '{MARKER}' >/var/cache/system/marker; sync"
+FSTAB = "[ ! -e /etc/fstab ] || text fstab /etc/fstab"
+WRITE = f"echo '{MARKER}' >/var/cache/system/marker; sync; {FSTAB}"
 READ = 'value marker "$(cat /var/cache/system/marker)"'
 
 
@@ -83,7 +85,11 @@ def check_report(scenario: Scenario, log: Log, status: str) -> None:
     report = json.loads(log.block("report"))
     assert (report["status"], report["topology"]) == (status, scenario.topology)
     assert report["firmware"] == ("uefi" if scenario.uefi else "bios")
-    assert sorted(disk["role"] for disk in report["disks"]) == sorted(d.role for d in scenario.disks if d.is_target)
+    roles = {f"ZOS{number:04d}": disk.role for number, disk in enumerate(scenario.disks) if disk.is_target}
+    assert {disk["serial"]: disk["role"] for disk in report["disks"]} == roles
+    for disk in report["disks"]:
+        wanted = "zoscache" if disk["role"] == "cache" else "zosdata"
+        assert disk["partitions"][-1]["name"] == wanted, disk["serial"]
     data = [fs for fs in report["filesystems"] if fs["type"] != "vfat"]
     assert {fs["type"] for fs in data} == {scenario.fstype}
     assert all(fs["label"] == "ZOSDATA" for fs in data)
@@ -92,16 +98,28 @@ def check_report(scenario: Scenario, log: Log, status: str) -> None:
 def check_guest(scenario: Scenario, log: Log) -> None:
     """What the guest's own tools say: the mounts are subvolumes, by the kernel's word."""
     mounts = {line.split()[4]: line.split() for line in log.block("mountinfo").splitlines()}
-    for name in ("system", "etc", "modules", "vm-meta"):
+    for name in NAMES:
         fields = mounts[f"/var/cache/{name}"]
         assert fields[3] == f"/{name}"
         assert "noatime" in fields[5].split(",")
         assert fields[fields.index("-") + 1] == scenario.fstype
+        assert set(scenario.shows) <= set(fields[-1].split(","))
+    assert ('"level": "DEBUG"' in log.block("log")) == ("log_level=debug" in scenario.words)
+    check_fstab(scenario, log)
     for disk in json.loads(log.block("report"))["disks"]:
         for part in disk["partitions"]:
             seen = log.block(f"blkid-{part['device'].removeprefix('/dev/')}")
             wanted = {"zosboot": "LABEL=ZOSBOOT", "zosdata": "LABEL=ZOSDATA", "zoscache": "LABEL=ZOSDATA"}[part["name"]]
             assert part["type"].startswith("21686148") or wanted in seen
+
+
+def check_fstab(scenario: Scenario, log: Log) -> None:
+    """It is written when the scenario asks for it, for the four subvolumes, and the report says where."""
+    asked = "zosstorage.fstab" in scenario.words.split()
+    assert json.loads(log.block("report"))["fstab"] == ("/etc/fstab" if asked else None)
+    lines = [line.split() for line in log.block("fstab").splitlines()]
+    assert [line[1] for line in lines] == [f"/var/cache/{name}" for name in NAMES if asked]
+    assert all(line[0].startswith("UUID=") for line in lines)
 
 
 def check_images(scenario: Scenario, machine: Machine, log: Log) -> None:

@@ -1,7 +1,7 @@
 """The power goes: QEMU is killed in the middle of a provisioning, again and again, and the next boot finishes the job.
 
 A kill of QEMU loses what the guest's page cache held, and what a slow disk had not taken yet. Where to cut is counted
-in writes, not in seconds: a loaded machine takes its time, and a cut has to fall between the first and the last of them.
+in writes, not in seconds: a loaded machine takes its time, and a cut has to fall between the first and the last.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def test_a_power_cut_is_survived(lab, blank, figures, record_property, testrun_u
     (folder / "after.log").write_text(log.text)
     figures(f"{topology.name} cut at {at} of {whole} writes", log)
     found = verdicts(log)
-    record_property("cuts", f"cut-{topology.name}-{point}: {reached} of {whole} writes, the next boot saw {' and '.join(found)}")
+    said = f"{reached} of {whole} writes, the next boot saw {' and '.join(found)}"
+    record_property("cuts", f"cut-{topology.name}-{point}: {said}")
     check_finished(log, topology)
     assert len(found) == topology.disks
     assert point == 0 or set(found) != {"blank"}, "nothing had been written"
