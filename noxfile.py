@@ -88,12 +88,12 @@ def _repart(session: nox.Session) -> dict[str, str]:
         return {"REPART": "systemd-repart"}
     folder = HERE / ".cache/repart"
     if not folder.exists():
-        download = session.create_tmp()
+        download = Path(session.create_tmp())
         with session.chdir(download):
-            session.run("apt-get", "download", "systemd", external=True)
-        (package,) = Path(download).glob("systemd_*.deb")
-        session.run("dpkg-deb", "-x", str(package), str(folder), external=True)
-        package.unlink()
+            session.run("apt-get", "download", "systemd", "libsystemd-shared", external=True)
+        for package in download.glob("*systemd*.deb"):
+            session.run("dpkg-deb", "-x", str(package), str(folder), external=True)
+            package.unlink()
     (program,) = [path for path in folder.glob("**/bin/systemd-repart") if path.is_file()]
     (library,) = folder.glob("**/libsystemd-shared-*.so")
     return {"REPART": str(program), "LD_LIBRARY_PATH": str(library.parent)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests/loop"))
+sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "tests/loop")]
 
 import measure  # noqa: E402
 from disks import GIB, PREFIX, LoopDisk, Machine  # noqa: E402
