@@ -92,7 +92,7 @@ MATRIX = (
         "configured",
         (Disk(), Disk()),
         "btrfs_raid1",
-        words="zosstorage.config=/config.yaml zosstorage.log_level=debug zosstorage.fstab",
+        words="zosstorage.config=/config.yaml zosstorage.log_level=warn zosstorage.fstab",
         config="version: 1\ntopology: {mode: btrfs_raid1}\nfilesystems: {btrfs: {compression: 'zstd:3'}}\n",
         shows=("compress=zstd:3",),
     ),

@@ -104,7 +104,7 @@ def check_guest(scenario: Scenario, log: Log) -> None:
         assert "noatime" in fields[5].split(",")
         assert fields[fields.index("-") + 1] == scenario.fstype
         assert set(scenario.shows) <= set(fields[-1].split(","))
-    assert ('"level": "DEBUG"' in log.block("log")) == ("log_level=debug" in scenario.words)
+    assert ('"level": "INFO"' in log.block("log")) == ("log_level=warn" not in scenario.words)
     check_fstab(scenario, log)
     for disk in json.loads(log.block("report"))["disks"]:
         for part in disk["partitions"]:
