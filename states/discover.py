@@ -28,7 +28,7 @@ class Discover:
 
     def holds(self, facts: Facts) -> bool:
         now, then = sysfs.discover(self.config), facts.discovery
-        return now.firmware == then.firmware and now.disks == then.disks
+        return now.firmware == then.firmware and _identities(now) == _identities(then)
 
     def work(self, facts: Facts) -> Facts:
         found = sysfs.discover(self.config)
@@ -59,6 +59,11 @@ class Discover:
                 f"the disks are not those expected: {'; '.join(wrong)} ({paths})",
                 hint="attach or include the missing disks, or correct devices.expect; " + _seen(found),
             )
+
+
+def _identities(found: Discovery) -> list[tuple[object, ...]]:
+    """Links are none of it: udev and mdev make them when they come to it."""
+    return [(disk.path, *disk.identity) for disk in found.disks]
 
 
 def _check_any(found: Discovery) -> None:

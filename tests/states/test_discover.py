@@ -90,13 +90,23 @@ def test_expecting_none_of_a_class(machine):
     [
         (discovery(A, B), True),
         (evolve(discovery(A, B), rejected=(CDROM,)), True),
+        (discovery(evolve(A, links=("/dev/disk/by-id/a",)), B), True),
         (discovery(A), False),
         (discovery(B, A), False),
         (discovery(A, evolve(B, serial="other")), False),
         (discovery(A, B, disk("sdc")), False),
         (discovery(A, B, firmware=Firmware.BIOS), False),
     ],
-    ids=["same", "other rejected", "one less", "other order", "other disk", "one more", "other firmware"],
+    ids=[
+        "same",
+        "other rejected",
+        "a link that came late",
+        "one less",
+        "other order",
+        "other disk",
+        "one more",
+        "other firmware",
+    ],
 )
 def test_holds(machine, now, holds):
     known = work()
