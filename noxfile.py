@@ -108,7 +108,10 @@ def bundle(session: nox.Session) -> None:
     session.run("python", str(HERE / "packaging/static/build.py"))
     program = HERE / f"dist/zosstorage-{PYPROJECT['project']['version']}-x86_64-linux-musl"
     # Besides its own tests, those of the program as it is started, once more.
-    loop = ("tests/loop/test_topologies.py", "tests/loop/test_writes.py")
+    topologies = [
+        f"tests/loop/test_topologies.py::test_{name}" for name in ("step_by_step_equals_run", "one_at_a_time")
+    ]
+    loop = (*topologies, "tests/loop/test_writes.py")
     started = ("tests/test_cli.py", "tests/test_readme.py", *loop)
     env = {"ZOSSTORAGE_PROGRAM": str(program)}
     session.run("pytest", *PYTEST, "packaging/static", *(session.posargs or started), env=env)

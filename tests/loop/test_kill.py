@@ -1,5 +1,6 @@
 """Killed anywhere, the next run finishes the job: in the same boot and after a reboot, one disk and three."""
 
+import itertools
 import time
 
 import pytest
@@ -31,9 +32,12 @@ class Victim:
         check_provisioned(self.one, self.topology, status=status)
 
 
+# One filesystem over three disks adds what a command leaves that is cut short on one of them.
+KILLS = [*itertools.product(("one", "three"), ("before", "during", "after")), ("mirror", "during")]
+
+
 @pytest.mark.parametrize("boot", ["same-boot", "reboot"])
-@pytest.mark.parametrize("when", ["before", "during", "after"])
-@pytest.mark.parametrize("disks", TOPOLOGIES)
+@pytest.mark.parametrize(("disks", "when"), KILLS)
 def test_killed_at_every_command(machine, tmp_path, disks, when, boot):
     victim = Victim(machine, tmp_path, disks)
     number = 0
