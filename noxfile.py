@@ -67,7 +67,7 @@ def vm(session: nox.Session) -> None:
     _provide_tools(session, _packages(HERE / "vm-tests/packages"))
     _install(session, "test")
     chosen = any(Path(word.partition("::")[0]).exists() for word in session.posargs)
-    session.run("pytest", *([] if chosen else ["vm-tests"]), "-n", "2", "-v", *session.posargs)
+    session.run("pytest", *([] if chosen else ["vm-tests"]), "-n", "2", "--dist", "worksteal", "-v", *session.posargs)
 
 
 @nox.session
