@@ -42,14 +42,14 @@ class Machine:
         self.data = [Drive(image) for image in images]
         self.drives = [*self.data, Drive(root, "sata")]
 
-    def boot(self, what: str, boot: Boot, stops: str = "") -> Log:
+    def boot(self, what: str, boot: Boot, stops: str = "", says: tuple[str, ...] = ()) -> Log:
         image = self.alpine.initramfs(boot.image)
         words = f"{WORDS} {boot.words}"
         # One processor: shell scripts have no use for two, and two that wait for each other are slow under TCG.
         one = ["-smp", "1"]
         guest = Guest(self.alpine.kernel, image, self.drives, "", self.folder, words, extra=one)
         ending = {"kill_at": 1.0, "kill_on": stops} if stops else {}
-        log = guest.boot(GUEST_LIMIT, **ending)  # type: ignore[arg-type]
+        log = guest.boot(GUEST_LIMIT, says=says, **ending)  # type: ignore[arg-type]
         (self.folder / f"{what}.log").write_text(log.text)
         self.figures(f"{self.name} {what}", log)
         return log
@@ -103,7 +103,7 @@ def test_a_failure_is_told_and_the_policy_followed(scenario: Failure, alpine, bl
     if scenario.used:
         USES[scenario.used](drive.image)
     before = digest(drive.image)
-    log = machine.boot("refused", scenario.boot, scenario.stops)
+    log = machine.boot("refused", scenario.boot, scenario.stops, () if scenario.root else scenario.says)
     missing = [text for text in scenario.says if text not in log.text]
     assert not missing, f"the console does not say {missing}:\n{log.tail()}"
     assert ("root" in log.values, log.ended) == (scenario.root, scenario.root), log.tail()

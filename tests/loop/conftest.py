@@ -31,6 +31,17 @@ def _able():
     pytest.skip(told)
 
 
+# These run the program many hundred times, each time through lines that others measure: being traced doubles the time.
+UNTRACED = ("test_failures", "test_foreign", "test_kill", "test_lookalikes", "test_rationale", "test_strangers")
+
+
+@pytest.fixture(autouse=True)
+def _untraced(request, monkeypatch):
+    if request.module.__name__.rpartition(".")[2] in UNTRACED:
+        for name in [name for name in os.environ if name.startswith("COV")]:
+            monkeypatch.delenv(name)
+
+
 @pytest.fixture
 def machine(tmp_path):
     """Make a machine of blank sparse disks; it is taken down when the test is over, however it ends."""
