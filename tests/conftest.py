@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zosstorage import tools
+from zosstorage import executables, tools
 
 sys.path.insert(0, str(Path(__file__).parent))  # support.py: test files are no package
 
@@ -114,7 +114,7 @@ def fake_tools(tmp_path_factory, monkeypatch):
     """Fake tools as the only ones there are."""
     fakes = FakeTools(tmp_path_factory.mktemp("tools"))
     monkeypatch.setenv("PATH", str(fakes.bin))
-    monkeypatch.setattr(tools, "SYSTEM_PATH", "")
+    monkeypatch.setattr(executables, "SYSTEM_PATH", "")
     return fakes
 
 

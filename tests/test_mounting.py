@@ -47,7 +47,7 @@ def mounted(wanted, **changes):
         wanted.nodes[0],
         frozenset(["rw", *wanted.options]),
     )
-    return evolve(base, **changes)
+    return base._replace(**changes)
 
 
 # What is asked for.

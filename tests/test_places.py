@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from attrs import evolve
 from support import config, facts
@@ -65,10 +67,14 @@ def test_a_file_in_the_way(tmp_path, mounted, where):
 
 
 def test_a_root_that_cannot_be_written(tmp_path, mounted, monkeypatch):
-    def refuse(*_, **__):
-        raise OSError(30, "Read-only file system")
+    real = os.open
 
-    monkeypatch.setattr(places.tempfile, "TemporaryFile", refuse)
+    def refuse(path, flags, *rest):
+        if flags & os.O_CREAT:
+            raise OSError(30, "Read-only file system")
+        return real(path, flags, *rest)
+
+    monkeypatch.setattr(places.os, "open", refuse)
     told = [problem.message for problem in targets(tmp_path)]
     assert len(told) == len(set(told)) == 7  # two filesystems, four targets, the report
     assert all("Read-only file system" in message for message in told)

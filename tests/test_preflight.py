@@ -1,7 +1,7 @@
 import pytest
 from support import data_content, disk, facts
 
-from zosstorage import mountinfo, preflight, tools
+from zosstorage import executables, mountinfo, preflight
 from zosstorage.disks import sysfs
 from zosstorage.errors import ExitCode, NotEmptyError, ToolError
 
@@ -175,4 +175,4 @@ def test_a_new_filesystem_can_have_no_copy(carried):
 
 def test_the_devices_of_this_machine_can_be_named():
     assert all(device.startswith("/dev/") for device in sysfs.devices())
-    assert tools.which("sh")
+    assert executables.which("sh")

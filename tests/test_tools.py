@@ -42,6 +42,48 @@ def test_the_environment(fake_tools, monkeypatch):
     assert tools.run(["show"]).stdout == "C.UTF-8 /dev/null yes\n"
 
 
+def test_an_environment_of_its_own(fake_tools):
+    fake_tools("show", body='echo "$LC_ALL $BLKID_FILE"')
+    assert tools.run_all([["show"]], env={"BLKID_FILE": "/some/file"})[0].stdout == "C.UTF-8 /some/file\n"
+    assert tools.run(["show"]).stdout == "C.UTF-8 /dev/null\n"
+
+
+def test_no_signal_is_ignored_or_blocked(fake_tools):
+    """Python ignores SIGPIPE, and a mask of ours would go to the tool: it could not be told to end."""
+    fake_tools("show", body="/bin/grep -E '^Sig(Ign|Blk)' /proc/self/status")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        told = dict(line.split() for line in tools.run(["show"]).stdout.splitlines())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert told["SigBlk:"] == "0" * 16
+    assert not int(told["SigIgn:"], 16) & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1)
+
+
+def test_a_session_of_its_own_and_no_handle_of_ours(fake_tools, tmp_path):
+    fake_tools("show", body="/bin/ls /proc/self/fd; read -r _ _ _ _ _ session _ < /proc/$$/stat; echo $session $$")
+    with (tmp_path / "a").open("w"):
+        lines = tools.run(["show"]).stdout.splitlines()
+    assert [int(number) for number in lines[:-1]] == [0, 1, 2, 3]  # 3 is the folder that ls reads
+    session, pid = lines[-1].split()
+    assert session == pid
+
+
+def test_a_start_that_fails_halfway_leaves_nothing_behind(fake_tools, monkeypatch, tmp_path):
+    fake_tools("slow", body=f"echo $$ > {tmp_path}/pid.self; exec /bin/sleep 600")
+
+    def refuse(pid):
+        until_there(tmp_path, 1)
+        raise OSError(24, "Too many open files")
+
+    before = handles()
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    with pytest.raises(OSError, match="Too many"):
+        tools.run(["slow"])
+    assert gone(pids(tmp_path)[0])
+    assert handles() == before
+
+
 def test_no_terminal(fake_tools):
     """An initramfs has no devpts."""
     fake_tools("tty", body="for n in 0 1 2; do [ -t $n ] && echo $n; done; true")
@@ -133,21 +175,6 @@ def failure_without_hint(*argv):
 
 def test_only_the_fake_tools_can_run(fake_tools):
     assert failure("ls", "/").message == "the tool ls was not found"
-
-
-def test_system_folders_are_searched_behind_path(monkeypatch, tmp_path):
-    for folder in ("first", "second"):
-        (tmp_path / folder).mkdir()
-        tool = tmp_path / folder / "tool"
-        tool.write_text("#!/bin/sh\n")
-        tool.chmod(0o755)
-    monkeypatch.setattr(tools, "SYSTEM_PATH", f":{tmp_path}/second")
-    monkeypatch.setenv("PATH", str(tmp_path / "first"))
-    assert tools.which("tool") == f"{tmp_path}/first/tool"
-    monkeypatch.setenv("PATH", str(tmp_path / "none"))
-    assert tools.which("tool") == f"{tmp_path}/second/tool"
-    monkeypatch.delenv("PATH")
-    assert tools.which("tool") == f"{tmp_path}/second/tool"
 
 
 # Time limits.
@@ -381,41 +408,6 @@ def test_not_once_more_where_the_disk_is_not_ours_any_longer():
 def test_not_once_more_where_nothing_was_started():
     with pytest.raises(ToolError):
         tools.once_more(failing_times(1, argv=()), lambda: pytest.fail("tried again"))
-
-
-# Applets.
-
-
-def test_a_link_to_a_multi_call_binary(tmp_path):
-    for name in ("busybox", "toybox", "busybox.static"):
-        (tmp_path / name).write_bytes(b"\x7fELF")
-        (tmp_path / f"blkid-{name}").symlink_to(name)
-    assert tools.is_applet(str(tmp_path / "blkid-busybox")) == "busybox"
-    assert tools.is_applet(str(tmp_path / "blkid-toybox")) == "toybox"
-    assert tools.is_applet(str(tmp_path / "blkid-busybox.static")) == "busybox"
-
-
-def test_a_copy_of_a_multi_call_binary(tmp_path):
-    (tmp_path / "mount").write_bytes(b"\x7fELF" + bytes(1 << 20) + b"BusyBox v1.36.1 ()")
-    assert tools.is_applet(str(tmp_path / "mount")) == "busybox"
-    (tmp_path / "mount").write_bytes(b"\x7fELF toybox 0.8.9")
-    assert tools.is_applet(str(tmp_path / "mount")) == "toybox"
-
-
-def test_a_tool_of_its_own(tmp_path):
-    (tmp_path / "blkid").write_bytes(b"\x7fELF util-linux; see also busybox, toybox")
-    assert tools.is_applet(str(tmp_path / "blkid")) is None
-    (tmp_path / "sfdisk").symlink_to("blkid")
-    assert tools.is_applet(str(tmp_path / "sfdisk")) is None
-
-
-def test_the_busybox_of_this_machine():
-    path = tools.which("busybox")
-    if path is None and not os.environ.get("CI"):
-        pytest.skip("busybox is not installed")
-    assert path
-    assert tools.is_applet(path) == "busybox"
-    assert tools.is_applet(os.fspath(tools.which("sfdisk") or "/bin/sh")) is None
 
 
 def test_a_signal_while_commands_are_started_leaves_none_running(fake_tools, monkeypatch):

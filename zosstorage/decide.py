@@ -8,10 +8,8 @@ tables were written, and beside it a blank disk is none of ours.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
-
-from attrs import frozen
 
 from zosstorage.errors import NotEmptyError
 from zosstorage.facts import Discovery, Kind, PartitionKind, Plan, Role, Verdict
@@ -25,8 +23,7 @@ if TYPE_CHECKING:
     from zosstorage.facts import Evidence, SeenPartition
 
 
-@frozen
-class _Machine:
+class _Machine(NamedTuple):
     """The disks of a machine, sorted by what they carry."""
 
     blank: tuple[Target, ...]

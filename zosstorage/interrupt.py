@@ -10,8 +10,6 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import define
-
 from zosstorage.errors import InterruptedRunError
 
 if TYPE_CHECKING:
@@ -20,10 +18,9 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@define
 class _Asked:
-    number: int = 0
-    deferred: int = 0
+    number = 0
+    deferred = 0
 
 
 _asked = _Asked()

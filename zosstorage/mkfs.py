@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from zosstorage import filesystems, tools
+from zosstorage.disks import blkidcache, sysfs
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Content, Filesystem
 from zosstorage.filesystems import bcachefs, btrfs, vfat
@@ -32,7 +33,9 @@ def make(wanted: Sequence[PlannedFilesystem], facts: Facts, config: Config) -> N
     leftovers = _leftovers(wanted, facts)
     _erase([filesystem for filesystem in wanted if filesystem.uuid in leftovers], facts)
     argvs = [_argv(filesystem, facts, config, force=filesystem.uuid in leftovers) for filesystem in wanted]
-    for filesystem, done in zip(wanted, tools.run_all(argvs, ok=tools.ANY_STATUS), strict=True):
+    with blkidcache.looked_at(sysfs.devices()) as env:
+        ends = tools.run_all(argvs, ok=tools.ANY_STATUS, env=env)
+    for filesystem, done in zip(wanted, ends, strict=True):
         if done.status not in (bcachefs.FORMAT_STATUS if filesystem.type == bcachefs.TYPE else (0,)):
             raise tools.status_error(done)
     for filesystem in wanted:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-
-from attrs import frozen
+from typing import NamedTuple
 
 PROC = Path("/proc")
 
 
-@frozen
-class Mounted:
+class Mounted(NamedTuple):
     """A line of mountinfo (proc_pid_mountinfo(5)).
 
     Attributes:

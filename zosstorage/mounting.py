@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple
 
 from zosstorage import interrupt, mountinfo, tools
+from zosstorage.disks import blkidcache
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Mount
 from zosstorage.filesystems import bcachefs, btrfs, data_module
@@ -33,8 +32,7 @@ _SHOWN = frozenset(
 _SHOWN_VALUES = ("compress=", "compress-force=")
 
 
-@frozen
-class Wanted:
+class Wanted(NamedTuple):
     """A mount to be.
 
     Attributes:
@@ -123,7 +121,8 @@ def mount(wanted: Sequence[Wanted], made: list[Wanted]) -> None:
     try:
         for one in wanted:
             _make_folder(one.target)
-        ends = tools.run_all([one.argv for one in wanted], ok=tools.ANY_STATUS)
+        with blkidcache.naming({node: one.filesystem.uuid for one in wanted for node in one.nodes}) as env:
+            ends = tools.run_all([one.argv for one in wanted], ok=tools.ANY_STATUS, env=env)
         problems = [_problem(one, end) for one, end in zip(wanted, ends, strict=True)]
         made += [one for one, problem in zip(wanted, problems, strict=True) if not problem]
         _raise_first(problems)

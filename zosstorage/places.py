@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage import fstab, mountinfo
 from zosstorage.disks.sysfs import partition_device
 from zosstorage.errors import ConfigError
+from zosstorage.files import unused_name
 from zosstorage.paths import under
 
 if TYPE_CHECKING:
@@ -58,11 +58,13 @@ def _above(path: str) -> Path:
 
 def _refused(folder: Path) -> str:
     """Why nothing can be made in a folder: only trying tells (a read-only mount, /proc); no trace is left."""
+    tried = unused_name(folder / "zosstorage")
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            return ""
+        os.close(os.open(tried, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        tried.unlink()
     except OSError as error:
         return f"{folder}: {error.strerror}"
+    return ""
 
 
 def _check_inside(path: str, root: str) -> ConfigError | None:

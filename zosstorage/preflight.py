@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from zosstorage import tools
+from zosstorage import executables, tools
 from zosstorage.disks import sysfs
 from zosstorage.disks.sysfs import partition_device
 from zosstorage.errors import NotEmptyError, ToolError
@@ -37,13 +37,13 @@ def check_tools(names: Iterable[str]) -> list[ToolError]:
 
 
 def _check_tool(name: str) -> ToolError | None:
-    path = tools.which(name)
+    path = executables.which(name)
     if path is None:
-        return ToolError(f"the tool {name} was not found", hint=f"install {tools.package(name)}")
-    if applet := tools.is_applet(path):
+        return ToolError(f"the tool {name} was not found", hint=f"install {executables.package(name)}")
+    if applet := executables.is_applet(path):
         return ToolError(
             f"{path} is an applet of {applet}, which ignores options that are relied on",
-            hint=f"install {tools.package(name)}",
+            hint=f"install {executables.package(name)}",
         )
     return None
 
@@ -61,7 +61,7 @@ def _check_filesystem(fstype: str) -> ToolError | None:
     if fstype in _kernel_filesystems():
         return None
     tried = "modprobe was not found"
-    if tools.which("modprobe"):
+    if executables.which("modprobe"):
         done = tools.start(["modprobe", fstype]).wait()
         tried = f"modprobe {fstype} ended with status {done.status}"
     if fstype in _kernel_filesystems():
@@ -82,8 +82,8 @@ def _kernel_filesystems() -> set[str]:
 
 def _check_mount_version() -> list[ToolError]:
     """Only newer mounts know X-mount.subdir; an older one mounts the root of the filesystem and says all is well."""
-    path = tools.which("mount")
-    said = tools.run([path, "--version"]).stdout if path and not tools.is_applet(path) else ""
+    path = executables.which("mount")
+    said = tools.run([path, "--version"]).stdout if path and not executables.is_applet(path) else ""
     found = re.search(r"util-linux (\d+)\.(\d+)", said)
     if not said or (found and (int(found[1]), int(found[2])) >= bcachefs.MOUNT_VERSION):
         return []

@@ -12,16 +12,15 @@ import os
 import select
 import signal
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from attrs import define, frozen
+from attrs import define
 
-from zosstorage import interrupt
+from zosstorage import executables, interrupt
 from zosstorage.errors import ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -30,18 +29,17 @@ log = logging.getLogger(__name__)
 # libblkid keeps what it saw of all devices in /run/blkid; a stale line there must never choose a disk for us.
 # sfdisk would wait for ever for the lock of a disk that we hold ourselves, had somebody set LOCK_BLOCK_DEVICE.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "BLKID_FILE": "/dev/null", "LOCK_BLOCK_DEVICE": "0"}
+# Python ignores them, and what is ignored stays so over an exec: a tool whose reader is gone should end.
+_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
 # Every exit status there is; a signal's is negative.
 ANY_STATUS = tuple(range(-64, 256))
-# Searched behind PATH.
-SYSTEM_PATH = ":/usr/sbin:/sbin:/usr/bin:/bin"
 # A group that was told to end gets this many seconds before it is killed.
 _GRACE = 1.0
 # What is read at once: all that a pipe holds (pipe(7)).
 _PIPE_BYTES = 1 << 16
 
 
-@frozen
-class Completed:
+class Completed(NamedTuple):
     """A command that has ended; `status` is negative for a signal."""
 
     argv: tuple[str, ...]
@@ -51,9 +49,8 @@ class Completed:
     seconds: float
 
 
-@define
 class _Limits:
-    timeout: float = 600.0
+    timeout = 600.0
 
 
 _limits = _Limits()
@@ -62,13 +59,6 @@ _limits = _Limits()
 def limit(seconds: float) -> None:
     """Set the time that one command may take."""
     _limits.timeout = seconds
-
-
-def which(name: str) -> str | None:
-    """The executable of that name on PATH; initramfs environments often lack the sbin folders in it."""
-    import shutil
-
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}{SYSTEM_PATH}")
 
 
 @define(eq=False)
@@ -83,7 +73,7 @@ class Running:
 
     argv: tuple[str, ...]
     started: float
-    command: Any
+    pid: int
     said: dict[int, bytearray]
     open: set[int]
     done: Completed | None = None
@@ -113,18 +103,26 @@ class Running:
         return False
 
     def _end(self) -> None:
-        self.command.wait()
+        _, status = os.waitpid(self.pid, 0)
         stdout, stderr = (said.decode("utf-8", "replace") for said in self.said.values())
         seconds = round(time.monotonic() - self.started, 3)
-        self.done = Completed(self.argv, self.command.exit_code, stdout, stderr, seconds)
+        self.done = Completed(self.argv, os.waitstatus_to_exitcode(status), stdout, stderr, seconds)
         log.info("command", extra={"argv": " ".join(self.argv), "status": self.done.status, "seconds": seconds})
 
     def kill(self) -> None:
         """Kill the process group: a tool's children must not go on writing after we gave up on it."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.command.pid, number)
+                os.killpg(self.pid, number)
             _listen([self], time.monotonic() + _GRACE)
+
+    def abandon(self) -> None:
+        """Undo a start that failed halfway."""
+        for handle in self.open:
+            os.close(handle)
+        if self.pid:
+            os.killpg(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
 
     def expire(self) -> ToolError:
         """Kill it at its time limit; returns the error that tells so."""
@@ -152,56 +150,52 @@ def _listen(commands: Iterable[Running], until: float) -> None:
             return
 
 
-def start(argv: Sequence[str], *, stdin: str = "") -> Running:
-    """Start a command in a session of its own, in the background; `stdin` is at most what a pipe holds, 64 KiB.
+def start(argv: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None = None) -> Running:
+    """Start a command in a session of its own, in the background.
+
+    `stdin` is at most what a pipe holds, 64 KiB; `env` is set beside what every command gets.
 
     Raises:
         ToolError: there is no such command, or it could not be started.
     """
-    path = which(argv[0])
+    path = executables.which(argv[0])
     if path is None:
-        raise ToolError(f"the tool {argv[0]} was not found", hint=f"install {package(argv[0])}", argv=tuple(argv))
+        hint = f"install {executables.package(argv[0])}"
+        raise ToolError(f"the tool {argv[0]} was not found", hint=hint, argv=tuple(argv))
     (given, text), (stdout, out), (stderr, err) = os.pipe(), os.pipe(), os.pipe()
     os.write(text, stdin.encode())
     os.close(text)
-    running = Running(tuple(argv), time.monotonic(), None, {stdout: bytearray(), stderr: bytearray()}, {stdout, stderr})
+    running = Running(tuple(argv), time.monotonic(), 0, {stdout: bytearray(), stderr: bytearray()}, {stdout, stderr})
     try:
-        running.command = _spawn(path, argv, (given, out, err))
+        running.pid = _spawn(path, argv, (given, out, err), env or {})
+        running.open.add(os.pidfd_open(running.pid))
     except BaseException:
-        for handle in running.open:
-            os.close(handle)
+        running.abandon()
         raise
     finally:
         for handle in (given, out, err):
             os.close(handle)
-    with contextlib.suppress(ProcessLookupError):  # sh saw its end already
-        running.open.add(os.pidfd_open(running.command.pid))
     return running
 
 
-def _spawn(path: str, argv: Sequence[str], ends: tuple[Any, Any, Any]) -> Any:
-    """Have sh start a command over (stdin, stdout, stderr): handles, or else it keeps a thread for each of them."""
-    import sh
+def _spawn(path: str, argv: Sequence[str], ends: tuple[int, int, int], env: Mapping[str, str]) -> int:
+    """Start a command over (stdin, stdout, stderr); returns its process id.
 
-    stdin, stdout, stderr = ends
+    By posix_spawn, which does not copy our page tables: a fork costs as much as what most of these tools do.
+    """
+    actions = [(os.POSIX_SPAWN_DUP2, handle, number) for number, handle in enumerate(ends)]
+    whole = {**os.environ, **_ENVIRONMENT, **env}
     try:
-        return sh.Command(path)(
-            *argv[1:],
-            _bg=True,
-            _bg_exc=False,
-            _new_session=True,
-            _return_cmd=True,
-            _in=stdin,
-            _out=stdout,
-            _err=stderr,
-            _ok_code=ANY_STATUS,
-            _env=dict(os.environ) | _ENVIRONMENT,
+        return os.posix_spawn(
+            path, [*argv], whole, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_RESTORED
         )
-    except (sh.ForkException, OSError) as error:
-        raise ToolError(f"{argv[0]} could not be started: {_last_line(str(error))}", argv=tuple(argv)) from error
+    except OSError as error:
+        raise ToolError(f"{argv[0]} could not be started: {error.strerror}", argv=tuple(argv)) from error
 
 
-def start_all(commands: Sequence[Sequence[str]], *, stdin: Sequence[str] | None = None) -> list[Running]:
+def start_all(
+    commands: Sequence[Sequence[str]], *, stdin: Sequence[str] | None = None, env: Mapping[str, str] | None = None
+) -> list[Running]:
     """Start commands side by side; where one cannot be started, the others are heard out, and on a signal killed.
 
     Raises:
@@ -213,7 +207,7 @@ def start_all(commands: Sequence[Sequence[str]], *, stdin: Sequence[str] | None 
         for argv, text in zip(commands, texts, strict=True):
             interrupt.check()
             with interrupt.deferred():
-                running.append(start(argv, stdin=text))
+                running.append(start(argv, stdin=text, env=env))
     except ToolError:
         with contextlib.suppress(ToolError):
             wait_all(running)
@@ -241,14 +235,18 @@ def run(argv: Sequence[str], *, stdin: str = "", ok: Sequence[int] = (0,)) -> Co
 
 
 def run_all(
-    commands: Sequence[Sequence[str]], *, stdin: Sequence[str] | None = None, ok: Sequence[int] = (0,)
+    commands: Sequence[Sequence[str]],
+    *,
+    stdin: Sequence[str] | None = None,
+    ok: Sequence[int] = (0,),
+    env: Mapping[str, str] | None = None,
 ) -> list[Completed]:
     """Run commands side by side and wait for all of them, also when one fails: none is left running behind our back.
 
     Raises:
         ToolError: the first one's, in the order of `commands`.
     """
-    done = wait_all(start_all(commands, stdin=stdin))
+    done = wait_all(start_all(commands, stdin=stdin, env=env))
     for one in done:
         if one.status not in ok:
             raise status_error(one)
@@ -317,42 +315,3 @@ def _timeout_error(argv: tuple[str, ...], fate: str, stderr: str = "") -> ToolEr
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip() and "dmesg(1) may have" not in line]
     return lines[-1][:500] if lines else ""
-
-
-# The packages that carry a tool: Alpine's and Debian's name, where they differ.
-_PACKAGES = {
-    "blkid": ("blkid", "util-linux"),
-    "wipefs": ("wipefs", "util-linux"),
-    "sfdisk": ("sfdisk", "fdisk"),
-    "partx": ("partx", "util-linux"),
-    "mount": ("mount", "mount"),
-    "umount": ("umount", "mount"),
-    "mkfs.fat": ("dosfstools", "dosfstools"),
-    "mkfs.btrfs": ("btrfs-progs", "btrfs-progs"),
-    "btrfs": ("btrfs-progs", "btrfs-progs"),
-    "bcachefs": ("bcachefs-tools", "bcachefs-tools"),
-}
-
-
-def package(tool: str) -> str:
-    """Which package an operator installs to get a tool."""
-    alpine, debian = _PACKAGES.get(tool, (tool, tool))
-    return f"the package {alpine}" if alpine == debian else f"the package {alpine} (Alpine) or {debian} (Debian)"
-
-
-def is_applet(path: str) -> str | None:
-    """Name the multi-call binary that a tool really is (busybox, toybox): such an applet ignores options we rely on.
-
-    A link gives it away by its target; a copy or hard link by the banner that the binary holds.
-    """
-    real = Path(path).resolve()
-    if (name := real.name.partition(".")[0]) in ("busybox", "toybox"):
-        return name
-    with real.open("rb") as binary:
-        data = binary.read(4 << 20)
-    if b"BusyBox v" not in data and b"toybox " not in data:  # a search for plain bytes is quicker by far
-        return None
-    import re
-
-    found = re.search(rb"(BusyBox) v\d|(toybox) \d", data)
-    return found[0].split()[0].decode("ascii").lower() if found else None

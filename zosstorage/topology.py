@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
-
-from attrs import frozen
 
 from zosstorage.disks import layout
 from zosstorage.disks.sysfs import matches
@@ -33,8 +31,7 @@ if TYPE_CHECKING:
     from zosstorage.config.schema import Config
 
 
-@frozen
-class Shape:
+class Shape(NamedTuple):
     """What a topology asks for and makes.
 
     Attributes:
@@ -108,8 +105,7 @@ def _check_counts(topology: str, shape: Shape, roles: dict[str, Role]) -> None:
     )
 
 
-@frozen
-class Target:
+class Target(NamedTuple):
     """A disk that the plan is about, and what it carries."""
 
     disk: Disk

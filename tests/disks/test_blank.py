@@ -350,7 +350,7 @@ def test_a_bios_boot_partition_is_nobodys(probers, image):
 
 def test_one_mark_left(probers, image):
     lines = new_partitions(image, marked=False)
-    sfdisk(image, gpt.script(GUID, [lines[0], evolve(lines[1], marked=True)], 512))
+    sfdisk(image, gpt.script(GUID, [lines[0], lines[1]._replace(marked=True)], 512))
     put_filesystems(image, data=bytes(4096))
     verdict = only(image)
     assert verdict.kind is Kind.OURS
@@ -363,7 +363,7 @@ def test_one_mark_left(probers, image):
 
 def test_a_foreign_table_is_told_with_the_first_difference(probers, image):
     lines = new_partitions(image, marked=False)
-    sfdisk(image, gpt.script(GUID, [lines[0], evolve(lines[1], name="linux")], 512))
+    sfdisk(image, gpt.script(GUID, [lines[0], lines[1]._replace(name="linux")], 512))
     found = evidence(only(image), "own layout")
     assert "the name 'linux'" in found.found
     assert found.offset == DATA

@@ -1,7 +1,6 @@
 import itertools
 
 import pytest
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from support import ESP_SIZE, GIB, GUID, MIB, disk, ends, image_disk, new_partitions, sfdisk, sparse, write_table
@@ -42,7 +41,7 @@ def states(tmp_path_factory):
     marked = written(folder, "marked")
     some = image_disk(sparse(folder / "some", SIZE))
     lines = new_partitions(some, firmware=Firmware.BIOS)
-    lines[-1] = evolve(lines[-1], marked=False)
+    lines[-1] = lines[-1]._replace(marked=False)
     sfdisk(some, gpt.script(GUID, lines, 512))
     return {
         "0": {name: bytes(len(data)) for name, data in marked.items()},
@@ -230,7 +229,7 @@ def test_recognises_what_it_wrote(tmp_path, firmware, role, marked):
 )
 def test_one_difference_and_it_is_not_ours(tmp_path, number, changes, offset, told):
     lines = list(LINES)
-    lines[number - 1] = evolve(lines[number - 1], **changes)
+    lines[number - 1] = lines[number - 1]._replace(**changes)
     found = look(write(tmp_path, lines))
     assert isinstance(found, layout.Unrecognised)
     assert told in found.reason
@@ -249,9 +248,9 @@ def test_an_attribute_that_is_not_ours(tmp_path, attribute):
 
 
 def test_a_partition_too_many(tmp_path):
-    lines = [LINES[0], evolve(LINES[1], size_bytes=MIB)]
-    other = evolve(
-        lines[1], number=3, uuid="33333333-2222-4333-8444-555555555555", start_bytes=lines[1].start_bytes + MIB
+    lines = [LINES[0], LINES[1]._replace(size_bytes=MIB)]
+    other = lines[1]._replace(
+        number=3, uuid="33333333-2222-4333-8444-555555555555", start_bytes=lines[1].start_bytes + MIB
     )
     found = look(write(tmp_path, [*lines, other]))
     assert isinstance(found, layout.Unrecognised)

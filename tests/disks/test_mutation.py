@@ -1,6 +1,7 @@
 """A blank disk of which one byte is not zero: wherever the scan reads, it is not blank any more."""
 
 import itertools
+import os
 import random
 
 import pytest
@@ -22,7 +23,7 @@ def big(request, tmp_path_factory):
 @pytest.fixture
 def known_sample(monkeypatch):
     """The same sample each time, so that a test can know it; elsewhere no two runs have the same."""
-    monkeypatch.setattr(random, "SystemRandom", lambda: random.Random(5))  # noqa: S311 - that is what it is for
+    monkeypatch.setattr(os, "urandom", lambda count: random.Random(5).randbytes(count))  # noqa: S311 - that is what it is for
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from support import disk
@@ -12,6 +13,11 @@ ROWS = [
     {"device": "sdb", "offset": "0x0", "type": "crypto_LUKS", "uuid": None, "label": None},
     {"device": "sda", "offset": "0x1fe", "type": "dos", "uuid": None, "label": None},
 ]
+
+
+@pytest.fixture(autouse=True)
+def one_processor(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
 
 
 def wipefs(rows):
@@ -75,6 +81,19 @@ def test_a_prober_that_fails_is_no_verdict(fake_tools, tool, status):
     fake_tools(tool, stderr="input/output error", status=status)
     with pytest.raises(ToolError, match=f"{tool} .* failed with status {status}: input/output error"):
         probed("sda")
+
+
+def test_processors_share_the_devices(fake_tools, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    nodes = [f"/dev/sda{number}" for number in range(1, 8)]
+    fake_tools("wipefs")
+    assert probe.signatures(nodes) == []
+    fake_tools("blkid", body='shift 3; for node; do printf "DEVNAME=%s\\nTYPE=btrfs\\n\\n" "$node"; done')
+    assert set(probe.contents(nodes)) == set(nodes)
+    for tool in ("wipefs", "blkid"):
+        shares = [call[4:] for call in fake_tools.of(tool)]
+        assert sorted(map(len, shares)) == [2, 2, 3]
+        assert sorted(node for share in shares for node in share) == nodes
 
 
 def test_no_disks(fake_tools):

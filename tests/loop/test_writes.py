@@ -10,6 +10,8 @@ CALLS = "open,openat,openat2,creat,mkdir,mkdirat,mknod,mknodat,rename,renameat,r
 CALLS += "symlink,symlinkat,link,linkat,chmod,fchmodat,chown,lchown,fchownat,truncate"
 # Of the tools, not of the program: util-linux's lock, the control node of btrfs.
 TOOLS = ("/run/mount", "/dev/btrfs-control", "/dev/null")
+# Where mount tries in vain to keep what it saw: our own file in memory, which nobody can write.
+IN_MEMORY = re.compile(r"/proc/\d+/fd/\d+(-\w{6})?")
 
 
 def test_nothing_is_written_but_where_the_contract_says(machine, tmp_path):
@@ -18,7 +20,8 @@ def test_nothing_is_written_but_where_the_contract_says(machine, tmp_path):
         touched = traced(one, tmp_path / "trace", words)
         assert {str(one.run_dir / "lock")} & touched or words[0] in ("plan", "status")
         places = (one.run_dir, one.root, *(disk.device for disk in one.disks), *TOOLS)
-        assert [path for path in touched if not path.startswith(tuple(map(str, places)))] == []
+        others = [path for path in touched if not IN_MEMORY.fullmatch(path)]
+        assert [path for path in others if not path.startswith(tuple(map(str, places)))] == []
 
 
 def traced(one, log, words):

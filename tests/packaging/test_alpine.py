@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zosstorage import __version__, preflight, tools
+from zosstorage import __version__, executables, preflight
 from zosstorage.config.choices import OnFailure
 from zosstorage.filesystems import bcachefs, btrfs, vfat
 
@@ -41,7 +41,7 @@ def test_the_version_is_that_of_the_program():
 
 def test_what_the_preflight_names_is_depended_on():
     depends = apkbuild('echo "$depends"').split()
-    assert {tools._PACKAGES[name][0] for name in NEEDED} | {"kmod"} == {*depends}
+    assert {executables._PACKAGES[name][0] for name in NEEDED} | {"kmod"} == {*depends}
 
 
 def test_every_source_is_there_or_built():

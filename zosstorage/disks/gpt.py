@@ -8,9 +8,7 @@ from __future__ import annotations
 import struct
 import uuid
 from binascii import crc32
-from typing import TYPE_CHECKING
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,8 +31,7 @@ _REVISION_1 = b"\0\0\1\0"
 _MBR_PARTITIONS, _MBR_SIGNATURE = slice(446, 510), slice(510, 512)
 
 
-@frozen
-class Entry:
+class Entry(NamedTuple):
     number: int
     type: str
     uuid: str
@@ -48,8 +45,7 @@ class Entry:
         return bool(self.attributes & MARK)
 
 
-@frozen
-class Copy:
+class Copy(NamedTuple):
     """One copy of a table.
 
     Attributes:
@@ -69,8 +65,7 @@ class Copy:
     array: bytes
 
 
-@frozen
-class Tables:
+class Tables(NamedTuple):
     """What is left of a partition table at both ends of a disk.
 
     Attributes:
@@ -151,8 +146,7 @@ def _entries(array: bytes, sector: int) -> tuple[Entry, ...]:
     return tuple(found)
 
 
-@frozen
-class NewPartition:
+class NewPartition(NamedTuple):
     """A line of a table to write; sizes in bytes, all multiples of 1 MiB."""
 
     number: int

@@ -6,9 +6,7 @@ header, primary entries, primary header, protective MBR. A cut leaves one of few
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from attrs import evolve, frozen
+from typing import TYPE_CHECKING, NamedTuple
 
 from zosstorage.disks.gpt import BIOS_BOOT, ENTRIES_BYTES, ESP, LINUX, MARK, MIB, Copy, Entry, Tables
 from zosstorage.facts import Disk, Firmware, PartitionKind, Role
@@ -21,8 +19,7 @@ BOOT_NAME, DATA_NAME, CACHE_NAME = "zosboot", "zosdata", "zoscache"
 _TYPES = {PartitionKind.BIOS_BOOT: BIOS_BOOT, PartitionKind.ESP: ESP, PartitionKind.DATA: LINUX}
 
 
-@frozen
-class Slot:
+class Slot(NamedTuple):
     """A place in our layout, in bytes."""
 
     kind: PartitionKind
@@ -51,8 +48,7 @@ def _name(kind: PartitionKind, role: Role) -> str:
     return CACHE_NAME if role is Role.CACHE else DATA_NAME
 
 
-@frozen
-class Recognised:
+class Recognised(NamedTuple):
     """A table of ours.
 
     Attributes:
@@ -68,8 +64,7 @@ class Recognised:
     entries: tuple[Entry, ...]
 
 
-@frozen
-class Unrecognised:
+class Unrecognised(NamedTuple):
     """Why a table is not ours, and the byte that says so."""
 
     reason: str
@@ -145,7 +140,7 @@ def _same(primary: Copy, backup: Copy) -> bool:
     if len(primary.entries) != len(backup.entries):
         return False
     return all(
-        old == new or (old.marked and old == evolve(new, attributes=new.attributes | MARK))
+        old == new or (old.marked and old == new._replace(attributes=new.attributes | MARK))
         for old, new in zip(primary.entries, backup.entries, strict=True)
     )
 

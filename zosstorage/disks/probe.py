@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import PurePath
-from typing import TYPE_CHECKING
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple
 
 from zosstorage import tools
 from zosstorage.disks.scan import erase_hint
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 BLKID_NOTHING, BLKID_AMBIVALENT = 2, 8
 
 
-@frozen
-class Signature:
+class Signature(NamedTuple):
     """A row of wipefs: a magic string libblkid knows, at a byte of a device."""
 
     device: str
@@ -28,6 +26,12 @@ class Signature:
     type: str
     label: str
     uuid: str
+
+
+def _shares(devices: Sequence[str]) -> list[Sequence[str]]:
+    """Devices for one process a processor: wipefs and blkid look at theirs one after the other."""
+    count = min(len(devices), os.cpu_count() or 1)
+    return [devices[first::count] for first in range(count)]
 
 
 def _wipefs_argv(devices: Sequence[str]) -> list[str]:
@@ -58,7 +62,8 @@ def signatures(devices: Sequence[str]) -> list[Signature]:
     Raises:
         ToolError: it failed.
     """
-    return _signatures(tools.run(_wipefs_argv(devices)), devices) if devices else []
+    done = tools.run_all([_wipefs_argv(share) for share in _shares(devices)])
+    return [row for one in done for row in _signatures(one, devices)]
 
 
 class Probers:
@@ -67,7 +72,7 @@ class Probers:
     def __init__(self, disks: Sequence[Disk]) -> None:
         self.disks = disks
         paths = [disk.path for disk in disks]
-        self.running = tools.start_all([*([_wipefs_argv(paths)] if paths else []), *map(contents_argv, paths)])
+        self.running = tools.start_all([*map(contents_argv, paths), *map(_wipefs_argv, _shares(paths))])
 
     def kill(self) -> None:
         tools.kill_all(self.running)
@@ -81,11 +86,13 @@ class Probers:
         found: dict[str, list[Evidence]] = {disk.path: [] for disk in self.disks}
         if not self.disks:
             return found
-        wipefs, *blkid = tools.wait_all(self.running)
-        for signature in _signatures(wipefs, list(found)):
-            found[signature.device].append(_evidence(signature))
-        for disk, done in zip(self.disks, blkid, strict=True):
-            found[disk.path] += _blkid_evidence(disk.path, done)
+        done = tools.wait_all(self.running)
+        count = len(self.disks)
+        for wipefs in done[count:]:
+            for signature in _signatures(wipefs, list(found)):
+                found[signature.device].append(_evidence(signature))
+        for disk, blkid in zip(self.disks, done[:count], strict=True):
+            found[disk.path] += _blkid_evidence(disk.path, blkid)
         return found
 
 
@@ -113,8 +120,8 @@ def contents(devices: Sequence[str]) -> dict[str, tuple[str, str, str]]:
     Raises:
         ToolError: it sees nothing on one, or failed.
     """
-    done = tools.run(["blkid", "-p", "-o", "export", *devices])
-    blocks = [parse_export(block) for block in done.stdout.split("\n\n")]
+    done = tools.run_all([["blkid", "-p", "-o", "export", *share] for share in _shares(devices)])
+    blocks = [parse_export(block) for one in done for block in one.stdout.split("\n\n")]
     return {
         seen["DEVNAME"]: (seen.get("TYPE", ""), seen.get("LABEL", ""), seen.get("UUID", "").lower())
         for seen in blocks

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 import time
-from typing import TYPE_CHECKING, Self
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from zosstorage.disks.gpt import MIB
 from zosstorage.facts import Disk, Evidence
@@ -90,8 +89,7 @@ class Reader:
         return self.at(self.disk.size_bytes - MIB, MIB)
 
 
-@frozen
-class Finding:
+class Finding(NamedTuple):
     """The first byte of a region that is not zero, and what stands there."""
 
     offset: int
@@ -127,11 +125,9 @@ def regions(disk: Disk, scan: str) -> list[tuple[int, int]]:
 
 def _sample(size: int, count: int) -> list[tuple[int, int]]:
     """One block at a random place in each of `count` even strata: no grid that data could hide between."""
-    import random
-
     stratum = size // count
-    jitter = random.SystemRandom()
-    return [(_align(number * stratum + jitter.randrange(stratum), size), BLOCK) for number in range(count)]
+    jitter = struct.unpack(f"{count}Q", os.urandom(8 * count))
+    return [(_align(number * stratum + jitter[number] % stratum, size), BLOCK) for number in range(count)]
 
 
 def _align(offset: int, size: int) -> int:

@@ -9,9 +9,7 @@ further partitions, their first MiB is read: a filesystem there outlives its wip
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +25,7 @@ _APPLE = 409640 * 512  # Disk Utility: an ESP of 200 MiB from sector 40, then AP
 _BCACHEFS = bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")
 
 
-@frozen
-class Superblock:
+class Superblock(NamedTuple):
     """A magic string and where it stands.
 
     Attributes:
@@ -42,8 +39,7 @@ class Superblock:
     source: str
 
 
-@frozen
-class Region:
+class Region(NamedTuple):
     """Bytes that the scan reads: both ends are read anyway."""
 
     offset: int

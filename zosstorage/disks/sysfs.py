@@ -6,9 +6,7 @@ import os
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple
 
 from zosstorage.disks.gpt import MIB
 from zosstorage.facts import Discovery, Disk, Firmware, Rejected
@@ -29,8 +27,7 @@ _FAT32_CLUSTERS = 65525
 _VPD_HEADER = 4
 
 
-@frozen
-class KernelPartition:
+class KernelPartition(NamedTuple):
     """A partition as the kernel knows it; offsets in bytes."""
 
     device: str

@@ -5,16 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-
-from attrs import frozen
+from typing import NamedTuple
 
 from zosstorage import mountinfo
 from zosstorage.disks import identity, sysfs
 from zosstorage.facts import Disk, Evidence
 
 
-@frozen
-class Usage:
+class Usage(NamedTuple):
     """A look at the whole machine, to be asked about each disk.
 
     Attributes:
