@@ -9,16 +9,20 @@ from attrs import evolve, frozen
 
 from zosstorage.disks import sysfs
 from zosstorage.errors import NoDiskError
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from zosstorage.config.schema import Config
-    from zosstorage.facts import Discovery, Facts
+    from zosstorage.facts import Discovery, Disk, Facts
+    from zosstorage.witness import Look
 
 log = logging.getLogger(__name__)
 
 
-@frozen
-class Discover:
+@frozen(repr=False)
+class Discover(Value):
     """Find the eligible disks and the firmware by sysfs alone. It must not open any device.
 
     It holds while the same disks, by identity, are eligible and the firmware is the same.
@@ -27,8 +31,11 @@ class Discover:
     config: Config
 
     def holds(self, facts: Facts) -> bool:
-        now, then = sysfs.discover(self.config), facts.discovery
-        return now.firmware == then.firmware and _identities(now) == _identities(then)
+        firmware, disks = sysfs.eligible(self.config)
+        return firmware == facts.discovery.firmware and _identities(disks) == _identities(facts.discovery.disks)
+
+    def looks(self, facts: Facts) -> list[Look]:
+        return sysfs.looks(facts.discovery, self.config)
 
     def work(self, facts: Facts) -> Facts:
         found = sysfs.discover(self.config)
@@ -61,9 +68,9 @@ class Discover:
             )
 
 
-def _identities(found: Discovery) -> list[tuple[object, ...]]:
+def _identities(disks: Sequence[Disk]) -> list[tuple[object, ...]]:
     """Links are none of it: udev and mdev make them when they come to it."""
-    return [(disk.path, *disk.identity) for disk in found.disks]
+    return [(disk.path, *disk.identity) for disk in disks]
 
 
 def _check_any(found: Discovery) -> None:

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from zosstorage import mkfs, tools
+from zosstorage import filesystems, mkfs, tools
 from zosstorage.disks import identity, tables
 from zosstorage.errors import ZosstorageError
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
     from zosstorage.config.schema import Config
     from zosstorage.facts import Facts
+    from zosstorage.witness import Look
 
 
-@frozen
-class Format:
+@frozen(repr=False)
+class Format(Value):
     """Make every ESP and data filesystem that is to be made, all disks at once.
 
     It must not write into a partition that its disk's table does not mark as in progress right now, nor over anything
@@ -31,6 +33,9 @@ class Format:
             return mkfs.read_back(facts) == facts.filesystems
         except ZosstorageError:
             return False
+
+    def looks(self, facts: Facts) -> list[Look]:
+        return [["bytes", device, *filesystems.DECISIVE] for one in facts.filesystems for device in one.devices]
 
     def work(self, facts: Facts) -> Facts:
         wanted = [filesystem for filesystem in facts.plan.filesystems if filesystem.make]

@@ -11,6 +11,7 @@ from zosstorage import mkfs, mounting, tools
 from zosstorage.disks import identity, tables
 from zosstorage.errors import NotEmptyError, ToolError, ZosstorageError
 from zosstorage.filesystems import data_module
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from zosstorage.config.schema import Config
     from zosstorage.facts import Facts, Plan, PlannedDisk
     from zosstorage.mounting import Wanted
+    from zosstorage.witness import Look
 
 
-@frozen
-class Mount:
+@frozen(repr=False)
+class Mount(Value):
     """Mount each data filesystem by UUID, make the subvolumes on a new primary, clear the marks, mount the targets.
 
     It must not clear a mark before the filesystem was synced and its subvolumes were seen, nor make a subvolume on a
@@ -38,6 +40,10 @@ class Mount:
         except ZosstorageError:
             return False
         return finished and not any(mounting.mismatch(one) for one in wanted)
+
+    def looks(self, facts: Facts) -> list[Look]:
+        """The tables are among what Partition looks at."""
+        return [["mounts", *(mount.target for mount in facts.mounts)]]
 
     def _all(self, facts: Facts) -> list[Wanted]:
         """The mounts that were made: the primary is the filesystem whose subvolumes they are."""

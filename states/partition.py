@@ -11,16 +11,18 @@ from zosstorage import tools
 from zosstorage.disks import identity, tables
 from zosstorage.errors import NotEmptyError, ZosstorageError
 from zosstorage.facts import Kind, Verdict
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zosstorage.config.schema import Config
     from zosstorage.facts import Facts, Plan, PlannedDisk
+    from zosstorage.witness import Look
 
 
-@frozen
-class Partition:
+@frozen(repr=False)
+class Partition(Value):
     """Write the table, with its marks "in progress", onto every disk that needs one, and tell the kernel.
 
     It must not write to any disk before all of them were claimed and seen to be the same ones, blank still; and it
@@ -37,6 +39,9 @@ class Partition:
             return tables.nodes(facts.plan.disks, self.config) == facts.partitions
         except ZosstorageError:
             return False
+
+    def looks(self, facts: Facts) -> list[Look]:
+        return [look for planned in facts.plan.disks for look in tables.looks(planned)]
 
     def work(self, facts: Facts) -> Facts:
         disks = facts.plan.disks

@@ -14,14 +14,16 @@ from zosstorage.facts import Written
 from zosstorage.files import write_atomic
 from zosstorage.paths import under
 from zosstorage.plain import plain
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
     from zosstorage.config.schema import Config
     from zosstorage.facts import Facts
+    from zosstorage.witness import Look
 
 
-@frozen
-class Report:
+@frozen(repr=False)
+class Report(Value):
     """Write fstab, if it is enabled, and then the report: what it says is done and synced.
 
     It must not write a report of anything that was not read back. It holds while the report is the one that was written
@@ -47,6 +49,9 @@ class Report:
             return False
         same = hashlib.sha256(text).hexdigest() == facts.written.sha256
         return same and (not self._fstab or self._has_lines(table, facts))
+
+    def looks(self, facts: Facts) -> list[Look]:  # noqa: ARG002 - the facts say no more than the files
+        return [["file", str(path)] for path in (self._path, self._fstab) if path]
 
     def _has_lines(self, table: str, facts: Facts) -> bool:
         from zosstorage import fstab

@@ -11,18 +11,20 @@ from zosstorage.config.choices import Scan
 from zosstorage.disks import identity
 from zosstorage.disks.gpt import MIB
 from zosstorage.errors import ConfigError, NoDiskError, NotEmptyError, ToolError, ZosstorageError
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zosstorage.config.schema import Config
     from zosstorage.facts import Discovery, Facts, Plan, Verdict
+    from zosstorage.witness import Look
 
 log = logging.getLogger(__name__)
 
 
-@frozen
-class Validate:
+@frozen(repr=False)
+class Validate(Value):
     """Decide whether every target disk may be written, make the plan, and check all that the whole run will need.
 
     It must not write, and it tells all problems at once. Once the tables are written it holds while the disks are the
@@ -38,6 +40,10 @@ class Validate:
             return facts.partition is not None or self.examine(facts.discovery) == facts.plan.verdicts
         except ZosstorageError:
             return False
+
+    def looks(self, facts: Facts) -> list[Look]:
+        """The disks' identities are among what Discover looks at."""
+        return [["nodes", *(planned.disk.path for planned in facts.plan.disks)]]
 
     def work(self, facts: Facts) -> Facts:
         from zosstorage import decide

@@ -20,6 +20,14 @@ def test_system_folders_are_searched_behind_path(monkeypatch, tmp_path):
     assert executables.which("tool") == f"{tmp_path}/second/tool"
 
 
+def test_a_path_stands_for_itself(tmp_path):
+    (tmp_path / "tool").write_text("#!/bin/sh\n")
+    assert executables.which(f"{tmp_path}/tool") is None
+    (tmp_path / "tool").chmod(0o755)
+    assert executables.which(f"{tmp_path}/tool") == f"{tmp_path}/tool"
+    assert executables.which(str(tmp_path)) is None
+
+
 # Applets.
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
-import logging
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage import __version__, cli
@@ -15,13 +13,13 @@ from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, UsageErr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from logging import Logger
+    from pathlib import Path
 
     from zosstorage.config.flags import CliOptions
-    from zosstorage.config.sources import Loaded
+    from zosstorage.config.sources import Loaded, Merged
     from zosstorage.facts import Verdict
     from zosstorage.machine import Provisioner
-
-log = logging.getLogger("zosstorage")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         streams.open_closed()
     status = _command(sys.argv[1:] if argv is None else argv)
+    gc.freeze()  # nor would the interpreter find any at its end
     try:
         sys.stderr.flush()
     except OSError:  # nobody can be told any more: the exit code says it alone
@@ -68,11 +67,21 @@ def _print(text: str) -> None:
         streams.give_up_stdout(error)
 
 
+def _log() -> Logger:
+    import logging
+
+    return logging.getLogger("zosstorage")
+
+
 def _load(options: CliOptions) -> Loaded:
-    from zosstorage import logs, tools
     from zosstorage.config import sources
 
-    loaded = sources.load(options)
+    return _set_up(sources.load(options))
+
+
+def _set_up(loaded: Loaded) -> Loaded:
+    from zosstorage import logs, tools
+
     logs.set_up(loaded.config.logging)
     tools.limit(loaded.config.tools.timeout)
     return loaded
@@ -105,6 +114,8 @@ def _provisioner(loaded: Loaded) -> Provisioner:
 
 
 def _checkpoint_path(loaded: Loaded) -> Path:
+    from pathlib import Path
+
     return Path(loaded.config.run_dir) / "checkpoint.json"
 
 
@@ -123,13 +134,54 @@ def _require_machine() -> None:
 
 
 def _run(options: CliOptions) -> int:
+    from zosstorage.config import sources
+
+    merged = sources.merge(options)
+    if _still_done(merged):
+        return int(ExitCode.OK)
     from zosstorage import interrupt, lock
 
-    loaded = _load(options)
+    loaded = _set_up(sources.checked(merged))
     _require_machine()
-    with lock.held(Path(loaded.config.run_dir)), interrupt.caught():
-        _provisioner(loaded).run()
+    with lock.held(loaded.config.run_dir), interrupt.caught():
+        provisioner = _provisioner(loaded)
+        provisioner.run()
+        _keep_witness(provisioner, merged)
     return int(ExitCode.OK)
+
+
+def _still_done(merged: Merged) -> bool:
+    """Whether an earlier run of this boot did all of this, and nothing has changed since; if so, the log says it."""
+    from zosstorage import lock, witness
+    from zosstorage.cli import STATES
+
+    run_dir = merged.run_dir
+    logging = merged.values.get("logging", {})
+    usual = isinstance(logging, dict) and logging.items() <= witness.LOGGING.items()
+    if not usual or os.geteuid() != 0 or not os.path.exists(f"{run_dir}/{witness.FILE}"):  # noqa: PTH110
+        return False
+    with lock.held(run_dir):
+        if not witness.holds(run_dir, merged.told):
+            return False
+        witness.tell(STATES)
+    return True
+
+
+def _keep_witness(provisioner: Provisioner, merged: Merged) -> None:
+    """For `_still_done`: what is seen while all states hold. Without it the next run asks them all.
+
+    The look comes first: what changes after it is either told by a state, or seen by the next run.
+    """
+    from zosstorage import witness
+    from zosstorage.files import write_atomic
+
+    run_dir = provisioner.path.parent
+    try:
+        seen = witness.document(str(run_dir), merged.told, provisioner.looks())
+        if provisioner.all_hold():
+            write_atomic(run_dir / witness.FILE, seen, 0o600)
+    except OSError as error:
+        _log().debug("nothing kept for a quick rerun", extra={"reason": str(error)})
 
 
 def _step(options: CliOptions) -> int:
@@ -138,14 +190,16 @@ def _step(options: CliOptions) -> int:
 
     loaded = _load(options)
     _require_machine()
-    with lock.held(Path(loaded.config.run_dir)), interrupt.caught():
+    with lock.held(loaded.config.run_dir), interrupt.caught():
         provisioner = _provisioner(loaded)
         following = STATES[min(provisioner.skip, len(STATES) - 1)]
         until = options.until or following
         if STATES.index(until) < provisioner.skip:
-            log.info("already done, and still holds", extra={"state": until})
+            _log().info("already done, and still holds", extra={"state": until})
         else:
             provisioner.run(until)
+            if until == STATES[-1]:
+                _keep_witness(provisioner, loaded.merged)
     return int(ExitCode.OK)
 
 
@@ -195,7 +249,7 @@ def _reset(options: CliOptions) -> int:
 
     loaded = _load(options)
     path = _checkpoint_path(loaded)
-    with lock.held(Path(loaded.config.run_dir)):
+    with lock.held(loaded.config.run_dir):
         try:
             found = checkpoint.load(path)
         except (ValueError, OSError):  # damaged: all of it goes

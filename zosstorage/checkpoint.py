@@ -13,6 +13,7 @@ from zosstorage.facts import Facts
 from zosstorage.files import write_atomic
 from zosstorage.mountinfo import PROC
 from zosstorage.plain import plain, structure
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +25,8 @@ STATES = tuple(attribute.name for attribute in fields(Facts))
 Status = Literal["done", "failed", "pending"]
 
 
-@define
-class Failure:
+@define(repr=False)
+class Failure(Value):
     """Why a state failed."""
 
     message: str
@@ -33,8 +34,8 @@ class Failure:
     exit_code: int
 
 
-@define
-class StateRecord:
+@define(repr=False)
+class StateRecord(Value):
     """A state in the checkpoint; times are RFC 3339 in UTC, `facts` is what the state found or made."""
 
     name: str
@@ -50,8 +51,8 @@ def _all_pending() -> list[StateRecord]:
     return [StateRecord(name) for name in STATES]
 
 
-@define
-class Checkpoint:
+@define(repr=False)
+class Checkpoint(Value):
     """The file; `states` in the order of the machine.
 
     Attributes:

@@ -10,11 +10,11 @@ SYSTEM_PATH = ":/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def which(name: str) -> str | None:
-    """The executable of that name on PATH, or in the system's own folders."""
+    """The executable of that name on PATH, or in the system's own folders; a path stands for itself."""
     # As shutil.which does, whose import would cost more than all the searches of a run.
     folders = f"{os.environ.get('PATH', '')}{SYSTEM_PATH}".split(":")
-    found = (Path(folder, name) for folder in folders if folder)
-    return next((str(path) for path in found if path.is_file() and os.access(path, os.X_OK)), None)
+    found = (name if "/" in name else f"{folder}/{name}" for folder in folders if folder)
+    return next((path for path in found if os.access(path, os.X_OK) and Path(path).is_file()), None)
 
 
 # The packages that carry a tool: Alpine's and Debian's name, where they differ.
@@ -47,7 +47,7 @@ def is_applet(path: str) -> str | None:
     if (name := real.name.partition(".")[0]) in ("busybox", "toybox"):
         return name
     with real.open("rb") as binary:
-        data = binary.read(4 << 20)
+        data = binary.read(min(4 << 20, os.fstat(binary.fileno()).st_size))
     if b"BusyBox v" not in data and b"toybox " not in data:  # a search for plain bytes is quicker by far
         return None
     import re

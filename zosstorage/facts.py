@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from zosstorage.value import Value
+
 T = TypeVar("T")
 
 
@@ -41,8 +43,8 @@ class PartitionKind(StrEnum):
     DATA = "data"
 
 
-@frozen
-class Disk:
+@frozen(repr=False)
+class Disk(Value):
     """A whole disk as sysfs shows it.
 
     Attributes:
@@ -75,23 +77,23 @@ class Disk:
         return (self.number, self.serial, self.wwn, self.size_bytes, self.sector_size, self.diskseq)
 
 
-@frozen
-class Rejected:
+@frozen(repr=False)
+class Rejected(Value):
     """A block device that Discover saw and did not take."""
 
     disk: Disk
     reason: str
 
 
-@frozen
-class Discovery:
+@frozen(repr=False)
+class Discovery(Value):
     firmware: Firmware
     disks: tuple[Disk, ...]
     rejected: tuple[Rejected, ...]
 
 
-@frozen
-class Evidence:
+@frozen(repr=False)
+class Evidence(Value):
     """One finding: which check, at which byte of the disk (None: not on the medium), what it found, what to do."""
 
     check: str
@@ -100,8 +102,8 @@ class Evidence:
     hint: str = ""
 
 
-@frozen
-class Content:
+@frozen(repr=False)
+class Content(Value):
     """A filesystem superblock as read from a partition.
 
     Attributes:
@@ -118,8 +120,8 @@ class Content:
     replicas: int = 0
 
 
-@frozen
-class SeenPartition:
+@frozen(repr=False)
+class SeenPartition(Value):
     """A partition of our own layout, as the disk says it."""
 
     number: int
@@ -133,8 +135,8 @@ class SeenPartition:
     content: Content | None
 
 
-@frozen
-class Verdict:
+@frozen(repr=False)
+class Verdict(Value):
     """Whether a disk may be written, with the evidence.
 
     Attributes:
@@ -162,8 +164,8 @@ class Verdict:
         return self.kind is Kind.OURS and not self.torn and not any(part.marked for part in self.partitions)
 
 
-@frozen
-class PlannedPartition:
+@frozen(repr=False)
+class PlannedPartition(Value):
     """A partition to be, or to be kept.
 
     Attributes:
@@ -180,8 +182,8 @@ class PlannedPartition:
     make: bool
 
 
-@frozen
-class PlannedDisk:
+@frozen(repr=False)
+class PlannedDisk(Value):
     """A disk of the plan.
 
     Attributes:
@@ -197,8 +199,8 @@ class PlannedDisk:
     partitions: tuple[PlannedPartition, ...]
 
 
-@frozen
-class PlannedFilesystem:
+@frozen(repr=False)
+class PlannedFilesystem(Value):
     """A filesystem to be, or to be kept.
 
     Attributes:
@@ -229,8 +231,8 @@ class Action(StrEnum):
     ADOPT = "adopt"
 
 
-@frozen
-class Plan:
+@frozen(repr=False)
+class Plan(Value):
     """What a run will make, on which disks, and what was found on every disk."""
 
     action: Action
@@ -247,8 +249,8 @@ class Plan:
         return {part.uuid: (disk, part) for disk in self.disks for part in disk.partitions}
 
 
-@frozen
-class Partition:
+@frozen(repr=False)
+class Partition(Value):
     """A partition that is there, with its node; read back from the disk and the kernel."""
 
     disk: str
@@ -261,8 +263,8 @@ class Partition:
     size_bytes: int
 
 
-@frozen
-class Filesystem:
+@frozen(repr=False)
+class Filesystem(Value):
     """A filesystem that is there: read back from the superblock of each of its devices."""
 
     uuid: str
@@ -271,8 +273,8 @@ class Filesystem:
     devices: tuple[str, ...]
 
 
-@frozen
-class Mount:
+@frozen(repr=False)
+class Mount(Value):
     """A mount as asked for and read back; `source` is `UUID=…`, `target` includes the root prefix."""
 
     source: str
@@ -281,8 +283,8 @@ class Mount:
     options: str
 
 
-@frozen
-class Written:
+@frozen(repr=False)
+class Written(Value):
     """What Report wrote."""
 
     report: str
@@ -291,8 +293,8 @@ class Written:
     fstab: str | None
 
 
-@frozen
-class Facts:
+@frozen(repr=False)
+class Facts(Value):
     """Everything known so far; each state fills in one field and leaves the others as they are."""
 
     discover: Discovery | None = None

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import define, field
 
 from zosstorage import checkpoint as checkpoints
-from zosstorage import interrupt
+from zosstorage import interrupt, witness
 from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
 from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, ZosstorageError
 from zosstorage.facts import Facts
 from zosstorage.plain import plain
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from transitions import Machine
+
+    from zosstorage.witness import Look
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +41,15 @@ class State(Protocol):
     def holds(self, facts: Facts) -> bool:
         """Whether what this state found or made is still true on this machine; writes nothing."""
 
+    def looks(self, facts: Facts) -> list[Look]:
+        """Everything that `holds` looks at where it is True; no other bytes can make it False."""
+
     def work(self, facts: Facts) -> Facts:
         """Do it, and hand on the facts with one thing more."""
 
 
-@define(eq=False, slots=False)
-class Provisioner:
+@define(repr=False, eq=False, slots=False)
+class Provisioner(Value):
     """The model of the machine: drives the states over one checkpoint.
 
     Attributes:
@@ -71,6 +77,14 @@ class Provisioner:
                 return
         self.skip = done
 
+    def looks(self) -> list[Look]:
+        """What the states look at, when all are done, to see that they still hold."""
+        return [look for name in STATES for look in self.states[name].looks(self.facts)]
+
+    def all_hold(self) -> bool:
+        """Whether all states are done and hold now."""
+        return self.checkpoint.completed == len(STATES) and all(map(self._holds, STATES))
+
     def _holds(self, name: str) -> bool:
         try:
             return self.states[name].holds(self.facts)
@@ -89,7 +103,7 @@ class Provisioner:
             ZosstorageError: a state failed; the machine is aborted and the checkpoint tells it.
         """
         if self.skip == len(STATES):
-            log.info("already done in this boot: every state still holds", extra={"states": list(STATES)})
+            log.info(witness.MESSAGE, extra={"states": list(STATES)})
             return self.facts
         from transitions import Machine as TransitionsMachine
 

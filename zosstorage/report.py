@@ -9,6 +9,7 @@ from attrs import frozen
 
 from zosstorage.disks import sysfs
 from zosstorage.facts import Action, Disk, Firmware, Mount, Role
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
     from zosstorage.facts import Facts, Filesystem
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 Status = Literal["provisioned", "already_provisioned"]
 
 
-@frozen
-class ReportedPartition:
+@frozen(repr=False)
+class ReportedPartition(Value):
     number: int
     device: str
     name: str
@@ -27,8 +28,8 @@ class ReportedPartition:
     size_bytes: int
 
 
-@frozen
-class ReportedDisk:
+@frozen(repr=False)
+class ReportedDisk(Value):
     path: str
     role: Role
     size_bytes: int
@@ -40,8 +41,8 @@ class ReportedDisk:
     partitions: tuple[ReportedPartition, ...]
 
 
-@frozen
-class ReportedFilesystem:
+@frozen(repr=False)
+class ReportedFilesystem(Value):
     """A filesystem; `mountpoint` is where all of it is mounted, null for an ESP."""
 
     uuid: str
@@ -52,8 +53,8 @@ class ReportedFilesystem:
     primary: bool
 
 
-@frozen
-class Report:
+@frozen(repr=False)
+class Report(Value):
     """The document; sizes and offsets in bytes, `timestamp` RFC 3339 in UTC, `fstab` the path written or null."""
 
     version: Literal[1]

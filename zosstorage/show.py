@@ -10,6 +10,7 @@ from zosstorage import checkpoint
 from zosstorage.decide import tell
 from zosstorage.facts import Kind
 from zosstorage.plain import plain
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +31,8 @@ def size(count: float) -> str:
     return f"{count:.4g} {_UNITS[-1]}"
 
 
-@frozen
-class Outlook:
+@frozen(repr=False)
+class Outlook(Value):
     """What `plan` tells: every disk that was seen, and the plan or why there is none."""
 
     discovery: Discovery

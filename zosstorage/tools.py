@@ -18,6 +18,7 @@ from attrs import define
 
 from zosstorage import executables, interrupt
 from zosstorage.errors import ToolError
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -61,8 +62,8 @@ def limit(seconds: float) -> None:
     _limits.timeout = seconds
 
 
-@define(eq=False)
-class Running:
+@define(repr=False, eq=False)
+class Running(Value):
     """A command under way; `wait` for it exactly once.
 
     Attributes:

@@ -76,6 +76,29 @@ def test_eligible_disks_in_natural_order(machine):
     assert len(found.disks) + len(found.rejected) == len(DEVICES) - 1  # the hidden one is not told at all
 
 
+@pytest.mark.parametrize(
+    "devices",
+    [
+        {},
+        {"include": ["/dev/*"], "exclude": []},
+        {"include": ["/dev/sd*"], "exclude": ["/dev/disk/by-id/late"]},
+        {"include": ["/dev/disk/by-id/*"]},
+        {"include": ["/dev/sd*"], "allow_removable": True, "min_size": "1GiB"},
+    ],
+    ids=str,
+)
+def test_the_same_disks_are_eligible_without_a_look_at_the_others(machine, devices, monkeypatch):
+    machine.link("by-id/late", "sdb")
+    looked_at = []
+    real = sysfs.read_disk
+    monkeypatch.setattr(sysfs, "read_disk", lambda name, **rest: looked_at.append(name) or real(name, **rest))
+    whole = discover(machine, devices=devices)
+    count = len(looked_at)
+    looked_at.clear()
+    assert sysfs.eligible(config(devices=devices), root=machine.root) == (whole.firmware, whole.disks)
+    assert len(looked_at) < count or "/dev/*" in devices.get("include", ())
+
+
 def test_facts_of_a_sata_disk(machine):
     found = {one.name: one for one in discover(machine).disks}["sda"]
     assert (found.path, found.number, found.size_bytes, found.sector_size) == ("/dev/sda", "8:0", 10 * GIB, 512)

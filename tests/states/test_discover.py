@@ -18,6 +18,7 @@ def machine(monkeypatch):
     """What sysfs shows."""
     found = {"now": discovery(A, B)}
     monkeypatch.setattr(sysfs, "discover", lambda _: found["now"])
+    monkeypatch.setattr(sysfs, "eligible", lambda _: (found["now"].firmware, found["now"].disks))
     return found
 
 

@@ -10,14 +10,15 @@ from attrs import frozen
 from zosstorage.config import options, values
 from zosstorage.config.choices import BtrfsProfile
 from zosstorage.config.fields import key, maybe, section
+from zosstorage.value import Value
 
 
 def _words(doc: str) -> dict[str, Any]:
     return {"doc": doc, "schema": {"type": "array", "items": {"type": "string"}}}
 
 
-@frozen
-class Btrfs:
+@frozen(repr=False)
+class Btrfs(Value):
     compression: str | None = key(
         None, maybe(values.btrfs_compression), "Mount option `compress=`: `zlib[:1-9]`, `lzo`, `zstd[:1-15]`, or null."
     )
@@ -37,8 +38,8 @@ class Btrfs:
     )
 
 
-@frozen
-class Bcachefs:
+@frozen(repr=False)
+class Bcachefs(Value):
     compression: str | None = key(
         None,
         maybe(values.bcachefs_compression),
@@ -62,15 +63,15 @@ class Bcachefs:
     )
 
 
-@frozen
-class Vfat:
+@frozen(repr=False)
+class Vfat(Value):
     mkfs_options: tuple[str, ...] = key(
         (), options.mkfs("vfat"), **_words("Further words for `mkfs.fat`; see below for which.")
     )
 
 
-@frozen
-class Filesystems:
+@frozen(repr=False)
+class Filesystems(Value):
     btrfs: Btrfs = section(Btrfs, "Where the topology makes btrfs.")
     bcachefs: Bcachefs = section(Bcachefs, "Where the topology makes bcachefs.")
     vfat: Vfat = section(Vfat, "The ESPs.")

@@ -22,6 +22,8 @@ from zosstorage.config.choices import (
 )
 from zosstorage.config.fields import PATH, key, key_of, maybe, section
 from zosstorage.config.filesystems import Bcachefs, Btrfs, Filesystems, Vfat
+from zosstorage.config.sources import RUN_DIR
+from zosstorage.value import Value
 
 __all__ = [
     "Bcachefs",
@@ -59,8 +61,8 @@ _DURATION = {
 _DISKS = {"type": ["integer", "null"], "minimum": 0, "maximum": 4096}
 
 
-@frozen
-class Logging:
+@frozen(repr=False)
+class Logging(Value):
     level: LogLevel = key(LogLevel.INFO, values.choice(LogLevel), "How much is logged.")
     format: LogFormat = key(LogFormat.JSON, values.choice(LogFormat), "JSON, one object a line, or text for people.")
     file: str | None = key(
@@ -71,8 +73,8 @@ class Logging:
     )
 
 
-@frozen
-class Expect:
+@frozen(repr=False)
+class Expect(Value):
     count: int | None = key(
         None,
         maybe(values.whole(1, 4096)),
@@ -83,8 +85,8 @@ class Expect:
     hdd: int | None = key(None, maybe(values.whole(0, 4096)), "How many of them must be HDDs.", schema=_DISKS)
 
 
-@frozen
-class Devices:
+@frozen(repr=False)
+class Devices(Value):
     include: tuple[str, ...] = key(
         _INCLUDE,
         values.many(values.glob),
@@ -108,8 +110,8 @@ class Devices:
     expect: Expect = section(Expect, "When a number is set, any other number of eligible disks fails closed (exit 4).")
 
 
-@frozen
-class Topology:
+@frozen(repr=False)
+class Topology(Value):
     mode: TopologyMode = key(TopologyMode.AUTO, values.choice(TopologyMode), "Which topology to make.")
     cache: tuple[str, ...] = key(
         (),
@@ -120,8 +122,8 @@ class Topology:
     backing: tuple[str, ...] = key((), values.many(values.glob), "The same for backing disks.", schema=_GLOBS)
 
 
-@frozen
-class Partitions:
+@frozen(repr=False)
+class Partitions(Value):
     firmware: FirmwareMode = key(
         FirmwareMode.AUTO,
         values.choice(FirmwareMode),
@@ -136,8 +138,8 @@ class Partitions:
     )
 
 
-@frozen
-class Validate:
+@frozen(repr=False)
+class Validate(Value):
     scan: Scan = key(
         Scan.SAMPLED,
         values.choice(Scan),
@@ -151,8 +153,8 @@ class Validate:
     )
 
 
-@frozen
-class Targets(Mapping[str, str]):
+@frozen(repr=False)
+class Targets(Value, Mapping[str, str]):
     """Where each of the primary filesystem's subvolumes is mounted; a mapping of exactly the four names, in order."""
 
     system: str = key("/var/cache/system", values.mount_target, "Where subvolume `system` is mounted.", schema=PATH)
@@ -178,27 +180,27 @@ class Targets(Mapping[str, str]):
         return len(fields(Targets))
 
 
-@frozen
-class Mounts:
+@frozen(repr=False)
+class Mounts(Value):
     data_root: str = key(
         "/var/mounts", values.mount_target, "Each data filesystem is mounted below it, at its UUID.", schema=PATH
     )
     targets: Targets = section(Targets, "Exactly these four; none in another, none below `data_root`.")
 
 
-@frozen
-class Fstab:
+@frozen(repr=False)
+class Fstab(Value):
     enabled: bool = key(False, values.switch, "Write the four subvolume mounts to fstab.")
     path: str = key("/etc/fstab", values.place, "The file that takes them; its other lines are kept.", schema=PATH)
 
 
-@frozen
-class Report:
+@frozen(repr=False)
+class Report(Value):
     path: str = key("/run/zosstorage/state.json", values.place, "Where the report is written.", schema=PATH)
 
 
-@frozen
-class Tools:
+@frozen(repr=False)
+class Tools(Value):
     timeout: float = key(
         600.0,
         values.duration,
@@ -208,8 +210,8 @@ class Tools:
     )
 
 
-@frozen
-class Config:
+@frozen(repr=False)
+class Config(Value):
     """The whole configuration.
 
     Sizes are bytes, durations seconds, lists tuples, paths absolute without a slash at their end.
@@ -225,7 +227,7 @@ class Config:
     mounts: Mounts = section(Mounts, "Where the filesystems are mounted.")
     fstab: Fstab = section(Fstab, "What is written to fstab.")
     report: Report = section(Report, "What an operator reads.")
-    run_dir: str = key("/run/zosstorage", values.place, "Where the checkpoint and the lock live.", schema=PATH)
+    run_dir: str = key(RUN_DIR, values.place, "Where the checkpoint and the lock live.", schema=PATH)
     tools: Tools = section(Tools, "External commands.")
     root: str = key(
         "/",

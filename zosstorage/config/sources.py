@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = "/etc/zosstorage/config.yaml"
 KERNEL_FILE = "/proc/cmdline"
+RUN_DIR = "/run/zosstorage"
 # One more byte than a file may have: enough to see that it has too many.
 _READ_BYTES = (1 << 20) + 1
 # /dev/null, by the numbers that Documentation/admin-guide/devices.txt gives it.
@@ -64,6 +65,16 @@ class Merged(NamedTuple):
     root: tuple[str, str]
     digest: str
     layers: tuple[Layer, ...]
+
+    @property
+    def told(self) -> str:
+        """What every source said: whoever says the same gets the same configuration."""
+        return json.dumps([(layer.values, layer.root) for layer in self.layers], sort_keys=True, default=str)
+
+    @property
+    def run_dir(self) -> str:
+        """Where the run directory is, if nothing is wrong with what was set."""
+        return str(self.values.get("run_dir", RUN_DIR))
 
 
 class Loaded(NamedTuple):
@@ -108,9 +119,17 @@ def load(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_byt
         ConfigError: with every mistake of every source.
         UnimplementedError: `zosstorage.force` on the kernel command line.
     """
+    return checked(merge(options, read_cmdline=read_cmdline))
+
+
+def checked(merged: Merged) -> Loaded:
+    """The configuration that all sources make.
+
+    Raises:
+        ConfigError: with every mistake of every source.
+    """
     from zosstorage.config import build
 
-    merged = merge(options, read_cmdline=read_cmdline)
     return Loaded(build.build(merged) or _thorough(merged), merged)
 
 

@@ -18,6 +18,7 @@ from zosstorage.disks import gpt, layout, probe, scan, sysfs
 from zosstorage.disks.usage import Usage, kernel_partitions
 from zosstorage.errors import ToolError
 from zosstorage.facts import Content, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
+from zosstorage.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 _WANTED = {PartitionKind.ESP: {"vfat"}, PartitionKind.DATA: {"btrfs", "bcachefs"}}
 
 
-@define(eq=False)
-class _Exam:
+@define(repr=False, eq=False)
+class _Exam(Value):
     """One disk under examination."""
 
     disk: Disk

@@ -129,7 +129,8 @@ def _copy(header: bytes, array: bytes, here: int, there: int, sector: int) -> Co
 
 def _entries(array: bytes, sector: int) -> tuple[Entry, ...]:
     found = []
-    for number, raw in enumerate(_ENTRY.iter_unpack(array), 1):
+    used = -(-len(array.rstrip(b"\0")) // _ENTRY.size) * _ENTRY.size  # the rest of 128 would be read for nothing
+    for number, raw in enumerate(_ENTRY.iter_unpack(array[:used]), 1):
         kind, unique, first, last, attributes, name = raw
         if any(kind):
             found.append(

@@ -12,14 +12,22 @@ from zosstorage.disks.gpt import MIB
 from zosstorage.facts import Discovery, Disk, Firmware, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from zosstorage.config.schema import Config
+    from zosstorage.witness import Look
 
 # The unit of sysfs `size` and `start`, whatever the sector size of the disk is (Documentation/ABI/stable/sysfs-block).
 SYSFS_SECTOR = 512
 # SCSI peripheral device type of CD and DVD drives (SPC-6, table 150).
 _SCSI_CDROM = "5"
+# All that is read of a disk, and of a partition, below its folder there.
+DISK_ATTRIBUTES = (
+    *("dev", "size", "ro", "removable", "hidden", "partition", "diskseq", "serial", "wwid"),
+    *("queue/logical_block_size", "queue/rotational"),
+    *(f"device/{name}" for name in ("model", "name", "serial", "type", "vpd_pg80", "wwid")),
+)
+PARTITION_ATTRIBUTES = ("dev", "partition", "start", "size")
 # Room for the smallest btrfs with two copies of its metadata, which takes 109 MiB (mkfs.btrfs says so), and then some.
 _LEAST_DATA = 256 * MIB
 _FAT32_CLUSTERS = 65525
@@ -38,19 +46,60 @@ class KernelPartition(NamedTuple):
 
 def discover(config: Config, *, root: Path = Path("/")) -> Discovery:
     """Sort every whole block device into the eligible ones and the rejected ones, each in natural order."""
+    found = list(_examined(config, root, _block_names(root, config)))
+    disks = tuple(disk for disk, reason in found if not reason)
+    rejected = tuple(Rejected(disk, reason) for disk, reason in found if reason)
+    return Discovery(_firmware(config, root), disks, rejected)
+
+
+def eligible(config: Config, *, root: Path = Path("/")) -> tuple[Firmware, tuple[Disk, ...]]:
+    """What `discover` takes, without a look at the disks that their names alone reject."""
+    links, rules = _links(root / "dev/disk"), config.devices
+    named = []
+    for name in _block_names(root, config):
+        node = name.replace("!", "/")
+        names = (f"/dev/{node}", *links.get(node, ()))
+        if _named(names, rules.include) and not _named(names, rules.exclude):
+            named.append(name)
+    return _firmware(config, root), tuple(disk for disk, reason in _examined(config, root, named) if not reason)
+
+
+def _examined(config: Config, root: Path, names: Iterable[str]) -> Iterator[tuple[Disk, str]]:
+    """Each disk with the reason why it is not eligible, empty when it is; in natural order."""
     links = _links(root / "dev/disk")
-    disks, rejected = [], []
-    for name in sorted(_block_names(root, config), key=natural_key):
+    for name in sorted(names, key=natural_key):
         try:
             disk = read_disk(name, links=links, root=root)
         except FileNotFoundError:  # unplugged since it was listed
             continue
-        reason = _reason(disk, config, root)
-        if reason:
-            rejected.append(Rejected(disk, reason))
-        else:
-            disks.append(disk)
-    return Discovery(_firmware(config, root), tuple(disks), tuple(rejected))
+        yield disk, _reason(disk, config, root)
+
+
+def looks(found: Discovery, config: Config, *, root: Path = Path("/")) -> list[Look]:
+    """What `discover` looks at, as long as it finds the same disks: of a disk that was rejected, no more than why.
+
+    A disk whose node is not named can only be named by a link: all links are looked at.
+    """
+    block, rules = root / "sys/class/block", config.devices
+    kept = [["texts", f"{block}/{disk.name}", *DISK_ATTRIBUTES] for disk in found.disks]
+    for disk in (rejected.disk for rejected in found.rejected):
+        if matches(disk, rules.include) and not matches(disk, rules.exclude):  # others are told by names and links
+            attributes = DISK_ATTRIBUTES if disk.size_bytes else ("size",)
+            kept.append(["texts", f"{block}/{disk.name}", *attributes])
+    return [
+        ["disks", f"{block}", rules.include, rules.exclude],
+        ["links", f"{root}/dev/disk"],
+        ["exists", f"{root}/sys/firmware/efi"],
+        *kept,
+    ]
+
+
+def partition_looks(disk: Disk) -> list[Look]:
+    """What `partitions` and `device_number` look at, as long as the disk has the same partitions."""
+    devices = [part.device for part in partitions(disk)]
+    folders = [device.removeprefix("/dev/").replace("/", "!") for device in devices]
+    texts = [["texts", f"/sys/class/block/{name}", *PARTITION_ATTRIBUTES] for name in folders]
+    return [*texts, ["nodes", *devices]]
 
 
 def read_disk(name: str, *, links: dict[str, tuple[str, ...]] | None = None, root: Path = Path("/")) -> Disk:
@@ -59,44 +108,46 @@ def read_disk(name: str, *, links: dict[str, tuple[str, ...]] | None = None, roo
     Raises:
         FileNotFoundError: it is gone.
     """
-    folder = root / "sys/class/block" / name
+    folder = f"{root}/sys/class/block/{name}"  # text: a Path for each of the attributes takes longer than to read them
     node = name.replace("!", "/")  # sysfs writes the slash of cciss/c0d0 as an exclamation mark
     return Disk(
         path=f"/dev/{node}",
         name=name,
-        number=(folder / "dev").read_text("ascii").strip(),
-        size_bytes=int(_read(folder / "size") or 0) * SYSFS_SECTOR,
-        sector_size=int(_read(folder / "queue/logical_block_size") or 512),
-        rotational=_read(folder / "queue/rotational") == "1",
-        removable=_read(folder / "removable") == "1",
-        read_only=_read(folder / "ro") == "1",
+        number=Path(folder, "dev").read_text("ascii").strip(),
+        size_bytes=int(_read(f"{folder}/size") or 0) * SYSFS_SECTOR,
+        sector_size=int(_read(f"{folder}/queue/logical_block_size") or 512),
+        rotational=_read(f"{folder}/queue/rotational") == "1",
+        removable=_read(f"{folder}/removable") == "1",
+        read_only=_read(f"{folder}/ro") == "1",
         model=_first(folder, "device/model", "device/name"),
-        serial=_first(folder, "serial", "device/serial") or _vpd_serial(folder / "device/vpd_pg80"),
+        serial=_first(folder, "serial", "device/serial") or _vpd_serial(Path(folder, "device/vpd_pg80")),
         wwn=_first(folder, "wwid", "device/wwid"),
-        diskseq=int(text) if (text := _read(folder / "diskseq")) else None,
+        diskseq=int(text) if (text := _read(f"{folder}/diskseq")) else None,
         links=(links or {}).get(node, ()),
     )
 
 
 def devices(*, root: Path = Path("/")) -> list[str]:
     """The nodes of all block devices that have a size: disks, partitions and what is stacked on them."""
-    entries = [entry for entry in _entries(root / "sys/class/block") if _read(entry / "size") not in ("", "0")]
-    return [f"/dev/{entry.name.replace('!', '/')}" for entry in entries]
+    block = f"{root}/sys/class/block"
+    return [
+        f"/dev/{name.replace('!', '/')}" for name in _names(block) if _read(f"{block}/{name}/size") not in ("", "0")
+    ]
 
 
 def partitions(disk: Disk, *, root: Path = Path("/")) -> tuple[KernelPartition, ...]:
     """The partitions that the kernel has on a disk, by number."""
-    found = []
-    for folder in (root / "sys/class/block" / disk.name).glob("*/partition"):
-        entry = folder.parent
-        found.append(
-            KernelPartition(
-                f"/dev/{entry.name.replace('!', '/')}",
-                int(_read(folder) or 0),
-                int(_read(entry / "start") or 0) * SYSFS_SECTOR,
-                int(_read(entry / "size") or 0) * SYSFS_SECTOR,
-            )
+    folder = f"{root}/sys/class/block/{disk.name}"
+    found = [
+        KernelPartition(
+            f"/dev/{name.replace('!', '/')}",
+            int(number),
+            int(_read(f"{folder}/{name}/start") or 0) * SYSFS_SECTOR,
+            int(_read(f"{folder}/{name}/size") or 0) * SYSFS_SECTOR,
         )
+        for name in _names(folder)
+        if name.startswith(disk.name) and (number := _read(f"{folder}/{name}/partition"))
+    ]
     return tuple(sorted(found, key=lambda part: part.number))
 
 
@@ -104,7 +155,8 @@ def holders(disk: Disk, *, root: Path = Path("/")) -> dict[str, tuple[str, ...]]
     """Devices stacked on the disk or on a partition of it (dm, md, bcache): node → names of its holders."""
     folder = root / "sys/class/block" / disk.name
     found = {}
-    for held in (folder / "holders", *folder.glob("*/holders")):
+    parts = [folder / name for name in _names(folder) if name.startswith(disk.name)]
+    for held in (entry / "holders" for entry in (folder, *parts)):
         if names := sorted(entry.name for entry in _entries(held)):
             found[f"/dev/{held.parent.name}"] = tuple(names)
     return found
@@ -141,7 +193,10 @@ def partition_device(disk: Disk, number: int) -> str:
 
 def matches(disk: Disk, globs: Iterable[str]) -> bool:
     """Whether a glob names the disk's node or one of its links."""
-    names = (disk.path, *disk.links)
+    return _named((disk.path, *disk.links), globs)
+
+
+def _named(names: Iterable[str], globs: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in globs for name in names)
 
 
@@ -216,13 +271,17 @@ def _links(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _entries(folder: Path) -> list[Path]:
+    return [folder / name for name in _names(folder)]
+
+
+def _names(folder: str | Path) -> list[str]:
     try:
-        return list(folder.iterdir())
+        return os.listdir(folder)  # noqa: PTH208 - names are wanted, and a Path is slow to make
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _read(path: Path) -> str:
+def _read(path: str | Path) -> str:
     """A sysfs attribute, trimmed: NVMe and ATA pad with spaces; empty where it is missing or cannot be read."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -236,8 +295,8 @@ def _read(path: Path) -> str:
         os.close(handle)
 
 
-def _first(folder: Path, *names: str) -> str:
-    return next((text for name in names if (text := _read(folder / name))), "")
+def _first(folder: str, *names: str) -> str:
+    return next((text for name in names if (text := _read(f"{folder}/{name}"))), "")
 
 
 def _vpd_serial(path: Path) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from zosstorage.config.schema import Config
     from zosstorage.facts import Disk, PlannedDisk
+    from zosstorage.witness import Look
 
 
 # A copy of a table is smaller: 16 KiB of entries, the header and the MBR, a sector each.
@@ -99,6 +100,13 @@ def _read(reader: scan.Reader) -> tuple[bytes, gpt.Tables]:
         head, tail = reader.head(), reader.tail()
         tables = gpt.read(head, tail, size, sector)
     return head, tables
+
+
+def looks(planned: PlannedDisk) -> list[Look]:
+    """What `nodes` and `is_finished` look at, as long as both copies of the table are valid."""
+    disk = planned.disk
+    ends = [[0, _TABLE_BYTES], [disk.size_bytes - _TABLE_BYTES, _TABLE_BYTES]]
+    return [["bytes", disk.path, *ends], *sysfs.partition_looks(disk)]
 
 
 def _changed(disk: Disk, reason: str) -> NotEmptyError:

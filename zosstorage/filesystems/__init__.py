@@ -18,6 +18,10 @@ CACHE_LABEL = "ZOSCACHE"
 LABELS = {vfat.TYPE: vfat.LABEL, btrfs.TYPE: DATA_LABEL, bcachefs.TYPE: DATA_LABEL}
 
 
+# The (offset, length) pairs of bytes of a partition that `read` goes by.
+DECISIVE = (*btrfs.DECISIVE, *bcachefs.DECISIVE, *vfat.DECISIVE)
+
+
 def data_module(fstype: str) -> ModuleType:
     """The module of a data filesystem."""
     return {btrfs.TYPE: btrfs, bcachefs.TYPE: bcachefs}[fstype]

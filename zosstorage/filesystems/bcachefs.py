@@ -23,6 +23,8 @@ TOOLS = ("bcachefs",)
 SUPERBLOCK = 4096
 _MAGIC = UUID("c68573f6-66ce-90a9-d96a-60cf803df7ef").bytes
 _REPLICAS_SHIFT, _REPLICAS_MASK = 52, 0xF
+# The bytes that `read` goes by; others change while it is mounted.
+DECISIVE = tuple((SUPERBLOCK + at, size) for at, size in ((24, 16), (56, 48), (122, 2), (144, 8)))
 # `bcachefs format` now and then segfaults at exit after a complete format: the superblock, read back, is what counts.
 FORMAT_STATUS = (0, 139, -11)
 # The oldest util-linux whose mount knows X-mount.subdir.

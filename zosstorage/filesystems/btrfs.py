@@ -22,6 +22,8 @@ TOOLS = ("mkfs.btrfs", "btrfs")
 # of the device at 0x10B (dev_item at 0xC9, UUID 66 bytes into it), the label at 0x12B (256 bytes).
 SUPERBLOCK = 64 * 1024
 _MAGIC = b"_BHRfS_M"
+# The bytes that `read` goes by; others change with every commit.
+DECISIVE = tuple((SUPERBLOCK + at, size) for at, size in ((0x20, 16), (0x40, 8), (0x88, 8), (0x10B, 16), (0x12B, 256)))
 # BTRFS_FIRST_FREE_OBJECTID: the inode of a subvolume's root directory, and of no other directory.
 SUBVOLUME_INODE = 256
 # BTRFS_IOC_SYNC, _IO(0x94, 8) of linux/btrfs.h.

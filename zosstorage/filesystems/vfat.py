@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 TYPE = "vfat"
 LABEL = "ZOSBOOT"
 TOOLS = ("mkfs.fat",)
+# The bytes that `read` goes by: serial to type, and the signature.
+DECISIVE = ((67, 23), (510, 2))
 
 
 def read(at: Callable[[int, int], bytes]) -> Content | None:
