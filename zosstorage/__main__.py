@@ -13,11 +13,10 @@ from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, UsageErr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from logging import Logger
     from pathlib import Path
 
     from zosstorage.config.flags import CliOptions
-    from zosstorage.config.sources import Loaded, Merged
+    from zosstorage.config.sources import Loaded
     from zosstorage.facts import Verdict
     from zosstorage.machine import Provisioner
 
@@ -65,12 +64,6 @@ def _print(text: str) -> None:
         from zosstorage import streams
 
         streams.give_up_stdout(error)
-
-
-def _log() -> Logger:
-    import logging
-
-    return logging.getLogger("zosstorage")
 
 
 def _load(options: CliOptions) -> Loaded:
@@ -134,10 +127,11 @@ def _require_machine() -> None:
 
 
 def _run(options: CliOptions) -> int:
+    from zosstorage import rerun
     from zosstorage.config import sources
 
     merged = sources.merge(options)
-    if _still_done(merged):
+    if rerun.still_done(merged):
         return int(ExitCode.OK)
     from zosstorage import interrupt, lock
 
@@ -146,46 +140,14 @@ def _run(options: CliOptions) -> int:
     with lock.held(loaded.config.run_dir), interrupt.caught():
         provisioner = _provisioner(loaded)
         provisioner.run()
-        _keep_witness(provisioner, merged)
+        rerun.keep(provisioner, merged)
     return int(ExitCode.OK)
 
 
-def _still_done(merged: Merged) -> bool:
-    """Whether an earlier run of this boot did all of this, and nothing has changed since; if so, the log says it."""
-    from zosstorage import lock, witness
-    from zosstorage.cli import STATES
-
-    run_dir = merged.run_dir
-    logging = merged.values.get("logging", {})
-    usual = isinstance(logging, dict) and logging.items() <= witness.LOGGING.items()
-    if not usual or os.geteuid() != 0 or not os.path.exists(f"{run_dir}/{witness.FILE}"):  # noqa: PTH110
-        return False
-    with lock.held(run_dir):
-        if not witness.holds(run_dir, merged.told):
-            return False
-        witness.tell(STATES)
-    return True
-
-
-def _keep_witness(provisioner: Provisioner, merged: Merged) -> None:
-    """For `_still_done`: what is seen while all states hold. Without it the next run asks them all.
-
-    The look comes first: what changes after it is either told by a state, or seen by the next run.
-    """
-    from zosstorage import witness
-    from zosstorage.files import write_atomic
-
-    run_dir = provisioner.path.parent
-    try:
-        seen = witness.document(str(run_dir), merged.told, provisioner.looks())
-        if provisioner.all_hold():
-            write_atomic(run_dir / witness.FILE, seen, 0o600)
-    except OSError as error:
-        _log().debug("nothing kept for a quick rerun", extra={"reason": str(error)})
-
-
 def _step(options: CliOptions) -> int:
-    from zosstorage import interrupt, lock
+    import logging
+
+    from zosstorage import interrupt, lock, rerun
     from zosstorage.checkpoint import STATES
 
     loaded = _load(options)
@@ -195,11 +157,11 @@ def _step(options: CliOptions) -> int:
         following = STATES[min(provisioner.skip, len(STATES) - 1)]
         until = options.until or following
         if STATES.index(until) < provisioner.skip:
-            _log().info("already done, and still holds", extra={"state": until})
+            logging.getLogger("zosstorage").info("already done, and still holds", extra={"state": until})
         else:
             provisioner.run(until)
             if until == STATES[-1]:
-                _keep_witness(provisioner, loaded.merged)
+                rerun.keep(provisioner, loaded.merged)
     return int(ExitCode.OK)
 
 
@@ -245,11 +207,15 @@ def _status(options: CliOptions) -> int:
 
 
 def _reset(options: CliOptions) -> int:
-    from zosstorage import checkpoint, lock
+    import contextlib
+
+    from zosstorage import checkpoint, lock, witness
 
     loaded = _load(options)
     path = _checkpoint_path(loaded)
     with lock.held(loaded.config.run_dir):
+        with contextlib.suppress(OSError):  # it is of no use without this checkpoint
+            path.with_name(witness.FILE).unlink()
         try:
             found = checkpoint.load(path)
         except (ValueError, OSError):  # damaged: all of it goes

@@ -88,6 +88,7 @@ HELP_SECTIONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("/proc/cmdline", "zosstorage.KEY=VALUE words, which outrank everything else"),
         ("/run/zosstorage/checkpoint.json", "which states are done"),
         ("/run/zosstorage/state.json", "the report, written after success"),
+        ("/run/zosstorage/witness.json", "what was seen then: a rerun that sees the same has nothing to do"),
         ("/run/zosstorage/lock", "held for the whole run"),
         ("/etc/fstab", "takes the four subvolume mounts, with --fstab"),
     ),
