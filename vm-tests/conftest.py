@@ -124,6 +124,8 @@ def figures(request: pytest.FixtureRequest):
 
 # About how many seconds a test takes: of the words that are in its name, those that stand first here.
 _SECONDS = {
+    "test_every_cut_is_resumed[2copy]": 200,
+    "test_every_cut_is_resumed[single]": 150,
     "test_every_cut_is_resumed": 100,
     "openrc": 50,
     "test_provisions_and_adopts": 30,
