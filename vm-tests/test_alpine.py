@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
 import shutil
@@ -12,7 +11,7 @@ import alpine_images
 import packages
 import pytest
 from alpine_scenarios import ADOPTED, FAILURES, PROVISIONINGS, WORDS, Boot, Failure, Provisioning
-from conftest import GUEST_LIMIT, RUNS, USES
+from conftest import GUEST_LIMIT, RUNS, USES, one_at_a_time
 from images import check_blkid, check_table, digest
 from qemu import Drive, Guest, Log
 
@@ -20,15 +19,13 @@ MARKER = "kept across boots"
 
 
 @pytest.fixture(scope="session")
-def alpine() -> alpine_images.Images:
-    packages.CACHE.mkdir(parents=True, exist_ok=True)
-    with (packages.CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def alpine(roots) -> alpine_images.Images:
+    with one_at_a_time():
         try:
             alpine_images.elf()
         except alpine_images.NoElfError as error:
             pytest.fail(str(error), pytrace=False)
-        return alpine_images.build(packages.fetch()["tools"])
+        return alpine_images.build(roots["tools"])
 
 
 class Machine:
