@@ -69,6 +69,43 @@ def test_a_session_of_its_own_and_no_handle_of_ours(fake_tools, tmp_path):
     assert session == pid
 
 
+def test_what_a_parent_left_open_does_not_reach_a_tool(fake_tools):
+    fake_tools("show", body="/bin/ls /proc/self/fd")
+    one, other = os.pipe()
+    os.set_inheritable(one, True)
+    os.set_inheritable(other, True)
+    try:
+        assert str(other) in tools.run(["show"]).stdout.split()
+        tools.take_over()
+        assert tools.run(["show"]).stdout.split() == ["0", "1", "2", "3"]
+    finally:
+        os.close(one)
+        os.close(other)
+
+
+def test_a_parent_that_waits_for_no_child(fake_tools):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        tools.take_over()
+        fake_tools("fail", status=3)
+        assert tools.run(["fail"], ok=(3,)).status == 3
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_signal_between_start_and_wait_leaves_none_running(fake_tools, monkeypatch, tmp_path):
+    fake_tools("slow", body=f"echo $$ > {tmp_path}/pid.$1; exec /bin/sleep 600")
+
+    def interrupted(_):
+        until_there(tmp_path, 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tools, "wait_all", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tools.run_all([["slow", "1"], ["slow", "2"]])
+    assert all(gone(pid) for pid in pids(tmp_path))
+
+
 def test_a_start_that_fails_halfway_leaves_nothing_behind(fake_tools, monkeypatch, tmp_path):
     fake_tools("slow", body=f"echo $$ > {tmp_path}/pid.self; exec /bin/sleep 600")
 

@@ -76,6 +76,7 @@ def _set_up(loaded: Loaded) -> Loaded:
     from zosstorage import logs, tools
 
     logs.set_up(loaded.config.logging)
+    tools.take_over()
     tools.limit(loaded.config.tools.timeout)
     return loaded
 

@@ -22,12 +22,14 @@ def still_done(merged: Merged) -> bool:
     Raises:
         LockedError: another zosstorage is at work.
     """
-    run_dir, logging = merged.run_dir, merged.values.get("logging", {})
+    logging = merged.values.get("logging", {})
     usual = isinstance(logging, dict) and logging.items() <= witness.LOGGING.items()
-    if not usual or os.geteuid() != 0 or not os.path.exists(f"{run_dir}/{witness.FILE}"):  # noqa: PTH110
+    # Who says what an earlier run was told, and was right, makes no mistake: nothing is wrong with the run directory.
+    kept = witness.kept(merged.run_dir, merged.told) if usual and os.geteuid() == 0 else None
+    if kept is None:
         return False
-    with lock.held(run_dir):
-        if not witness.holds(run_dir, merged.told):
+    with lock.held(merged.run_dir):
+        if not witness.holds(kept):
             return False
         witness.tell(STATES)
     return True
@@ -36,16 +38,17 @@ def still_done(merged: Merged) -> bool:
 def keep(provisioner: Provisioner, merged: Merged) -> None:
     """For `still_done`: what is seen while all states hold. Without it the next run asks them all.
 
-    The look comes first: what changes after it is either told by a state, or seen by the next run.
+    Two looks, the same, and every state's word between them: what changes meanwhile is not kept.
     """
     from zosstorage.files import write_atomic
 
     run_dir = provisioner.path.parent
     try:
-        seen = witness.document(str(run_dir), merged.told, provisioner.looks())
-        if provisioner.all_hold():
+        looks = provisioner.looks()
+        seen = witness.document(str(run_dir), merged.told, looks)
+        if provisioner.all_hold() and seen == witness.document(str(run_dir), merged.told, looks):
             write_atomic(run_dir / witness.FILE, seen, 0o600)
-    except OSError as error:
+    except (OSError, LookupError) as error:
         import logging
 
         logging.getLogger(__name__).debug("nothing kept for a quick rerun", extra={"reason": str(error)})

@@ -62,6 +62,18 @@ def limit(seconds: float) -> None:
     _limits.timeout = seconds
 
 
+def take_over() -> None:
+    """Put right what a parent may have left us: handles that tools would get as well, and that no child is waited for.
+
+    A tool that hangs in the kernel would keep another's lock or pipe.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():  # noqa: PTH112, PTH208
+        if int(name) > 2:  # noqa: PLR2004 - the standard streams
+            with contextlib.suppress(OSError):  # the one of this listing
+                os.set_inheritable(int(name), False)
+
+
 @define(repr=False, eq=False)
 class Running(Value):
     """A command under way; `wait` for it exactly once.
@@ -195,15 +207,21 @@ def _spawn(path: str, argv: Sequence[str], ends: tuple[int, int, int], env: Mapp
 
 
 def start_all(
-    commands: Sequence[Sequence[str]], *, stdin: Sequence[str] | None = None, env: Mapping[str, str] | None = None
+    commands: Sequence[Sequence[str]],
+    *,
+    stdin: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    into: list[Running] | None = None,
 ) -> list[Running]:
     """Start commands side by side; where one cannot be started, the others are heard out, and on a signal killed.
+
+    They are added to `into`, for a caller who has to know of them whatever happens.
 
     Raises:
         ToolError: there is no such command, or it could not be started.
     """
     texts = stdin or [""] * len(commands)
-    running: list[Running] = []
+    running = [] if into is None else into
     try:
         for argv, text in zip(commands, texts, strict=True):
             interrupt.check()
@@ -247,7 +265,15 @@ def run_all(
     Raises:
         ToolError: the first one's, in the order of `commands`.
     """
-    done = wait_all(start_all(commands, stdin=stdin, env=env))
+    running: list[Running] = []
+    try:  # from the first start on: a signal may come between any two lines
+        start_all(commands, stdin=stdin, env=env, into=running)
+        done = wait_all(running)
+    except ToolError:
+        raise
+    except BaseException:
+        kill_all(running)
+        raise
     for one in done:
         if one.status not in ok:
             raise status_error(one)

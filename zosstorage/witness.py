@@ -21,8 +21,8 @@ from zosstorage import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    # A kind and its arguments: [disks FOLDER INCLUDE EXCLUDE], [links FOLDER], [texts FOLDER NAME…], [exists PATH],
-    # [file PATH], [nodes PATH…], [bytes DEVICE [OFFSET LENGTH]…] in bytes, [mounts TARGET…].
+    # A kind and its arguments: [disks FOLDER INCLUDE EXCLUDE], [names FOLDER PREFIX], [links FOLDER], [texts FOLDER
+    # NAME…], [exists PATH], [file PATH], [nodes PATH…], [bytes DEVICE [OFFSET LENGTH]…] in bytes, [mounts TARGET…].
     Look = list[Any]
 
 FILE = "witness.json"
@@ -31,8 +31,8 @@ MESSAGE = "already done in this boot: every state still holds"
 LOGGING = {"level": "info", "format": "json", "file": None}
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _MOUNTS = "/proc/self/mountinfo"
-# What mountinfo writes in octal (proc_pid_mountinfo(5)).
-_ESCAPED = str.maketrans({char: f"\\{ord(char):03o}" for char in " \t\n\\#"})
+# What mountinfo writes in octal in a mount point (linux fs/proc_namespace.c, show_mountinfo).
+_ESCAPED = str.maketrans({char: f"\\{ord(char):03o}" for char in " \t\n\\"})
 
 
 def document(run_dir: str, sources: str, looks: Iterable[Look]) -> str:
@@ -40,18 +40,27 @@ def document(run_dir: str, sources: str, looks: Iterable[Look]) -> str:
 
     Raises:
         OSError: something cannot be looked at.
+        LookupError: something is not mounted.
     """
     known = [["file", _BOOT], ["file", f"{run_dir}/checkpoint.json"], *looks]
     return json.dumps({"sources": _sources(sources), "looks": known, "seen": _seen(known)}) + "\n"
 
 
-def holds(run_dir: str, sources: str) -> bool:
-    """Whether boot, checkpoint, configuration and machine are what they were; False where nothing was kept."""
+def kept(run_dir: str, sources: str) -> dict[str, Any] | None:
+    """What a run by these sources kept; None if none did."""
     try:
         with open(f"{run_dir}/{FILE}", "rb") as file:
-            kept = json.loads(file.read())
-        return bool(kept["sources"] == _sources(sources) and kept["seen"] == _seen(kept["looks"]))
-    except (OSError, LookupError, TypeError, ValueError):  # damaged: the checkpoint and the states decide
+            found: dict[str, Any] = json.loads(file.read())
+        return found if found["sources"] == _sources(sources) else None
+    except (OSError, LookupError, TypeError, ValueError):
+        return None
+
+
+def holds(found: dict[str, Any]) -> bool:
+    """Whether boot, checkpoint and machine are what they were."""
+    try:
+        return bool(found["seen"] == _seen(found["looks"]))
+    except (OSError, LookupError, TypeError, ValueError):  # damaged, or gone: the checkpoint and the states decide
         return False
 
 
@@ -92,13 +101,19 @@ def _disks(folder: str, include: list[str], exclude: list[str]) -> Iterator[byte
             yield os.fsencode(node)
 
 
+def _names(folder: str, prefix: str) -> Iterator[bytes]:
+    for name in sorted(os.listdir(folder)):
+        if name.startswith(prefix):
+            yield os.fsencode(name)
+
+
 def _links(folder: str) -> Iterator[bytes]:
-    """The links in the folders of a folder, and where they lead."""
+    """The links in the folders of a folder, and where they lead in the end."""
     for kind in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         for name in sorted(os.listdir(f"{folder}/{kind}")):
             link = f"{folder}/{kind}/{name}"
             yield os.fsencode(link)
-            yield os.fsencode(os.readlink(link)) if os.path.islink(link) else b""
+            yield os.fsencode(os.path.realpath(link))
 
 
 def _texts(folder: str, *names: str) -> Iterator[bytes | None]:
@@ -122,8 +137,13 @@ def _exists(path: str) -> Iterator[bytes | None]:
 
 
 def _file(path: str) -> Iterator[bytes]:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=_without_waiting) as file:
         yield file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Where a FIFO was put in the place of a file or a node, nobody may ever write to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _nodes(*paths: str) -> Iterator[bytes]:
@@ -134,7 +154,7 @@ def _nodes(*paths: str) -> Iterator[bytes]:
 
 def _bytes(device: str, *pieces: tuple[int, int]) -> Iterator[bytes]:
     """From the medium: the page cache is emptied before."""
-    handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    handle = _without_waiting(device, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         for offset, length in pieces:
@@ -143,18 +163,23 @@ def _bytes(device: str, *pieces: tuple[int, int]) -> Iterator[bytes]:
         os.close(handle)
 
 
-def _mounts(*targets: str) -> Iterator[bytes | None]:
-    """Of the topmost mount at each target: root, options, type, source and the filesystem's options."""
+def _mounts(*targets: str) -> Iterator[bytes]:
+    """Of the topmost mount at each target: root, options, type, source and the filesystem's options.
+
+    Raises:
+        KeyError: nothing is mounted there, which is never how it should be.
+    """
     with open(_MOUNTS, "rb") as file:
         lines = [line.split(b" ") for line in file.read().splitlines()]
     topmost = {line[4]: line for line in lines}
     for target in targets:
-        line = topmost.get(os.fsencode(os.path.realpath(target).translate(_ESCAPED)))
-        yield b" ".join([*line[3:6], *line[line.index(b"-") :]]) if line else None
+        line = topmost[os.fsencode(os.path.realpath(target).translate(_ESCAPED))]
+        yield b" ".join([*line[3:6], *line[line.index(b"-") :]])
 
 
 _KINDS: dict[str, Callable[..., Iterator[bytes | None]]] = {
     "disks": _disks,
+    "names": _names,
     "links": _links,
     "texts": _texts,
     "exists": _exists,

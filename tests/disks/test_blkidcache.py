@@ -1,5 +1,7 @@
 import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -51,4 +53,28 @@ def test_where_the_kernel_gives_no_such_file(monkeypatch):
 
     monkeypatch.setattr(os, "memfd_create", refuse)
     with blkidcache.naming({"/dev/null": "aaaa"}) as env:
+        assert env == {}
+
+
+HOLDER = """
+import os, sys
+victim = os.open(sys.argv[1], os.O_RDWR)
+for number in range(3, 90):
+    os.dup2(victim, number)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_proc_of_another_pid_namespace(monkeypatch, tmp_path):
+    """By our number there it has another process, whose file libblkid would write."""
+    (tmp_path / "victim").write_text("kept")
+    argv = [sys.executable, "-c", HOLDER, tmp_path / "victim"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "ready\n"
+        monkeypatch.setattr(os, "getpid", lambda: holder.pid)
+        with blkidcache.naming({"/dev/null": "aaaa"}) as env:
+            assert env == {}
+        holder.stdin.close()
+    with blkidcache.naming({"/dev/null": "aaaa"}) as env:  # and no process at all
         assert env == {}

@@ -38,7 +38,8 @@ import sys
 from zosstorage import cli, witness
 from zosstorage.config import sources
 merged = sources.merge(cli.parse(sys.argv[1:]))
-print(witness.holds(merged.run_dir, merged.told))
+kept = witness.kept(merged.run_dir, merged.told)
+print(kept is not None and witness.holds(kept))
 """
     words = one.argv("run")
     at = words.index("-m")
@@ -153,7 +154,12 @@ def lost_partition(one):
     output("partx", "--delete", "--nr", "1", one.disks[0].device)
 
 
+def another_partition(one):
+    output("addpart", one.disks[0].device, "9", "34", "8")
+
+
 CHANGES = (
+    another_partition,
     unmount,
     mount_over,
     read_only,
@@ -237,6 +243,47 @@ def test_steps_leave_a_witness_too(machine):
     for _ in range(6):
         assert one("step").status == 0
     assert quick(one)
+
+
+def test_a_disk_that_becomes_eligible_later(machine, tmp_path):
+    """It was rejected for want of a size, then as read-only: what it is rejected for now is looked at."""
+    one = machine(1, size=2 * GIB, logging={})
+    more = LoopDisk(sparse(tmp_path / "more.img", 2 * GIB))
+    more.attach()
+    name = more.device
+    try:
+        one.settings["devices"] = {"include": [one.disks[0].device, name], "expect": {"count": 1}}
+        output("blockdev", "--setro", name)
+        assert one("run").status == 0
+        assert quick(one)
+        output("blockdev", "--setrw", name)
+        assert not quick(one)
+        assert one("run").status == 4
+    finally:
+        output("blockdev", "--setrw", name)
+        more.detach()
+
+
+def test_a_sign_in_the_root_that_mountinfo_might_escape(machine):
+    one = machine(1, size=2 * GIB, logging={})
+    one.root = one.folder / "a #\\b"
+    one.root.mkdir()
+    assert one("run").status == 0
+    assert quick(one)
+    output(*one.inside("umount", one.root / "var/cache/etc"))
+    assert not quick(one)
+    assert one("run").status == 0
+    output(*one.inside("mountpoint", one.root / "var/cache/etc"))
+    for target in ("cache/system", "cache/etc", "cache/modules", "cache/vm-meta"):
+        output(*one.inside("umount", one.root / "var" / target))
+    (top,) = (one.root / "var/mounts").iterdir()
+    output(*one.inside("umount", top))
+
+
+def test_a_mistake_is_told_before_the_lock_is_asked_for(one):
+    with (one.run_dir / "lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert one("run", "--set", "topology.mode=nonsense").status == 3
 
 
 def test_another_zosstorage_holds_the_lock(one):

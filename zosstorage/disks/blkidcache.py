@@ -64,6 +64,15 @@ def _file(lines: Iterable[str]) -> Iterator[dict[str, str]]:
     try:
         os.write(handle, "".join(lines).encode())
         fcntl.fcntl(handle, fcntl.F_ADD_SEALS, _SEALS)
-        yield {"BLKID_FILE": f"/proc/{os.getpid()}/fd/{handle}"}
+        path = f"/proc/{os.getpid()}/fd/{handle}"
+        yield {"BLKID_FILE": path} if _leads_to(path, handle) else {}
     finally:
         os.close(handle)
+
+
+def _leads_to(path: str, handle: int) -> bool:
+    """Whether a path is our file's. In the /proc of another PID namespace it is a stranger's, and would be written."""
+    try:
+        return os.path.samestat(Path(path).stat(), os.fstat(handle))
+    except OSError:
+        return False

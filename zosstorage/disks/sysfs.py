@@ -54,14 +54,19 @@ def discover(config: Config, *, root: Path = Path("/")) -> Discovery:
 
 def eligible(config: Config, *, root: Path = Path("/")) -> tuple[Firmware, tuple[Disk, ...]]:
     """What `discover` takes, without a look at the disks that their names alone reject."""
-    links, rules = _links(root / "dev/disk"), config.devices
-    named = []
+    found = _examined(config, root, _named_disks(config, root))
+    return _firmware(config, root), tuple(disk for disk, reason in found if not reason)
+
+
+def _named_disks(config: Config, root: Path) -> list[str]:
+    """The disks that are named by their nodes or links, and not excluded by them."""
+    links, rules, named = _links(root / "dev/disk"), config.devices, []
     for name in _block_names(root, config):
         node = name.replace("!", "/")
         names = (f"/dev/{node}", *links.get(node, ()))
         if _named(names, rules.include) and not _named(names, rules.exclude):
             named.append(name)
-    return _firmware(config, root), tuple(disk for disk, reason in _examined(config, root, named) if not reason)
+    return named
 
 
 def _examined(config: Config, root: Path, names: Iterable[str]) -> Iterator[tuple[Disk, str]]:
@@ -75,23 +80,18 @@ def _examined(config: Config, root: Path, names: Iterable[str]) -> Iterator[tupl
         yield disk, _reason(disk, config, root)
 
 
-def looks(found: Discovery, config: Config, *, root: Path = Path("/")) -> list[Look]:
-    """What `discover` looks at, as long as it finds the same disks: of a disk that was rejected, no more than why.
+def looks(config: Config, *, root: Path = Path("/")) -> list[Look]:
+    """What `eligible` looks at now, and will as long as it finds the same disks: of one without a size, no more.
 
     A disk whose node is not named can only be named by a link: all links are looked at.
     """
-    block, rules = root / "sys/class/block", config.devices
-    kept = [["texts", f"{block}/{disk.name}", *DISK_ATTRIBUTES] for disk in found.disks]
-    for disk in (rejected.disk for rejected in found.rejected):
-        if matches(disk, rules.include) and not matches(disk, rules.exclude):  # others are told by names and links
-            attributes = DISK_ATTRIBUTES if disk.size_bytes else ("size",)
-            kept.append(["texts", f"{block}/{disk.name}", *attributes])
-    return [
-        ["disks", f"{block}", rules.include, rules.exclude],
-        ["links", f"{root}/dev/disk"],
-        ["exists", f"{root}/sys/firmware/efi"],
-        *kept,
-    ]
+    block, rules = f"{root}/sys/class/block", config.devices
+    kept = []
+    for disk, _ in _examined(config, root, _named_disks(config, root)):
+        attributes = DISK_ATTRIBUTES if disk.size_bytes else ("size",)
+        kept.append(["texts", f"{block}/{disk.name}", *attributes])
+    everything = ["disks", block, rules.include, rules.exclude]
+    return [everything, ["links", f"{root}/dev/disk"], ["exists", f"{root}/sys/firmware/efi"], *kept]
 
 
 def partition_looks(disk: Disk) -> list[Look]:
@@ -99,7 +99,7 @@ def partition_looks(disk: Disk) -> list[Look]:
     devices = [part.device for part in partitions(disk)]
     folders = [device.removeprefix("/dev/").replace("/", "!") for device in devices]
     texts = [["texts", f"/sys/class/block/{name}", *PARTITION_ATTRIBUTES] for name in folders]
-    return [*texts, ["nodes", *devices]]
+    return [["names", f"/sys/class/block/{disk.name}", disk.name], *texts, ["nodes", *devices]]
 
 
 def read_disk(name: str, *, links: dict[str, tuple[str, ...]] | None = None, root: Path = Path("/")) -> Disk:
