@@ -43,7 +43,7 @@ NOTHING = hashlib.sha256().hexdigest()  # of an image whose every byte is zero
 def test_every_cut_is_resumed(lab, blank, tmp_path, testrun_uid, topology, record_property) -> None:
     logs = record(lab, blank, testrun_uid, topology).logs
     writes = [writelog.read(log) for log in logs]
-    cuts = prefixes.states(writes, SIZE)
+    cuts = prefixes.states(writes, SIZE, alone=topology.topology in ("single", "dual_independent"))
     replay = Replay(tmp_path, logs, writes, topology)
     verdicts: dict[str, int] = {}
     for number, cut in enumerate(cuts):
