@@ -150,31 +150,6 @@ def test_a_disk_written_right_before_the_first_write(machine):
     assert one.disks[0].image.stat().st_blocks == 0
 
 
-def test_a_disk_that_vanishes_right_before_the_first_write(machine):
-    one, result = machine(2, size=2 * GIB), []
-    gone = one.disks[1].device
-    with at_the_last_moment(one, result):
-        one.disks[1].pull()
-    assert result == [5], one.said.read_text()
-    assert gone in one.said.read_text().splitlines()[-1]
-    assert one.checkpoint["states"][2]["status"] == "failed"
-    assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0]
-
-
-@pytest.mark.parametrize("until", ["discover", "validate"])
-def test_a_disk_that_vanishes_between_two_steps(machine, until):
-    one = machine(2, size=2 * GIB, devices={"expect": {"count": 2}})
-    assert one("step", "--until", until).status == 0
-    gone = one.disks[1].device
-    one.disks[1].pull()
-    done = one("run")
-    assert done.status == 4, done.stderr
-    assert "what the state discover made is no longer there as it was" in done.stderr
-    assert "devices.expect.count is 2, found 1" in done.stderr
-    assert f"{gone} (" in done.stderr
-    assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0]
-
-
 @contextlib.contextmanager
 def own_node(disk):
     """A disk on a node that no other process is given, attached or not."""
@@ -197,6 +172,33 @@ def _made(control, number):
     except FileExistsError:
         return False
     return True
+
+
+def test_a_disk_that_vanishes_right_before_the_first_write(machine):
+    one, result = machine(2, size=2 * GIB), []
+    with own_node(one.disks[1]):
+        gone = one.disks[1].device
+        with at_the_last_moment(one, result):
+            one.disks[1].pull()
+    assert result == [5], one.said.read_text()
+    assert gone in one.said.read_text().splitlines()[-1]
+    assert one.checkpoint["states"][2]["status"] == "failed"
+    assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0]
+
+
+@pytest.mark.parametrize("until", ["discover", "validate"])
+def test_a_disk_that_vanishes_between_two_steps(machine, until):
+    one = machine(2, size=2 * GIB, devices={"expect": {"count": 2}})
+    with own_node(one.disks[1]):
+        assert one("step", "--until", until).status == 0
+        gone = one.disks[1].device
+        one.disks[1].pull()
+        done = one("run")
+    assert done.status == 4, done.stderr
+    assert "what the state discover made is no longer there as it was" in done.stderr
+    assert "devices.expect.count is 2, found 1" in done.stderr
+    assert f"{gone} (" in done.stderr
+    assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0]
 
 
 def swap(disk):
