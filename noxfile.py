@@ -15,6 +15,7 @@ nox.options.reuse_venv = "yes"
 
 HERE = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(HERE / "pyproject.toml")
+STATIC_FILE = HERE / f"dist/zosstorage-{PYPROJECT['project']['version']}-x86_64-linux-musl"
 APT = "apt-get install -y --no-install-recommends"
 # Where tools live that the PATH of an ordinary user does not name.
 SEARCHED = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -66,6 +67,8 @@ def vm(session: nox.Session) -> None:
     _need_root(session)
     _provide_tools(session, _packages(HERE / "vm-tests/packages"))
     _install(session, "test")
+    if not session.posargs and not STATIC_FILE.is_file():  # the scenarios with Alpine boot it
+        _build_static_file(session)
     chosen = any(Path(word.partition("::")[0]).exists() for word in session.posargs)
     session.run("pytest", *([] if chosen else ["vm-tests"]), "-n", "2", "--dist", "worksteal", "-v", *session.posargs)
 
@@ -103,18 +106,22 @@ def _repart(session: nox.Session) -> dict[str, str]:
 def bundle(session: nox.Session) -> None:
     """The static file dist/zosstorage-VERSION-x86_64-linux-musl and its tests; installs what it needs, as root."""
     _need_root(session)
-    _provide_tools(session, _packages(HERE / "packaging/static/packages") | _packages(HERE / "tests/packages"))
+    _provide_tools(session, _packages(HERE / "tests/packages"))
     _install(session, "test")
-    session.run("python", str(HERE / "packaging/static/build.py"))
-    program = HERE / f"dist/zosstorage-{PYPROJECT['project']['version']}-x86_64-linux-musl"
+    _build_static_file(session)
     # Besides its own tests, those of the program as it is started, once more.
     topologies = [
         f"tests/loop/test_topologies.py::test_{name}" for name in ("step_by_step_equals_run", "one_at_a_time")
     ]
     loop = (*topologies, "tests/loop/test_writes.py")
     started = ("tests/test_cli.py", "tests/test_readme.py", *loop)
-    env = {"ZOSSTORAGE_PROGRAM": str(program)}
+    env = {"ZOSSTORAGE_PROGRAM": str(STATIC_FILE)}
     session.run("pytest", *PYTEST, "packaging/static", *(session.posargs or started), env=env)
+
+
+def _build_static_file(session: nox.Session) -> None:
+    _provide_tools(session, _packages(HERE / "packaging/static/packages"))
+    session.run("python", str(HERE / "packaging/static/build.py"))
 
 
 # One worker for each core; tests of one xdist_group stay with one worker.

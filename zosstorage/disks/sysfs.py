@@ -62,8 +62,7 @@ def _named_disks(config: Config, root: Path) -> list[str]:
     """The disks that are named by their nodes or links, and not excluded by them."""
     links, rules, named = _links(root / "dev/disk"), config.devices, []
     for name in _block_names(root, config):
-        node = name.replace("!", "/")
-        names = (f"/dev/{node}", *links.get(node, ()))
+        names = (_node(name), *links.get(_node(name), ()))
         if _named(names, rules.include) and not _named(names, rules.exclude):
             named.append(name)
     return named
@@ -97,8 +96,7 @@ def looks(config: Config, *, root: Path = Path("/")) -> list[Look]:
 def partition_looks(disk: Disk) -> list[Look]:
     """What `partitions` and `device_number` look at, as long as the disk has the same partitions."""
     devices = [part.device for part in partitions(disk)]
-    folders = [device.removeprefix("/dev/").replace("/", "!") for device in devices]
-    texts = [["texts", f"/sys/class/block/{name}", *PARTITION_ATTRIBUTES] for name in folders]
+    texts = [["texts", f"/sys/class/block/{_name(device)}", *PARTITION_ATTRIBUTES] for device in devices]
     return [["names", f"/sys/class/block/{disk.name}", disk.name], *texts, ["nodes", *devices]]
 
 
@@ -109,9 +107,8 @@ def read_disk(name: str, *, links: dict[str, tuple[str, ...]] | None = None, roo
         FileNotFoundError: it is gone.
     """
     folder = f"{root}/sys/class/block/{name}"  # text: a Path for each of the attributes takes longer than to read them
-    node = name.replace("!", "/")  # sysfs writes the slash of cciss/c0d0 as an exclamation mark
     return Disk(
-        path=f"/dev/{node}",
+        path=_node(name),
         name=name,
         number=Path(folder, "dev").read_text("ascii").strip(),
         size_bytes=int(_read(f"{folder}/size") or 0) * SYSFS_SECTOR,
@@ -123,16 +120,14 @@ def read_disk(name: str, *, links: dict[str, tuple[str, ...]] | None = None, roo
         serial=_first(folder, "serial", "device/serial") or _vpd_serial(Path(folder, "device/vpd_pg80")),
         wwn=_first(folder, "wwid", "device/wwid"),
         diskseq=int(text) if (text := _read(f"{folder}/diskseq")) else None,
-        links=(links or {}).get(node, ()),
+        links=(links or {}).get(_node(name), ()),
     )
 
 
 def devices(*, root: Path = Path("/")) -> list[str]:
     """The nodes of all block devices that have a size: disks, partitions and what is stacked on them."""
     block = f"{root}/sys/class/block"
-    return [
-        f"/dev/{name.replace('!', '/')}" for name in _names(block) if _read(f"{block}/{name}/size") not in ("", "0")
-    ]
+    return [_node(name) for name in _names(block) if _read(f"{block}/{name}/size") not in ("", "0")]
 
 
 def partitions(disk: Disk, *, root: Path = Path("/")) -> tuple[KernelPartition, ...]:
@@ -140,7 +135,7 @@ def partitions(disk: Disk, *, root: Path = Path("/")) -> tuple[KernelPartition, 
     folder = f"{root}/sys/class/block/{disk.name}"
     found = [
         KernelPartition(
-            f"/dev/{name.replace('!', '/')}",
+            _node(name),
             int(number),
             int(_read(f"{folder}/{name}/start") or 0) * SYSFS_SECTOR,
             int(_read(f"{folder}/{name}/size") or 0) * SYSFS_SECTOR,
@@ -178,7 +173,16 @@ def device_number(node: str, *, root: Path = Path("/")) -> str:
     Raises:
         FileNotFoundError: it is gone.
     """
-    return (root / "sys/class/block" / node.removeprefix("/dev/").replace("/", "!") / "dev").read_text("ascii").strip()
+    return (root / "sys/class/block" / _name(node) / "dev").read_text("ascii").strip()
+
+
+def _node(name: str) -> str:
+    """The node of a kernel name: sysfs writes the slash of cciss/c0d0 as an exclamation mark."""
+    return f"/dev/{name.replace('!', '/')}"
+
+
+def _name(node: str) -> str:
+    return node.removeprefix("/dev/").replace("/", "!")
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -266,7 +270,7 @@ def _links(folder: Path) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for kind in _entries(folder):
         for link in _entries(kind) if kind.is_dir() else ():
-            found.setdefault(link.resolve().name, []).append(f"/dev/disk/{kind.name}/{link.name}")
+            found.setdefault(f"/dev/{link.resolve().name}", []).append(f"/dev/disk/{kind.name}/{link.name}")
     return {node: tuple(sorted(names)) for node, names in found.items()}
 
 
