@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Discover(Value):
     """Find the eligible disks and the firmware by sysfs alone. It must not open any device.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zosstorage.witness import Look
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Format(Value):
     """Make every ESP and data filesystem that is to be made, all disks at once.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zosstorage.witness import Look
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Mount(Value):
     """Mount each data filesystem by UUID, make the subvolumes on a new primary, clear the marks, mount the targets.
 

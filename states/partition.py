@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zosstorage.witness import Look
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Partition(Value):
     """Write the table, with its marks "in progress", onto every disk that needs one, and tell the kernel.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from zosstorage.facts import Written
 from zosstorage.files import write_atomic
 from zosstorage.paths import under
 from zosstorage.plain import plain
+from zosstorage.sha import sha256
 from zosstorage.value import Value
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zosstorage.witness import Look
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Report(Value):
     """Write fstab, if it is enabled, and then the report: what it says is done and synced.
 
@@ -47,7 +47,7 @@ class Report(Value):
             table = self._fstab.read_text("utf-8", "surrogateescape") if self._fstab else ""
         except OSError:
             return False
-        same = hashlib.sha256(text).hexdigest() == facts.written.sha256
+        same = sha256(text).hexdigest() == facts.written.sha256
         return same and (not self._fstab or self._has_lines(table, facts))
 
     def looks(self, facts: Facts) -> list[Look]:  # noqa: ARG002 - the facts say no more than the files
@@ -71,7 +71,7 @@ class Report(Value):
             raise ToolError(
                 f"{self._path} cannot be written: {error.strerror}", hint="give another --report"
             ) from error
-        digest = hashlib.sha256(text.encode()).hexdigest()
+        digest = sha256(text.encode()).hexdigest()
         return evolve(facts, report=Written(str(self._path), digest, document.status, document.fstab))
 
     def _lines(self, facts: Facts) -> list[str]:

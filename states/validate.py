@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Validate(Value):
     """Decide whether every target disk may be written, make the plan, and check all that the whole run will need.
 

@@ -13,7 +13,7 @@ from zosstorage.facts import Facts
 from zosstorage.files import write_atomic
 from zosstorage.mountinfo import PROC
 from zosstorage.plain import plain, structure
-from zosstorage.value import Value
+from zosstorage.value import Shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ Status = Literal["done", "failed", "pending"]
 
 
 @define(repr=False)
-class Failure(Value):
+class Failure(Shown):
     """Why a state failed."""
 
     message: str
@@ -35,7 +35,7 @@ class Failure(Value):
 
 
 @define(repr=False)
-class StateRecord(Value):
+class StateRecord(Shown):
     """A state in the checkpoint; times are RFC 3339 in UTC, `facts` is what the state found or made."""
 
     name: str
@@ -52,7 +52,7 @@ def _all_pending() -> list[StateRecord]:
 
 
 @define(repr=False)
-class Checkpoint(Value):
+class Checkpoint(Shown):
     """The file; `states` in the order of the machine.
 
     Attributes:

@@ -43,7 +43,7 @@ class PartitionKind(StrEnum):
     DATA = "data"
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Disk(Value):
     """A whole disk as sysfs shows it.
 
@@ -77,7 +77,7 @@ class Disk(Value):
         return (self.number, self.serial, self.wwn, self.size_bytes, self.sector_size, self.diskseq)
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Rejected(Value):
     """A block device that Discover saw and did not take."""
 
@@ -85,14 +85,14 @@ class Rejected(Value):
     reason: str
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Discovery(Value):
     firmware: Firmware
     disks: tuple[Disk, ...]
     rejected: tuple[Rejected, ...]
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Evidence(Value):
     """One finding: which check, at which byte of the disk (None: not on the medium), what it found, what to do."""
 
@@ -102,7 +102,7 @@ class Evidence(Value):
     hint: str = ""
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Content(Value):
     """A filesystem superblock as read from a partition.
 
@@ -120,7 +120,7 @@ class Content(Value):
     replicas: int = 0
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class SeenPartition(Value):
     """A partition of our own layout, as the disk says it."""
 
@@ -135,7 +135,7 @@ class SeenPartition(Value):
     content: Content | None
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Verdict(Value):
     """Whether a disk may be written, with the evidence.
 
@@ -164,7 +164,7 @@ class Verdict(Value):
         return self.kind is Kind.OURS and not self.torn and not any(part.marked for part in self.partitions)
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class PlannedPartition(Value):
     """A partition to be, or to be kept.
 
@@ -182,7 +182,7 @@ class PlannedPartition(Value):
     make: bool
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class PlannedDisk(Value):
     """A disk of the plan.
 
@@ -199,7 +199,7 @@ class PlannedDisk(Value):
     partitions: tuple[PlannedPartition, ...]
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class PlannedFilesystem(Value):
     """A filesystem to be, or to be kept.
 
@@ -231,7 +231,7 @@ class Action(StrEnum):
     ADOPT = "adopt"
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Plan(Value):
     """What a run will make, on which disks, and what was found on every disk."""
 
@@ -249,7 +249,7 @@ class Plan(Value):
         return {part.uuid: (disk, part) for disk in self.disks for part in disk.partitions}
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Partition(Value):
     """A partition that is there, with its node; read back from the disk and the kernel."""
 
@@ -263,7 +263,7 @@ class Partition(Value):
     size_bytes: int
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Filesystem(Value):
     """A filesystem that is there: read back from the superblock of each of its devices."""
 
@@ -273,7 +273,7 @@ class Filesystem(Value):
     devices: tuple[str, ...]
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Mount(Value):
     """A mount as asked for and read back; `source` is `UUID=…`, `target` includes the root prefix."""
 
@@ -283,7 +283,7 @@ class Mount(Value):
     options: str
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Written(Value):
     """What Report wrote."""
 
@@ -293,7 +293,7 @@ class Written(Value):
     fstab: str | None
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Facts(Value):
     """Everything known so far; each state fills in one field and leaves the others as they are."""
 

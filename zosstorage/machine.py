@@ -15,7 +15,7 @@ from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
 from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, ZosstorageError
 from zosstorage.facts import Facts
 from zosstorage.plain import plain
-from zosstorage.value import Value
+from zosstorage.value import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ class State(Protocol):
 
 
 @define(repr=False, eq=False, slots=False)
-class Provisioner(Value):
+class Provisioner(Shown):
     """The model of the machine: drives the states over one checkpoint.
 
     Attributes:

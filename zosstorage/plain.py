@@ -10,7 +10,9 @@ from functools import cache, partial
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from attrs import fields, has
+from attrs import has
+
+from zosstorage.value import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,8 +27,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     kind: Any = type(value)
-    names = _names(kind)
-    return {name: plain(getattr(value, name)) for name in names} if names else value
+    return {name: plain(getattr(value, name)) for name in names(kind)} if has(kind) else value
 
 
 def structure(data: object, kind: Callable[..., T]) -> T:
@@ -37,11 +38,6 @@ def structure(data: object, kind: Callable[..., T]) -> T:
     """
     read: Callable[[object], T] = _reader(kind)
     return read(data)
-
-
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind)) if has(kind) else ()
 
 
 @cache

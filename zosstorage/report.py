@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Status = Literal["provisioned", "already_provisioned"]
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class ReportedPartition(Value):
     number: int
     device: str
@@ -28,7 +28,7 @@ class ReportedPartition(Value):
     size_bytes: int
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class ReportedDisk(Value):
     path: str
     role: Role
@@ -41,7 +41,7 @@ class ReportedDisk(Value):
     partitions: tuple[ReportedPartition, ...]
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class ReportedFilesystem(Value):
     """A filesystem; `mountpoint` is where all of it is mounted, null for an ESP."""
 
@@ -53,7 +53,7 @@ class ReportedFilesystem(Value):
     primary: bool
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Report(Value):
     """The document; sizes and offsets in bytes, `timestamp` RFC 3339 in UTC, `fstab` the path written or null."""
 

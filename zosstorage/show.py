@@ -31,7 +31,7 @@ def size(count: float) -> str:
     return f"{count:.4g} {_UNITS[-1]}"
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Outlook(Value):
     """What `plan` tells: every disk that was seen, and the plan or why there is none."""
 

@@ -18,7 +18,7 @@ from attrs import define
 
 from zosstorage import executables, interrupt
 from zosstorage.errors import ToolError
-from zosstorage.value import Value
+from zosstorage.value import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -75,7 +75,7 @@ def take_over() -> None:
 
 
 @define(repr=False, eq=False)
-class Running(Value):
+class Running(Shown):
     """A command under way; `wait` for it exactly once.
 
     Attributes:

@@ -7,7 +7,6 @@ library's quickest modules is imported here: a rerun takes as long as its import
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
@@ -17,6 +16,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from zosstorage import __version__
+from zosstorage.sha import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -81,12 +81,12 @@ def tell(states: Iterable[str]) -> None:
 
 
 def _sources(told: str) -> str:
-    return hashlib.sha256(f"{__version__} {told}".encode()).hexdigest()
+    return sha256(f"{__version__} {told}".encode()).hexdigest()
 
 
 def _seen(looks: Iterable[Look]) -> str:
     """SHA-256 of everything that is seen, each piece with its length before it."""
-    found = hashlib.sha256()
+    found = sha256()
     for kind, *arguments in looks:
         for piece in _KINDS[kind](*arguments):
             found.update(b"-" if piece is None else b"%d:" % len(piece) + piece)

@@ -61,7 +61,7 @@ _DURATION = {
 _DISKS = {"type": ["integer", "null"], "minimum": 0, "maximum": 4096}
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Logging(Value):
     level: LogLevel = key(LogLevel.INFO, values.choice(LogLevel), "How much is logged.")
     format: LogFormat = key(LogFormat.JSON, values.choice(LogFormat), "JSON, one object a line, or text for people.")
@@ -73,7 +73,7 @@ class Logging(Value):
     )
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Expect(Value):
     count: int | None = key(
         None,
@@ -85,7 +85,7 @@ class Expect(Value):
     hdd: int | None = key(None, maybe(values.whole(0, 4096)), "How many of them must be HDDs.", schema=_DISKS)
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Devices(Value):
     include: tuple[str, ...] = key(
         _INCLUDE,
@@ -110,7 +110,7 @@ class Devices(Value):
     expect: Expect = section(Expect, "When a number is set, any other number of eligible disks fails closed (exit 4).")
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Topology(Value):
     mode: TopologyMode = key(TopologyMode.AUTO, values.choice(TopologyMode), "Which topology to make.")
     cache: tuple[str, ...] = key(
@@ -122,7 +122,7 @@ class Topology(Value):
     backing: tuple[str, ...] = key((), values.many(values.glob), "The same for backing disks.", schema=_GLOBS)
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Partitions(Value):
     firmware: FirmwareMode = key(
         FirmwareMode.AUTO,
@@ -138,7 +138,7 @@ class Partitions(Value):
     )
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Validate(Value):
     scan: Scan = key(
         Scan.SAMPLED,
@@ -153,7 +153,7 @@ class Validate(Value):
     )
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Targets(Value, Mapping[str, str]):
     """Where each of the primary filesystem's subvolumes is mounted; a mapping of exactly the four names, in order."""
 
@@ -180,7 +180,7 @@ class Targets(Value, Mapping[str, str]):
         return len(fields(Targets))
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Mounts(Value):
     data_root: str = key(
         "/var/mounts", values.mount_target, "Each data filesystem is mounted below it, at its UUID.", schema=PATH
@@ -188,18 +188,18 @@ class Mounts(Value):
     targets: Targets = section(Targets, "Exactly these four; none in another, none below `data_root`.")
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Fstab(Value):
     enabled: bool = key(False, values.switch, "Write the four subvolume mounts to fstab.")
     path: str = key("/etc/fstab", values.place, "The file that takes them; its other lines are kept.", schema=PATH)
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Report(Value):
     path: str = key("/run/zosstorage/state.json", values.place, "Where the report is written.", schema=PATH)
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Tools(Value):
     timeout: float = key(
         600.0,
@@ -210,7 +210,7 @@ class Tools(Value):
     )
 
 
-@frozen(repr=False)
+@frozen(repr=False, eq=False)
 class Config(Value):
     """The whole configuration.
 

@@ -7,7 +7,6 @@ attrs, cattrs or (without a file) yaml: a rerun compares the digest and is done.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import stat
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zosstorage.config import cmdline, text
 from zosstorage.config.flags import FLAGS, CliOptions, Kind, Setting, spelled
 from zosstorage.errors import ConfigError, UnimplementedError
+from zosstorage.sha import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -199,7 +199,7 @@ def _origin(layers: Iterable[Layer], path: text.Path) -> str:
 def _digest(values: dict[str, Any], root: str) -> str:
     told = {text.dotted(path): value for path, value in leaves(values) if _provisions(path)}
     canonical = json.dumps({"root": root, "settings": told}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return sha256(canonical.encode("ascii")).hexdigest()
 
 
 def _provisions(path: text.Path) -> bool:

@@ -18,7 +18,7 @@ from zosstorage.disks import gpt, layout, probe, scan, sysfs
 from zosstorage.disks.usage import Usage, kernel_partitions
 from zosstorage.errors import ToolError
 from zosstorage.facts import Content, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
-from zosstorage.value import Value
+from zosstorage.value import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +31,7 @@ _WANTED = {PartitionKind.ESP: {"vfat"}, PartitionKind.DATA: {"btrfs", "bcachefs"
 
 
 @define(repr=False, eq=False)
-class _Exam(Value):
+class _Exam(Shown):
     """One disk under examination."""
 
     disk: Disk
