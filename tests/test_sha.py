@@ -1,4 +1,5 @@
 import hashlib
+import os
 import subprocess
 import sys
 
@@ -20,10 +21,15 @@ def test_it_is_sha_256():
     assert ours.hexdigest() == theirs.hexdigest()
 
 
+def status(program):
+    # Coverage would measure the child too, and it loads hashlib.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    return subprocess.run([sys.executable, "-c", program], env=env, check=False).returncode
+
+
 def test_openssl_is_not_loaded():
-    seen = "import sys; from zosstorage import sha; sys.exit('_hashlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", seen], check=False).returncode == 0
+    assert status("import sys; from zosstorage import sha; sys.exit('_hashlib' in sys.modules)") == 0
 
 
 def test_a_python_without_modules_of_its_own_for_it_has_hashlib():
-    assert subprocess.run([sys.executable, "-c", BLOCKED], check=False).returncode == 0
+    assert status(BLOCKED) == 0
