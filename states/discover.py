@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
-
 from zosstorage.disks import sysfs
 from zosstorage.errors import NoDiskError
-from zosstorage.value import Value
+from zosstorage.value import Value, evolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@frozen(repr=False, eq=False)
 class Discover(Value):
     """Find the eligible disks and the firmware by sysfs alone. It must not open any device.
 

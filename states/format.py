@@ -5,20 +5,19 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
-
 from zosstorage import filesystems, mkfs, tools
 from zosstorage.disks import identity, tables
 from zosstorage.errors import ZosstorageError
-from zosstorage.value import Value
+from zosstorage.value import Value, evolve
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from zosstorage.config.schema import Config
-    from zosstorage.facts import Facts
+    from zosstorage.facts import Facts, PlannedFilesystem
     from zosstorage.witness import Look
 
 
-@frozen(repr=False, eq=False)
 class Format(Value):
     """Make every ESP and data filesystem that is to be made, all disks at once.
 
@@ -42,14 +41,13 @@ class Format(Value):
         with ExitStack() as stack:
             for planned in facts.plan.disks:
                 stack.enter_context(identity.locked(planned.disk, exclusive=False))
-            self._require_marks(facts)
-            tools.once_more(lambda: mkfs.make(wanted, facts, self.config), lambda: self._require_marks(facts))
-        if wanted:
-            mkfs.check_with_blkid(facts)
-        return evolve(facts, format=mkfs.read_back(facts))
+            tools.once_more(lambda: self._make(wanted, facts), lambda: None)
+        return evolve(facts, format=mkfs.read_back_twice(facts) if wanted else mkfs.read_back(facts))
+
+    def _make(self, wanted: Sequence[PlannedFilesystem], facts: Facts) -> None:
+        mkfs.make(wanted, facts, self.config, lambda: self._require_marks(facts))
 
     def _require_marks(self, facts: Facts) -> None:
         for planned in facts.plan.disks:
             identity.check(planned.disk)
-            tables.require_marks(planned, self.config)
         tables.require_nodes(facts.plan.disks, facts.partitions, self.config)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
-
-from zosstorage import mkfs, mounting, tools
+from zosstorage import mkfs, mounting, parallel, tools
 from zosstorage.disks import identity, tables
 from zosstorage.errors import NotEmptyError, ToolError, ZosstorageError
 from zosstorage.filesystems import data_module
-from zosstorage.value import Value
+from zosstorage.value import Value, evolve, field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from zosstorage.witness import Look
 
 
-@frozen(repr=False, eq=False)
 class Mount(Value):
     """Mount each data filesystem by UUID, make the subvolumes on a new primary, clear the marks, mount the targets.
 
@@ -36,7 +33,7 @@ class Mount(Value):
     def holds(self, facts: Facts) -> bool:
         try:
             wanted = self._all(facts)
-            finished = all(tables.is_finished(planned, self.config) for planned in facts.plan.disks)
+            finished = tables.finished(facts.plan.disks, self.config) == list(facts.plan.disks)
         except ZosstorageError:
             return False
         return finished and not any(mounting.mismatch(one) for one in wanted)
@@ -77,9 +74,12 @@ class Mount(Value):
         self._mount(tops)
         for top in tops:
             mounting.check_profile(top, plan.topology)
-        primary = self._primary(tops, plan)
+        pending = _marked(plan)
+        done = tables.finished(pending, self.config)
+        pending = [planned for planned in pending if planned not in done]
+        primary = self._primary(tops, pending)
         self._sync(tops)
-        self._clear_marks(plan, primary)
+        self._clear_marks(pending, primary)
         return primary
 
     def _mount(self, wanted: Sequence[Wanted]) -> None:
@@ -94,11 +94,12 @@ class Mount(Value):
     def _try(self, wanted: Sequence[Wanted]) -> None:
         mounting.mount([one for one in wanted if one not in self.made and _is_free(one)], self.made)
 
-    def _primary(self, tops: Sequence[Wanted], plan: Plan) -> Wanted:
+    def _primary(self, tops: Sequence[Wanted], pending: Sequence[PlannedDisk]) -> Wanted:
         """The filesystem with the subvolumes: made now on a new primary; among finished ones the one that has them."""
         names = list(self.config.mounts.targets)
         planned = next(top for top in tops if top.filesystem.primary)
-        kept = [top for top in tops if self._was_finished(top, plan)]
+        # Kept from an earlier run, or made in this boot and without a mark by now.
+        kept = [top for top in tops if not (top.filesystem.make and _on(top, pending))]
         if planned not in kept:
             self._make_subvolumes(planned, names)
             return planned
@@ -112,49 +113,42 @@ class Mount(Value):
             )
         return complete[0]
 
-    def _was_finished(self, top: Wanted, plan: Plan) -> bool:
-        """Kept from an earlier run, or made in this boot and without a mark by now."""
-        disks = {plan.partitions[member][0].disk.path: plan.partitions[member][0] for member in top.filesystem.members}
-        return not top.filesystem.make or all(tables.is_finished(one, self.config) for one in disks.values())
-
     def _make_subvolumes(self, top: Wanted, names: Sequence[str]) -> None:
         module = data_module(top.filesystem.type)
         have = mounting.subvolumes(top.target, top.filesystem.type, names)
         missing = [name for name in names if name not in have]
-        tools.run_all([module.create_subvolume_argv(f"{top.target}/{name}") for name in missing])
+        module.create_subvolumes(top.target, missing)
         if mounting.subvolumes(top.target, top.filesystem.type, names) != list(names):
             raise ToolError(f"the subvolumes of {top.target} are not there after they were made", hint="see dmesg")
 
     def _sync(self, tops: Sequence[Wanted]) -> None:
-        for top in tops:
-            if top.filesystem.make:
-                data_module(top.filesystem.type).sync(top.target)
+        made = [top for top in tops if top.filesystem.make]
+        parallel.each(lambda top: data_module(top.filesystem.type).sync(top.target), made)
 
-    def _clear_marks(self, plan: Plan, primary: Wanted) -> None:
+    def _clear_marks(self, pending: Sequence[PlannedDisk], primary: Wanted) -> None:
         """The primary's disks first: where only one filesystem is finished, it is the one with the subvolumes."""
-        pending = [planned for planned in _marked(plan) if not tables.is_finished(planned, self.config)]
-        members = set(primary.filesystem.members)
-        first = [planned for planned in pending if members & {part.uuid for part in planned.partitions}]
+        first = _on(primary, pending)
         for batch in (first, [planned for planned in pending if planned not in first]):
             self._finish(batch)
-
-    def _check_ours(self, disks: Sequence[PlannedDisk]) -> None:
-        for planned in disks:
-            identity.check(planned.disk)
-            tables.recognised(planned, self.config)
 
     def _finish(self, disks: Sequence[PlannedDisk]) -> None:
         for planned in disks:
             identity.check(planned.disk)
-        tools.once_more(lambda: tables.write(disks, finished=True), lambda: self._check_ours(disks))
-        for planned in disks:
-            if not tables.is_finished(planned, self.config):
-                raise ToolError(f"the marks of {planned.disk.path} are still there", hint="see the kernel's log")
+        tables.clear_marks(disks, self.config)
+        cleared = tables.finished(disks, self.config)
+        if left := [planned.disk.path for planned in disks if planned not in cleared]:
+            raise ToolError(f"the marks of {', '.join(left)} are still there", hint="see the kernel's log")
 
 
 def _marked(plan: Plan) -> list[PlannedDisk]:
     """The disks whose tables carry marks, or did when the plan was made."""
     return [planned for planned in plan.disks if planned.clear_marks or planned.write_table]
+
+
+def _on(top: Wanted, disks: Sequence[PlannedDisk]) -> list[PlannedDisk]:
+    """Those of the disks that hold a member of a filesystem."""
+    members = set(top.filesystem.members)
+    return [planned for planned in disks if members & {part.uuid for part in planned.partitions}]
 
 
 def _is_free(wanted: Wanted) -> bool:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
-
 from zosstorage import tools
 from zosstorage.disks import identity, tables
 from zosstorage.errors import NotEmptyError, ZosstorageError
 from zosstorage.facts import Kind, Verdict
-from zosstorage.value import Value
+from zosstorage.value import Value, evolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from zosstorage.witness import Look
 
 
-@frozen(repr=False, eq=False)
 class Partition(Value):
     """Write the table, with its marks "in progress", onto every disk that needs one, and tell the kernel.
 
@@ -34,9 +31,8 @@ class Partition(Value):
 
     def holds(self, facts: Facts) -> bool:
         try:
-            if facts.format is None:  # what is made next needs the marks: without them the disks decide anew
-                self._require_marks(facts.plan.disks)
-            return tables.nodes(facts.plan.disks, self.config) == facts.partitions
+            pending = facts.format is None  # what is made next needs the marks: without them the disks decide anew
+            return tables.nodes(facts.plan.disks, self.config, marked=pending) == facts.partitions
         except ZosstorageError:
             return False
 
@@ -54,19 +50,14 @@ class Partition(Value):
             self._check_unchanged(written, facts.plan)
             tools.once_more(lambda: tables.write(written), lambda: self._check_ours(written, facts.plan))
         tables.tell_kernel(disks)
-        self._require_marks(disks)
-        return evolve(facts, partition=tables.nodes(disks, self.config))
-
-    def _require_marks(self, disks: Sequence[PlannedDisk]) -> None:
-        for planned in disks:
-            tables.require_marks(planned, self.config)
+        return evolve(facts, partition=tables.nodes(disks, self.config, marked=True))
 
     def _check_ours(self, disks: Sequence[PlannedDisk], plan: Plan) -> None:
         """After a failed write: each disk carries our table, torn perhaps, or is as blank as it was."""
         for planned in disks:
             identity.check(planned.disk)
             try:
-                tables.recognised(planned, self.config)
+                tables.recognised([planned], self.config)
             except NotEmptyError:
                 self._check_unchanged([planned], plan)
 
@@ -75,12 +66,9 @@ class Partition(Value):
         from zosstorage import decide
         from zosstorage.disks import blank
 
-        verdicts = {verdict.path: verdict for verdict in plan.verdicts}
-        used = []
-        for planned in disks:
-            if verdicts[planned.disk.path].kind is not Kind.BLANK:
-                tables.recognised(planned, self.config)
-            elif evidence := blank.still_blank(planned.disk):
-                used.append(Verdict(planned.disk.path, Kind.FOREIGN, evidence))
+        were_blank = {verdict.path for verdict in plan.verdicts if verdict.kind is Kind.BLANK}
+        tables.recognised([planned for planned in disks if planned.disk.path not in were_blank], self.config)
+        used = blank.no_longer_blank([planned.disk for planned in disks if planned.disk.path in were_blank])
         if used:
-            raise decide.refusal(used, len(plan.verdicts))
+            verdicts = [Verdict(path, Kind.FOREIGN, evidence) for path, evidence in used.items()]
+            raise decide.refusal(verdicts, len(plan.verdicts))

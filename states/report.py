@@ -6,15 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
-
 from zosstorage.errors import ToolError
 from zosstorage.facts import Written
 from zosstorage.files import write_atomic
 from zosstorage.paths import under
 from zosstorage.plain import plain
 from zosstorage.sha import sha256
-from zosstorage.value import Value
+from zosstorage.value import Value, evolve
 
 if TYPE_CHECKING:
     from zosstorage.config.schema import Config
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from zosstorage.witness import Look
 
 
-@frozen(repr=False, eq=False)
 class Report(Value):
     """Write fstab, if it is enabled, and then the report: what it says is done and synced.
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
-
 from zosstorage.config.choices import Scan
 from zosstorage.disks import identity
 from zosstorage.disks.gpt import MIB
 from zosstorage.errors import ConfigError, NoDiskError, NotEmptyError, ToolError, ZosstorageError
-from zosstorage.value import Value
+from zosstorage.value import Value, evolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@frozen(repr=False, eq=False)
 class Validate(Value):
     """Decide whether every target disk may be written, make the plan, and check all that the whole run will need.
 

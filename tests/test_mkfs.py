@@ -73,8 +73,23 @@ def fill_one(filesystem, device, number, label):
 # Making.
 
 
+def make(known, wanted=None, require_marks=lambda: None):
+    mkfs.make(known.plan.filesystems if wanted is None else wanted, known, config(), require_marks)
+
+
+def test_nothing_is_made_without_the_marks(mkfs_tools, known):
+    def fails():
+        raise NotEmptyError("no mark on partition 2")
+
+    with pytest.raises(NotEmptyError, match="no mark on partition 2"):
+        make(known, require_marks=fails)
+    assert {call[0] for call in mkfs_tools.calls} <= {"wipefs"}
+    with pytest.raises(NotEmptyError):
+        make(known, [], fails)
+
+
 def test_everything_is_made_at_once_after_a_look(mkfs_tools, known):
-    mkfs.make(known.plan.filesystems, known, config())
+    make(known)
     looks = mkfs_tools.of("wipefs")
     nodes = [part.device for part in known.partitions]
     assert {tuple(call[1:4]) for call in looks} == {("--json", "--output", "DEVICE,OFFSET,TYPE,LABEL,UUID")}
@@ -87,7 +102,7 @@ def test_everything_is_made_at_once_after_a_look(mkfs_tools, known):
 
 
 def test_nothing_to_make(mkfs_tools, known):
-    mkfs.make([], known, config())
+    make(known, [])
     assert mkfs_tools.calls == []
 
 
@@ -107,7 +122,7 @@ def test_what_somebody_else_made_is_not_overwritten(mkfs_tools, known, kind, lab
     device = mkfs.devices(data(known), known)[0]
     mkfs_tools("wipefs", stdout=signature(device, kind or data(known).type, label))
     with pytest.raises(NotEmptyError, match="nothing was made") as caught:
-        mkfs.make(known.plan.filesystems, known, config())
+        make(known)
     assert device in caught.value.message
     assert {call[0] for call in mkfs_tools.calls} == {"wipefs"}
 
@@ -117,7 +132,7 @@ def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools, known, label):
     device = mkfs.devices(data(known), known)[0]
     mkfs_tools("wipefs", stdout=signature(device, data(known).type, label))
     fill(known)  # its own superblock has the label, where wipefs shows none
-    mkfs.make(known.plan.filesystems, known, config())
+    make(known)
     erased = [call for call in mkfs_tools.of("wipefs") if "--all" in call]
     if data(known).type == "btrfs":
         assert erased == [["wipefs", "--all", "--quiet", *mkfs.devices(data(known), known)]]
@@ -128,7 +143,7 @@ def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools, known, label):
 
 
 def test_without_leftovers_nothing_is_forced(mkfs_tools, known):
-    mkfs.make(known.plan.filesystems, known, config())
+    make(known)
     assert not any({"-f", "--force", "--all"} & set(call) for call in mkfs_tools.calls)
 
 
@@ -137,34 +152,34 @@ def test_one_that_fails_is_told_when_all_have_ended(mkfs_tools, known, fails):
     makers = {"vfat": "mkfs.fat", "btrfs": "mkfs.btrfs", "bcachefs": "bcachefs"}
     mkfs_tools(makers["vfat" if fails == "ESP" else data(known).type], status=1, stderr="no space")
     with pytest.raises(ToolError, match="no space"):
-        mkfs.make(known.plan.filesystems, known, config())
+        make(known)
     assert len(mkfs_tools.calls) == len(mkfs_tools.of("wipefs")) + len(known.plan.filesystems)
 
 
 def test_a_bcachefs_that_crashes_at_exit_is_judged_by_its_superblock(mkfs_tools, on_files):
     known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
     mkfs_tools("bcachefs", status=139)
-    mkfs.make(known.plan.filesystems, known, config())
+    make(known)
     mkfs_tools("bcachefs", body="kill -SEGV $$")
-    mkfs.make(known.plan.filesystems, known, config())
+    make(known)
 
 
 def test_only_bcachefs_may_crash(mkfs_tools, on_files):
     known = on_files(some_facts(mode="single", disks=MODES["single"]))
     mkfs_tools("mkfs.btrfs", status=139)
     with pytest.raises(ToolError):
-        mkfs.make(known.plan.filesystems, known, config())
+        make(known)
 
 
 def test_a_missing_mkfs(mkfs_tools, known):
     (mkfs_tools.bin / "mkfs.fat").unlink()
     with pytest.raises(ToolError, match=r"mkfs\.fat was not found"):
-        mkfs.make(known.plan.filesystems, known, config())
+        make(known)
 
 
 def test_tiers_reach_the_command(mkfs_tools, on_files):
     known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
-    mkfs.make(known.plan.filesystems, known, config())
+    make(known)
     (call,) = mkfs_tools.of("bcachefs")
     labels = [word for word in call if word.startswith("--label=")]
     assert labels == ["--label=ssd.0", "--label=hdd.0", "--label=hdd.1"]
@@ -249,21 +264,30 @@ def blkid_text(known, **changes):
 
 
 def test_blkid_agrees(fake_tools, known):
+    fill(known)
     fake_tools("blkid", stdout=blkid_text(known))
-    mkfs.check_with_blkid(known)
+    assert mkfs.read_back_twice(known) == mkfs.read_back(known)
     asked = [node for call in fake_tools.calls for node in call[4:]]
     assert sorted(asked) == sorted(part.device for part in known.partitions if part.device in blkid_text(known))
 
 
 @pytest.mark.parametrize("change", [{"TYPE": "ext4"}, {"LABEL": "other"}, {"UUID": "other"}], ids=str)
 def test_blkid_sees_something_else(fake_tools, known, change):
+    fill(known)
     fake_tools("blkid", stdout=blkid_text(known, **change))
-    with pytest.raises(ToolError, match=next(iter(change.values()))):
-        mkfs.check_with_blkid(known)
+    with pytest.raises(ToolError, match=f"blkid sees .*{next(iter(change.values()))}"):
+        mkfs.read_back_twice(known)
 
 
 def test_blkid_sees_nothing(fake_tools, known):
+    fill(known)
     fake_tools("blkid", status=2)
-    with pytest.raises(ToolError):
-        mkfs.check_with_blkid(known)
+    with pytest.raises(ToolError, match=r"blkid .* failed with status 2"):
+        mkfs.read_back_twice(known)
+
+
+def test_blkid_is_not_believed_alone(fake_tools, known):
+    fake_tools("blkid", stdout=blkid_text(known))
+    with pytest.raises(ToolError, match="was read back as no filesystem of ours"):
+        mkfs.read_back_twice(known)
     assert executables.which("blkid")

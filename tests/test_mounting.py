@@ -18,7 +18,7 @@ TIERS = (disk("sda"), disk("sdb", rotational=True))
 def table(monkeypatch):
     """What is mounted, as mountinfo tells it; a target may be mounted over."""
     found = []
-    monkeypatch.setattr(mountinfo, "read", lambda *_: tuple(found))
+    monkeypatch.setattr(mountinfo, "at", lambda target: topmost(found, target))
     return found
 
 
@@ -35,6 +35,10 @@ def targets(tmp_path, mode="dual_independent", disks=None, **sections):
     known = facts(mode=mode, disks=disks) if disks else facts(mode=mode)
     primary = next(one for one in known.plan.filesystems if one.primary)
     return mounting.targets(primary, known, settings(tmp_path, **sections))
+
+
+def topmost(found, target):
+    return next((one for one in reversed([*found]) if one.target == target), None)
 
 
 def mounted(wanted, **changes):
@@ -176,7 +180,7 @@ def mounter(fake_tools, table):
 
 
 def reading(monkeypatch, lines):
-    monkeypatch.setattr(mountinfo, "read", lambda *_: tuple(lines()))
+    monkeypatch.setattr(mountinfo, "at", lambda target: topmost(lines(), target))
 
 
 def test_a_mount(tmp_path, fake_tools, mounter, monkeypatch):

@@ -4,23 +4,21 @@ from enum import StrEnum
 from typing import Any, Literal
 
 import pytest
-from attrs import define, frozen
 
 from zosstorage.plain import plain, structure
+from zosstorage.value import Record, Value
 
 
 class Colour(StrEnum):
     RED = "red"
 
 
-@frozen
-class Inner:
+class Inner(Value):
     number: int
     ratio: float = 0.5
 
 
-@define
-class Outer:
+class Outer(Record):
     name: str
     colour: Colour
     inner: Inner | None

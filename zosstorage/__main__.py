@@ -14,6 +14,7 @@ from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, UsageErr
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+    from typing import NoReturn
 
     from zosstorage.config.flags import CliOptions
     from zosstorage.config.sources import Loaded
@@ -29,7 +30,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         streams.open_closed()
     status = _command(sys.argv[1:] if argv is None else argv)
-    gc.freeze()  # nor would the interpreter find any at its end
     try:
         sys.stderr.flush()
     except OSError:  # nobody can be told any more: the exit code says it alone
@@ -37,6 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         streams.let_go(sys.stderr)
     return status
+
+
+def script() -> NoReturn:
+    """The installed command: `main`, and the end of the process without that of the interpreter.
+
+    That takes a fifth of a short run, to give back one by one what the kernel takes back at once. Nothing is left in a
+    buffer: stdout is flushed by `_print`, stderr by `main`, and every file is closed where it was written.
+    """
+    os._exit(main())
 
 
 def _command(argv: Sequence[str]) -> int:
@@ -285,4 +294,4 @@ _COMMANDS: dict[str, Callable[[CliOptions], int]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -6,14 +6,12 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import define, field, fields
-
 from zosstorage.errors import ConfigError, UsageError, ZosstorageError
 from zosstorage.facts import Facts
 from zosstorage.files import write_atomic
 from zosstorage.mountinfo import PROC
 from zosstorage.plain import plain, structure
-from zosstorage.value import Shown
+from zosstorage.value import Record, Value, field, names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,12 +19,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION = 1
-STATES = tuple(attribute.name for attribute in fields(Facts))
+STATES = names(Facts)
 Status = Literal["done", "failed", "pending"]
 
 
-@define(repr=False)
-class Failure(Shown):
+class Failure(Value):
     """Why a state failed."""
 
     message: str
@@ -34,8 +31,7 @@ class Failure(Shown):
     exit_code: int
 
 
-@define(repr=False)
-class StateRecord(Shown):
+class StateRecord(Record):
     """A state in the checkpoint; times are RFC 3339 in UTC, `facts` is what the state found or made."""
 
     name: str
@@ -51,8 +47,7 @@ def _all_pending() -> list[StateRecord]:
     return [StateRecord(name) for name in STATES]
 
 
-@define(repr=False)
-class Checkpoint(Shown):
+class Checkpoint(Record):
     """The file; `states` in the order of the machine.
 
     Attributes:

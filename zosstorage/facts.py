@@ -8,8 +8,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TypeVar
 
-from attrs import frozen
-
 from zosstorage.value import Value
 
 T = TypeVar("T")
@@ -43,7 +41,6 @@ class PartitionKind(StrEnum):
     DATA = "data"
 
 
-@frozen(repr=False, eq=False)
 class Disk(Value):
     """A whole disk as sysfs shows it.
 
@@ -77,7 +74,6 @@ class Disk(Value):
         return (self.number, self.serial, self.wwn, self.size_bytes, self.sector_size, self.diskseq)
 
 
-@frozen(repr=False, eq=False)
 class Rejected(Value):
     """A block device that Discover saw and did not take."""
 
@@ -85,14 +81,12 @@ class Rejected(Value):
     reason: str
 
 
-@frozen(repr=False, eq=False)
 class Discovery(Value):
     firmware: Firmware
     disks: tuple[Disk, ...]
     rejected: tuple[Rejected, ...]
 
 
-@frozen(repr=False, eq=False)
 class Evidence(Value):
     """One finding: which check, at which byte of the disk (None: not on the medium), what it found, what to do."""
 
@@ -102,7 +96,6 @@ class Evidence(Value):
     hint: str = ""
 
 
-@frozen(repr=False, eq=False)
 class Content(Value):
     """A filesystem superblock as read from a partition.
 
@@ -120,7 +113,6 @@ class Content(Value):
     replicas: int = 0
 
 
-@frozen(repr=False, eq=False)
 class SeenPartition(Value):
     """A partition of our own layout, as the disk says it."""
 
@@ -135,7 +127,6 @@ class SeenPartition(Value):
     content: Content | None
 
 
-@frozen(repr=False, eq=False)
 class Verdict(Value):
     """Whether a disk may be written, with the evidence.
 
@@ -164,7 +155,6 @@ class Verdict(Value):
         return self.kind is Kind.OURS and not self.torn and not any(part.marked for part in self.partitions)
 
 
-@frozen(repr=False, eq=False)
 class PlannedPartition(Value):
     """A partition to be, or to be kept.
 
@@ -182,7 +172,6 @@ class PlannedPartition(Value):
     make: bool
 
 
-@frozen(repr=False, eq=False)
 class PlannedDisk(Value):
     """A disk of the plan.
 
@@ -199,7 +188,6 @@ class PlannedDisk(Value):
     partitions: tuple[PlannedPartition, ...]
 
 
-@frozen(repr=False, eq=False)
 class PlannedFilesystem(Value):
     """A filesystem to be, or to be kept.
 
@@ -231,7 +219,6 @@ class Action(StrEnum):
     ADOPT = "adopt"
 
 
-@frozen(repr=False, eq=False)
 class Plan(Value):
     """What a run will make, on which disks, and what was found on every disk."""
 
@@ -249,7 +236,6 @@ class Plan(Value):
         return {part.uuid: (disk, part) for disk in self.disks for part in disk.partitions}
 
 
-@frozen(repr=False, eq=False)
 class Partition(Value):
     """A partition that is there, with its node; read back from the disk and the kernel."""
 
@@ -263,7 +249,6 @@ class Partition(Value):
     size_bytes: int
 
 
-@frozen(repr=False, eq=False)
 class Filesystem(Value):
     """A filesystem that is there: read back from the superblock of each of its devices."""
 
@@ -273,7 +258,6 @@ class Filesystem(Value):
     devices: tuple[str, ...]
 
 
-@frozen(repr=False, eq=False)
 class Mount(Value):
     """A mount as asked for and read back; `source` is `UUID=…`, `target` includes the root prefix."""
 
@@ -283,7 +267,6 @@ class Mount(Value):
     options: str
 
 
-@frozen(repr=False, eq=False)
 class Written(Value):
     """What Report wrote."""
 
@@ -293,7 +276,6 @@ class Written(Value):
     fstab: str | None
 
 
-@frozen(repr=False, eq=False)
 class Facts(Value):
     """Everything known so far; each state fills in one field and leaves the others as they are."""
 

@@ -7,15 +7,13 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define, field
-
 from zosstorage import checkpoint as checkpoints
 from zosstorage import interrupt, witness
 from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
 from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, ZosstorageError
 from zosstorage.facts import Facts
 from zosstorage.plain import plain
-from zosstorage.value import Shown
+from zosstorage.value import Record, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,8 +46,7 @@ class State(Protocol):
         """Do it, and hand on the facts with one thing more."""
 
 
-@define(repr=False, eq=False, slots=False)
-class Provisioner(Shown):
+class Provisioner(Record):
     """The model of the machine: drives the states over one checkpoint.
 
     Attributes:

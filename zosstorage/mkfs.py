@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from zosstorage import filesystems, tools
+from zosstorage import filesystems, parallel, tools
 from zosstorage.disks import blkidcache, sysfs
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Content, Filesystem
 from zosstorage.filesystems import bcachefs, btrfs, vfat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from zosstorage.config.schema import Config
     from zosstorage.facts import Facts, PlannedFilesystem
@@ -23,14 +23,16 @@ def devices(filesystem: PlannedFilesystem, facts: Facts) -> tuple[str, ...]:
     return tuple(facts.device(member) for member in filesystem.members)
 
 
-def make(wanted: Sequence[PlannedFilesystem], facts: Facts, config: Config) -> None:
+def make(wanted: Sequence[PlannedFilesystem], facts: Facts, config: Config, require_marks: Callable[[], None]) -> None:
     """Make filesystems side by side, into marked partitions, and flush them.
+
+    `require_marks` is asked each time, while probers look at the partitions: without the marks it raises.
 
     Raises:
         NotEmptyError: a partition carries what we would not make there.
         ToolError: a mkfs is missing, failed or timed out.
     """
-    leftovers = _leftovers(wanted, facts)
+    leftovers = _leftovers(wanted, facts, require_marks)
     _erase([filesystem for filesystem in wanted if filesystem.uuid in leftovers], facts)
     argvs = [_argv(filesystem, facts, config, force=filesystem.uuid in leftovers) for filesystem in wanted]
     with blkidcache.looked_at(sysfs.devices()) as env:
@@ -38,9 +40,7 @@ def make(wanted: Sequence[PlannedFilesystem], facts: Facts, config: Config) -> N
     for filesystem, done in zip(wanted, ends, strict=True):
         if done.status not in (bcachefs.FORMAT_STATUS if filesystem.type == bcachefs.TYPE else (0,)):
             raise tools.status_error(done)
-    for filesystem in wanted:
-        for device in devices(filesystem, facts):
-            flush(device)
+    parallel.flush([device for filesystem in wanted for device in devices(filesystem, facts)])
 
 
 def _argv(filesystem: PlannedFilesystem, facts: Facts, config: Config, *, force: bool) -> list[str]:
@@ -54,7 +54,7 @@ def _argv(filesystem: PlannedFilesystem, facts: Facts, config: Config, *, force:
     return bcachefs.mkfs_argv(filesystem, list(zip(nodes, roles, strict=True)), config, topology=topology, force=force)
 
 
-def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts) -> set[str]:
+def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts, meanwhile: Callable[[], None]) -> set[str]:
     """The filesystems whose partitions carry one of their own kind that was never finished.
 
     Raises:
@@ -64,7 +64,7 @@ def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts) -> set[str]:
     from zosstorage.disks import probe
 
     nodes = {device: filesystem for filesystem in wanted for device in devices(filesystem, facts)}
-    signatures = probe.signatures(list(nodes))
+    signatures = probe.signatures(list(nodes), meanwhile)
     foreign = [
         f"{row.device} carries a signature of {row.type} labelled {row.label!r} at byte {row.offset} of it"
         for row in signatures
@@ -89,15 +89,6 @@ def _erase(unfinished: Sequence[PlannedFilesystem], facts: Facts) -> None:
     stale = [node for filesystem in unfinished if filesystem.type == btrfs.TYPE for node in devices(filesystem, facts)]
     if stale:
         tools.run(["wipefs", "--all", "--quiet", *stale])
-
-
-def flush(device: str) -> None:
-    """Write a device's page cache and the disk's own cache through."""
-    handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_back(facts: Facts) -> tuple[Filesystem, ...]:
@@ -144,11 +135,11 @@ def read_content(device: str) -> Content | None:
         os.close(handle)
 
 
-def check_with_blkid(facts: Facts) -> None:
-    """Have libblkid agree with what was read back: one process for all partitions, each of which carries something.
+def read_back_twice(facts: Facts) -> tuple[Filesystem, ...]:
+    """As `read_back`, and have libblkid agree.
 
     Raises:
-        ToolError: it sees another type, label or UUID.
+        ToolError: one is not there, or is another, or libblkid sees another type, label or UUID.
     """
     from zosstorage.disks import probe
 
@@ -157,10 +148,11 @@ def check_with_blkid(facts: Facts) -> None:
         for filesystem in facts.plan.filesystems
         for device in devices(filesystem, facts)
     }
-    seen = probe.contents(list(wanted))
+    seen, found = probe.contents(list(wanted), lambda: read_back(facts))
     for device, expected in wanted.items():
         if seen.get(device) != expected:
             raise ToolError(
                 f"blkid sees {seen.get(device)} on {device}, expected {expected}",
                 hint="look for I/O errors in the kernel's log and run again",
             )
+    return found

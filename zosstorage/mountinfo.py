@@ -32,14 +32,16 @@ def read(path: Path = PROC / "self/mountinfo") -> tuple[Mounted, ...]:
     Raises:
         OSError: it cannot be read (no /proc, or the process is gone).
     """
-    text = path.read_text("utf-8", "surrogateescape")
-    return tuple(_parse(line) for line in text.splitlines() if " - " in line)
+    return tuple(_parse(line) for line in _lines(path))
+
+
+def _lines(path: Path = PROC / "self/mountinfo") -> list[str]:
+    return [line for line in path.read_text("utf-8", "surrogateescape").splitlines() if " - " in line]
 
 
 def at(target: str) -> Mounted | None:
     """The topmost mount at a path."""
-    found = [mounted for mounted in read() if mounted.target == target]
-    return found[-1] if found else None
+    return next((mounted for line in reversed(_lines()) if (mounted := _parse_at(line, target))), None)
 
 
 def every_namespace() -> tuple[Mounted, ...]:
@@ -67,6 +69,11 @@ def _parse(line: str) -> Mounted:
         _plain(source),
         frozenset(options.split(",")) | frozenset(superblock.split(",")),
     )
+
+
+def _parse_at(line: str, target: str) -> Mounted | None:
+    """The mount of a line, if it is at a path; most are not, and need not be taken apart."""
+    return _parse(line) if _plain(line.split(" ", 5)[4]) == target else None
 
 
 def _plain(text: str) -> str:

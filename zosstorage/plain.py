@@ -10,9 +10,7 @@ from functools import cache, partial
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from attrs import has
-
-from zosstorage.value import names
+from zosstorage.value import Fielded, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,13 +19,14 @@ T = TypeVar("T")
 
 
 def plain(value: Any) -> Any:
-    """Attrs classes as maps, tuples as lists, enums as their values."""
+    """Values and records as maps, tuples as lists, enums as their values."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
-    kind: Any = type(value)
-    return {name: plain(getattr(value, name)) for name in names(kind)} if has(kind) else value
+    if isinstance(value, Fielded):
+        return {name: plain(getattr(value, name)) for name in names(type(value))}
+    return value
 
 
 def structure(data: object, kind: Callable[..., T]) -> T:
@@ -51,7 +50,7 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
         return partial(_one_of, arguments)
     if origin in (Union, UnionType):
         return partial(_maybe, *(_reader(part) for part in arguments if part is not NoneType))
-    if has(kind):
+    if issubclass(kind, Fielded):
         return partial(_class, kind, {name: _reader(hint) for name, hint in get_type_hints(kind).items()})
     return kind if issubclass(kind, Enum) else partial(_scalar, kind)
 

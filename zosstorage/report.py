@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from attrs import frozen
-
 from zosstorage.disks import sysfs
 from zosstorage.facts import Action, Disk, Firmware, Mount, Role
 from zosstorage.value import Value
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 Status = Literal["provisioned", "already_provisioned"]
 
 
-@frozen(repr=False, eq=False)
 class ReportedPartition(Value):
     number: int
     device: str
@@ -28,7 +25,6 @@ class ReportedPartition(Value):
     size_bytes: int
 
 
-@frozen(repr=False, eq=False)
 class ReportedDisk(Value):
     path: str
     role: Role
@@ -41,7 +37,6 @@ class ReportedDisk(Value):
     partitions: tuple[ReportedPartition, ...]
 
 
-@frozen(repr=False, eq=False)
 class ReportedFilesystem(Value):
     """A filesystem; `mountpoint` is where all of it is mounted, null for an ESP."""
 
@@ -53,7 +48,6 @@ class ReportedFilesystem(Value):
     primary: bool
 
 
-@frozen(repr=False, eq=False)
 class Report(Value):
     """The document; sizes and offsets in bytes, `timestamp` RFC 3339 in UTC, `fstab` the path written or null."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from zosstorage import checkpoint
 from zosstorage.decide import tell
 from zosstorage.facts import Kind
@@ -31,7 +29,6 @@ def size(count: float) -> str:
     return f"{count:.4g} {_UNITS[-1]}"
 
 
-@frozen(repr=False, eq=False)
 class Outlook(Value):
     """What `plan` tells: every disk that was seen, and the plan or why there is none."""
 

@@ -12,13 +12,11 @@ import os
 import select
 import signal
 import time
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
-
-from attrs import define
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 from zosstorage import executables, interrupt
 from zosstorage.errors import ToolError
-from zosstorage.value import Shown
+from zosstorage.value import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -74,8 +72,7 @@ def take_over() -> None:
                 os.set_inheritable(int(name), False)
 
 
-@define(repr=False, eq=False)
-class Running(Shown):
+class Running(Record):
     """A command under way; `wait` for it exactly once.
 
     Attributes:
@@ -235,6 +232,27 @@ def start_all(
         kill_all(running)
         raise
     return running
+
+
+class UnderWay:
+    """Commands that run while something else is done; none outlives the block."""
+
+    def __init__(self) -> None:
+        self.commands: list[Running] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        kill_all(self.commands)
+
+    def start(self, commands: Sequence[Sequence[str]]) -> None:
+        """Start commands, from within the block: a signal may come between any two lines.
+
+        Raises:
+            ToolError: there is no such command, or it could not be started.
+        """
+        start_all(commands, into=self.commands)
 
 
 def kill_all(commands: Iterable[Running]) -> None:

@@ -19,13 +19,16 @@ from zosstorage import __version__
 from zosstorage.sha import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     # A kind and its arguments: [disks FOLDER INCLUDE EXCLUDE], [names FOLDER PREFIX], [links FOLDER], [texts FOLDER
     # NAME…], [exists PATH], [file PATH], [nodes PATH…], [bytes DEVICE [OFFSET LENGTH]…] in bytes, [mounts TARGET…].
     Look = list[Any]
 
 FILE = "witness.json"
+# So many looks are taken side by side: each may hold a device open, and a process has 1024 handles (getrlimit(2)).
+_AT_ONCE = 256
+_BLOCK = 4096
 MESSAGE = "already done in this boot: every state still holds"
 # The logging that `tell` does by itself.
 LOGGING = {"level": "info", "format": "json", "file": None}
@@ -84,21 +87,40 @@ def _sources(told: str) -> str:
     return sha256(f"{__version__} {told}".encode()).hexdigest()
 
 
-def _seen(looks: Iterable[Look]) -> str:
-    """SHA-256 of everything that is seen, each piece with its length before it."""
+def _seen(looks: Sequence[Look]) -> str:
+    """SHA-256 of everything that is seen: each piece less the zeros at its end, behind its length with and without."""
     found = sha256()
-    for kind, *arguments in looks:
-        for piece in _KINDS[kind](*arguments):
-            found.update(b"-" if piece is None else b"%d:" % len(piece) + piece)
+    for first in range(0, len(looks), _AT_ONCE):
+        walks = [(kind, _KINDS[kind](*arguments)) for kind, *arguments in looks[first : first + _AT_ONCE]]
+        for kind, walk in walks:
+            if kind == "bytes":
+                next(walk)  # what is asked of all devices at first is there when it is read
+        for _, walk in walks:
+            for piece in walk:
+                found.update(b"-" if piece is None else _shortened(piece))
     return found.hexdigest()
+
+
+def _shortened(piece: bytes) -> bytes:
+    """Most of a partition table is zeros."""
+    used = piece.rstrip(b"\0")
+    return b"%d:%d:" % (len(piece), len(used)) + used
 
 
 def _disks(folder: str, include: list[str], exclude: list[str]) -> Iterator[bytes]:
     """The devices in sysfs whose nodes some globs name, and others do not."""
+    named, left_out = _matching(include), _matching(exclude)
     for name in sorted(os.listdir(folder)):
         node = f"/dev/{name.replace('!', '/')}"
-        if any(fnmatchcase(node, glob) for glob in include) and not any(fnmatchcase(node, glob) for glob in exclude):
+        if named(node) and not left_out(node):
             yield os.fsencode(node)
+
+
+def _matching(globs: list[str]) -> Callable[[str], bool]:
+    """Whether a name matches one of some globs; many of them may be names themselves."""
+    names = {glob for glob in globs if not set("*?[") & set(glob)}
+    others = [glob for glob in globs if glob not in names]
+    return lambda name: name in names or any(fnmatchcase(name, glob) for glob in others)
 
 
 def _names(folder: str, prefix: str) -> Iterator[bytes]:
@@ -118,18 +140,25 @@ def _links(folder: str) -> Iterator[bytes]:
 
 def _texts(folder: str, *names: str) -> Iterator[bytes | None]:
     """Attributes of sysfs, which fit into a page; None for one that is missing or cannot be read."""
-    for name in names:
-        try:
-            handle = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            yield None
-            continue
-        try:
-            yield os.read(handle, 4096)
-        except OSError:
-            yield None
-        finally:
-            os.close(handle)
+    place = os.open(folder, os.O_PATH | os.O_CLOEXEC)  # a disk's folder is behind links, and it has many attributes
+    try:
+        for name in names:
+            yield _text(name, place)
+    finally:
+        os.close(place)
+
+
+def _text(name: str, place: int) -> bytes | None:
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=place)
+    except OSError:
+        return None
+    try:
+        return os.read(handle, 4096)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
 
 
 def _exists(path: str) -> Iterator[bytes | None]:
@@ -153,14 +182,24 @@ def _nodes(*paths: str) -> Iterator[bytes]:
 
 
 def _bytes(device: str, *pieces: tuple[int, int]) -> Iterator[bytes]:
-    """From the medium: the page cache is emptied before."""
+    """From the medium: the page cache is emptied before. The first thing it yields is that all was asked for."""
+    spans = [_whole_blocks(*piece) for piece in pieces]
     handle = _without_waiting(device, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        for offset, length in pieces:
-            yield os.pread(handle, length, offset)
+        for start, end in dict.fromkeys(spans):
+            os.posix_fadvise(handle, start, end - start, os.POSIX_FADV_WILLNEED)
+        yield b""
+        read = {(start, end): os.pread(handle, end - start, start) for start, end in dict.fromkeys(spans)}
+        for (offset, length), (start, end) in zip(pieces, spans, strict=True):
+            yield read[start, end][offset - start : offset - start + length]
     finally:
         os.close(handle)
+
+
+def _whole_blocks(offset: int, length: int) -> tuple[int, int]:
+    """The first byte of the blocks that cover a piece, and the first one behind them; many pieces share their block."""
+    return offset // _BLOCK * _BLOCK, -(-(offset + length) // _BLOCK) * _BLOCK
 
 
 def _mounts(*targets: str) -> Iterator[bytes]:

@@ -6,7 +6,7 @@
 
 #include "modules.h"
 
-#define RUN L"from zosstorage.__main__ import main; raise SystemExit(main())"
+#define RUN L"from zosstorage.__main__ import script; script()"
 
 static PyStatus set(PyConfig *config, wchar_t **field, const wchar_t *value) {
     return PyConfig_SetString(config, field, value);

@@ -378,22 +378,36 @@ def test_a_boot_sector_is_no_layout(probers, image):
 
 
 def test_still_blank(image):
-    assert blank.still_blank(image) == ()
+    assert blank.no_longer_blank([image]) == {}
+    assert blank.no_longer_blank([]) == {}
 
 
 @pytest.mark.parametrize("at", [0, MIB - 1, 65536 + 0x40, SIZE - 1])
 def test_not_blank_any_longer(image, at):
     poke(image.path, at, b"\x01")
-    (found,) = blank.still_blank(image)
+    ((found,),) = blank.no_longer_blank([image]).values()
     assert (found.check, found.offset) == ("bytes", at)
+
+
+def test_one_of_two_is_not_blank_any_longer(image, tmp_path):
+    other = evolve(image, path=str(sparse(tmp_path / "other", SIZE)), name="other")
+    poke(other.path, SIZE - 1, b"\x01")
+    assert list(blank.no_longer_blank([image, other])) == [other.path]
+    poke(image.path, 0, b"\x01")
+    assert list(blank.no_longer_blank([image, other])) == [image.path, other.path]
 
 
 def test_not_readable_any_longer(image, tmp_path):
     os.truncate(image.path, SIZE - 1)
-    assert [found.check for found in blank.still_blank(image)] == ["read"]
-    assert [found.check for found in blank.still_blank(disk(path=str(tmp_path / "none")))] == ["read"]
+    none = disk(path=str(tmp_path / "none"))
+    found = blank.no_longer_blank([none, image])
+    assert {path: [one.check for one in evidence] for path, evidence in found.items()} == {
+        none.path: ["read"],
+        image.path: ["read"],
+    }
 
 
 def test_partitioned_meanwhile(image, monkeypatch):
     monkeypatch.setattr(sysfs, "partitions", lambda _: (KernelPartition("/dev/imagep1", 1, MIB, MIB),))
-    assert [found.check for found in blank.still_blank(image)] == ["kernel partitions"]
+    ((found,),) = blank.no_longer_blank([image]).values()
+    assert found.check == "kernel partitions"

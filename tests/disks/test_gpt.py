@@ -4,9 +4,22 @@ from binascii import crc32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import ESP_SIZE, GIB, GUID, MIB, disk, ends, image_disk, new_partitions, sparse, write_table
+from support import (
+    ESP_SIZE,
+    GIB,
+    GUID,
+    MIB,
+    disk,
+    ends,
+    image_disk,
+    new_partitions,
+    poke,
+    sfdisk,
+    sparse,
+    write_table,
+)
 
-from zosstorage.disks import gpt
+from zosstorage.disks import gpt, layout
 from zosstorage.facts import Firmware
 
 SIZE = 1 * GIB
@@ -206,3 +219,73 @@ def test_the_command_neither_wipes_nor_tells():
         "/dev/sda",
     ]
     assert gpt.update_kernel_argv("/dev/sda") == ["partx", "--update", "/dev/sda"]
+
+
+# Marks, cleared by our own writes.
+
+
+def apply(of, pieces):
+    for offset, data in pieces:
+        poke(of.path, offset, data)
+
+
+def clearing(of):
+    return gpt.cleared(gpt.read(*ends(of), of.size_bytes, of.sector_size), of.size_bytes, of.sector_size)
+
+
+def written_over(both, pieces):
+    head, tail = map(bytearray, both)
+    for offset, data in pieces:
+        end, at = (head, offset) if offset < MIB else (tail, offset - SIZE + MIB)
+        end[at : at + len(data)] = data
+    return bytes(head), bytes(tail)
+
+
+@pytest.mark.parametrize("some", [False, True], ids=["all", "some"])
+@pytest.mark.parametrize("count", range(5))
+def test_a_clearing_that_was_cut_is_carried_to_its_end(tmp_path, count, some):
+    """From every prefix of its writes, the same writes again give the same table; with all marked, or only one."""
+    of = image_disk(sparse(tmp_path / "image", SIZE))
+    lines = new_partitions(of, firmware=Firmware.BIOS)
+    if some:
+        lines[:2] = [line._replace(marked=False) for line in lines[:2]]
+    sfdisk(of, gpt.script(GUID, lines, 512))
+    pieces = clearing(of)
+    apply(of, pieces[:count])
+    found = layout.recognise(of, ends(of)[0], gpt.read(*ends(of), SIZE, 512), ESP_SIZE)
+    assert isinstance(found, layout.Recognised)
+    assert found.torn is (0 < count < 4)
+    assert found.finished is (count == 4)
+    assert clearing(of) == pieces
+    apply(of, clearing(of))
+    found = tables(*ends(of))
+    assert found.primary.valid
+    assert found.backup.valid
+    assert found.primary.entries == found.backup.entries
+    assert not any(entry.marked for entry in found.primary.entries)
+
+
+@given(attributes=st.lists(st.integers(0, 2**64 - 1), min_size=3, max_size=3))
+def test_clearing_touches_no_other_bit(written, attributes):
+    head, tail = (bytearray(end) for end in written)
+    for number, value in enumerate(attributes):
+        for end, start in ((head, 1024), (tail, MIB - 512 - gpt.ENTRIES_BYTES)):
+            struct.pack_into("<Q", end, start + 128 * number + 48, value)
+    found = tables(*with_checksums(head, tail))
+    done = tables(*written_over(with_checksums(head, tail), gpt.cleared(found, SIZE, 512)))
+    assert done.primary.valid
+    assert done.backup.valid
+    assert [entry.attributes for entry in done.primary.entries] == [value & ~(1 << 58) for value in attributes]
+    assert [entry._replace(attributes=0) for entry in done.primary.entries] == [
+        entry._replace(attributes=0) for entry in found.primary.entries
+    ]
+
+
+def with_checksums(head, tail):
+    """Both ends with headers that describe the entries behind them."""
+    array = gpt.ENTRIES_BYTES
+    for end, header, entries in ((head, 512, 1024), (tail, MIB - 512, MIB - 512 - array)):
+        struct.pack_into("<I", end, header + 88, crc32(end[entries : entries + array]))
+        struct.pack_into("<I", end, header + 16, 0)
+        struct.pack_into("<I", end, header + 16, crc32(end[header : header + 92]))
+    return bytes(head), bytes(tail)

@@ -30,9 +30,9 @@ def known_sample(monkeypatch):
 def silent_probers(monkeypatch):
     """Probers that see nothing, as those of a machine do for a byte that is no signature."""
 
-    class Silent:
-        def __init__(self, disks):
-            self.disks = disks
+    class Silent(probe.Probers):
+        def look(self):
+            pass
 
         def wait(self):
             return {of.path: [] for of in self.disks}
@@ -90,12 +90,12 @@ def test_the_verdict_turns_with_it(big, known_sample, silent_probers):
     pieces = scan.regions(big, "sampled")
     known = [range(begin, begin + size) for begin, size in scan.regions(big, "signatures")]
     assert blank.examine([big], settings)[0].kind is Kind.BLANK
-    assert blank.still_blank(big) == ()
+    assert blank.no_longer_blank([big]) == {}
     for at in flipped(big, in_turn([pieces[0], *pieces[3:-1:40], pieces[-1]])):
         (verdict,) = blank.examine([big], settings)
         assert verdict.kind is Kind.FOREIGN, at
         assert [(found.check, found.offset) for found in verdict.evidence] == [("bytes", at)]
-        assert bool(blank.still_blank(big)) == any(at in piece for piece in known)
+        assert bool(blank.no_longer_blank([big])) == any(at in piece for piece in known)
 
 
 @pytest.mark.parametrize("value", [0x01, 0x80, 0xFF])

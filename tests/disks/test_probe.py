@@ -1,5 +1,6 @@
 import json
 import os
+import time
 
 import pytest
 from support import disk
@@ -24,8 +25,14 @@ def wipefs(rows):
     return json.dumps({"signatures": rows}) if rows else ""
 
 
-def probed(*names):
-    return probe.Probers([disk(name) for name in names]).wait()
+def probed(*disks):
+    with probe.Probers([disk(one) if isinstance(one, str) else one for one in disks]) as probers:
+        probers.look()
+        return probers.wait()
+
+
+def nothing():
+    """What is done meanwhile."""
 
 
 def test_nothing_on_any(fake_tools):
@@ -57,7 +64,7 @@ def test_a_node_in_a_folder(fake_tools):
     fake_tools("wipefs", stdout=wipefs([ROWS[0] | {"device": "c0d0"}]))
     fake_tools("blkid", status=2)
     of = disk("cciss!c0d0", path="/dev/cciss/c0d0")
-    assert probe.Probers([of]).wait()["/dev/cciss/c0d0"][0].offset == 1080
+    assert probed(of)["/dev/cciss/c0d0"][0].offset == 1080
 
 
 @pytest.mark.parametrize(
@@ -87,9 +94,9 @@ def test_processors_share_the_devices(fake_tools, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     nodes = [f"/dev/sda{number}" for number in range(1, 8)]
     fake_tools("wipefs")
-    assert probe.signatures(nodes) == []
+    assert probe.signatures(nodes, nothing) == []
     fake_tools("blkid", body='shift 3; for node; do printf "DEVNAME=%s\\nTYPE=btrfs\\n\\n" "$node"; done')
-    assert set(probe.contents(nodes)) == set(nodes)
+    assert set(probe.contents(nodes, nothing)[0]) == set(nodes)
     for tool in ("wipefs", "blkid"):
         shares = [call[4:] for call in fake_tools.of(tool)]
         assert sorted(map(len, shares)) == [2, 2, 3]
@@ -97,14 +104,14 @@ def test_processors_share_the_devices(fake_tools, monkeypatch):
 
 
 def test_no_disks(fake_tools):
-    assert probe.Probers([]).wait() == {}
-    assert probe.signatures([]) == []
+    assert probed() == {}
+    assert probe.signatures([], nothing) == []
     assert fake_tools.calls == []
 
 
 def test_signatures_of_partitions(fake_tools):
     fake_tools("wipefs", stdout=wipefs([ROWS[0] | {"type": None}]))
-    (found,) = probe.signatures(["/dev/sda"])
+    (found,) = probe.signatures(["/dev/sda"], nothing)
     assert found == probe.Signature("/dev/sda", 1080, "unknown", "root", "a-b")
 
 
@@ -114,17 +121,32 @@ def test_contents(fake_tools):
         "DEVNAME=/dev/sda2\nTYPE=btrfs",
     ]
     fake_tools("blkid", stdout="\n\n".join(blocks) + "\n")
-    assert probe.contents(["/dev/sda1", "/dev/sda2"]) == {
-        "/dev/sda1": ("vfat", "ZOSBOOT", "1a2b-3c4d"),
-        "/dev/sda2": ("btrfs", "", ""),
-    }
+    found, meanwhile = probe.contents(["/dev/sda1", "/dev/sda2"], lambda: "something else")
+    assert found == {"/dev/sda1": ("vfat", "ZOSBOOT", "1a2b-3c4d"), "/dev/sda2": ("btrfs", "", "")}
+    assert meanwhile == "something else"
     assert fake_tools.calls == [["blkid", "-p", "-o", "export", "/dev/sda1", "/dev/sda2"]]
 
 
 def test_contents_of_a_device_that_carries_nothing(fake_tools):
     fake_tools("blkid", status=2)
     with pytest.raises(ToolError, match="status 2"):
-        probe.contents(["/dev/sda1"])
+        probe.contents(["/dev/sda1"], nothing)
+
+
+@pytest.mark.parametrize("tool", ["wipefs", "blkid"])
+def test_none_is_left_running_when_something_else_fails(fake_tools, tool):
+    fake_tools(tool, body="exec sleep 60")
+    ask = {"wipefs": probe.signatures, "blkid": probe.contents}[tool]
+
+    def fails():
+        raise ToolError("the marks are gone")
+
+    began = time.monotonic()
+    with pytest.raises(ToolError, match="the marks are gone"):
+        ask(["/dev/sda1"], fails)
+    assert time.monotonic() - began < 30  # it was killed, and waited for
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_a_window_of_a_disk():

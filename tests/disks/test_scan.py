@@ -211,8 +211,10 @@ def test_reader_gives_both_ends(image):
     poke(image.path, 0, b"head")
     poke(image.path, image.size_bytes - 4, b"tail")
     with scan.Reader(image) as reader:
-        assert (len(reader.head()), len(reader.tail())) == (MIB, MIB)
-        assert (reader.head()[:4], reader.tail()[-4:]) == (b"head", b"tail")
+        head, tail = reader.head_and_tail()
+        assert (len(head), len(tail)) == (MIB, MIB)
+        assert (head[:4], tail[-4:]) == (b"head", b"tail")
+        assert not reader.blank_ends
         handle = reader.fd
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(handle)

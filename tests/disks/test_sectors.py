@@ -47,6 +47,19 @@ def test_what_sfdisk_wrote_is_recognised(loop, firmware):
     assert all(entry.start_bytes % MIB == entry.size_bytes % MIB == 0 for entry in found.entries)
 
 
+@pytest.mark.parametrize("firmware", list(Firmware))
+def test_cleared_of_its_marks_it_is_what_sfdisk_writes_without_them(loop, firmware):
+    """To the byte, in both copies."""
+    write_table(loop, firmware=firmware, marked=False)
+    unmarked = ends(loop)
+    write_table(loop, firmware=firmware)
+    tables, _ = look(loop)
+    assert ends(loop) != unmarked
+    for offset, data in gpt.cleared(tables, loop.size_bytes, loop.sector_size):
+        poke(loop.path, offset, data)
+    assert ends(loop) == unmarked
+
+
 def test_every_byte_of_both_headers_counts(loop):
     write_table(loop)
     head, tail = ends(loop)

@@ -56,8 +56,12 @@ def test_mount_options(options, expected):
     assert bcachefs.subvolume_options("etc", settings(**options)) == ["X-mount.subdir=etc", *expected]
 
 
-def test_commands():
-    assert bcachefs.create_subvolume_argv("/mnt/etc") == ["bcachefs", "subvolume", "create", "/mnt/etc"]
+def test_commands(fake_tools):
+    fake_tools("bcachefs")
+    bcachefs.create_subvolumes("/mnt", ["etc", "system"])
+    assert sorted(fake_tools.calls) == [
+        ["bcachefs", "subvolume", "create", f"/mnt/{name}"] for name in ("etc", "system")
+    ]
 
 
 def test_a_crash_at_exit_is_no_failure():

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import FS_UUID, MIB, btrfs_block, config, sparse
 
+from zosstorage.errors import ToolError
 from zosstorage.facts import PlannedFilesystem
 from zosstorage.filesystems import btrfs
 
@@ -59,7 +60,11 @@ def test_mount_options(options, expected):
 
 def test_commands():
     assert btrfs.scan_argv(["/dev/a", "/dev/b"]) == ["btrfs", "device", "scan", "/dev/a", "/dev/b"]
-    assert btrfs.create_subvolume_argv("/mnt/etc") == ["btrfs", "subvolume", "create", "/mnt/etc"]
+
+
+def test_subvolumes_where_none_can_be_made(tmp_path):
+    with pytest.raises(ToolError, match="cannot be made: "):
+        btrfs.create_subvolumes(str(tmp_path), ["etc"])
 
 
 def made(tmp_path, topology, count):

@@ -196,8 +196,8 @@ class Machine:
         """A command line that runs in the machine's namespace."""
         return ["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", *map(str, argv)]
 
-    def argv(self, *words) -> list[str]:
-        program = [*PROGRAM, "--config", self.config, "--root", self.root]
+    def argv(self, *words, before=()) -> list[str]:
+        program = [*before, *PROGRAM, "--config", self.config, "--root", self.root]
         return self.inside(*program, "--cmdline", os.devnull, *words)
 
     def __call__(self, *words, env: dict[str, str] | None = None) -> Result:
@@ -213,11 +213,11 @@ class Machine:
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *words, env: dict[str, str] | None = None) -> subprocess.Popen:
-        """Start the program in a session of its own, to be killed; `said` has its log."""
+    def start(self, *words, env: dict[str, str] | None = None, before=()) -> subprocess.Popen:
+        """Start the program in a session of its own, to be killed, by the command `before` it; `said` has its log."""
         with self.said.open("w") as log:
             process = subprocess.Popen(
-                self.argv(*words),
+                self.argv(*words, before=before),
                 cwd=TOP,
                 env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,

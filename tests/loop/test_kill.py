@@ -1,12 +1,13 @@
 """Killed anywhere, the next run finishes the job: in the same boot and after a reboot, one disk and three."""
 
 import itertools
+import signal
 import time
 
 import pytest
 from checks import check_provisioned
 from disks import GIB
-from processes import kill_tree
+from processes import PATIENCE, kill_tree
 from traps import Traps
 
 TOPOLOGIES = {"one": (1, "single"), "three": (3, "dual_independent"), "mirror": (3, "btrfs_raid1")}
@@ -51,7 +52,32 @@ def test_killed_at_every_command(machine, tmp_path, disks, when, boot):
         kill_tree(process)
         victim.finish(boot, f"killed {when} command {number}, {tool}")
     assert process.returncode == 0, victim.one.said.read_text()
-    assert number > 15  # as many commands as there are at least: each was a kill
+    assert number > 12  # as many commands as there are at least: each was a kill
+
+
+# The writes of a disk by which its marks are cleared: backup entries, backup header, primary entries, primary header.
+CLEARING = 4
+
+
+@pytest.mark.parametrize("boot", ["same-boot", "reboot"])
+@pytest.mark.parametrize("disks", TOPOLOGIES)
+@pytest.mark.parametrize("write", range(1, CLEARING + 2))
+def test_killed_at_every_write_that_clears_marks(machine, tmp_path, disks, write, boot):
+    """The kernel sends SIGKILL as the first thread that writes to a disk comes to its nth write."""
+    victim = Victim(machine, tmp_path, disks)
+    log = tmp_path / "trace"
+    inject = f"inject=pwrite64:signal=SIGKILL:when={write}"
+    disks = [word for disk in victim.one.disks for word in ("-P", disk.device)]
+    tracer = ["strace", "-f", "-qq", "-o", log, "-e", "trace=pwrite64", "-e", inject, *disks]
+    process = victim.one.start("run", before=tracer)
+    process.wait(PATIENCE)
+    if write > CLEARING:
+        assert process.returncode == 0, victim.one.said.read_text()
+        assert log.read_text().count("pwrite64(") == CLEARING * victim.count  # there are no others
+        return
+    assert process.returncode == -signal.SIGKILL
+    kill_tree(process)
+    victim.finish(boot, f"killed at write {write}")
 
 
 @pytest.mark.parametrize("boot", ["same-boot", "reboot"])

@@ -80,7 +80,7 @@ def test_every_table_is_written_and_read_back(planned, disks, fake_tools):
     assert [part.device for part in known.partitions] == [
         f"{one.path}p{number}" for one in disks.values() for number in (1, 2, 3)
     ]
-    assert all(tables.recognised(one, config()).entries[0].marked for one in known.plan.disks)
+    assert all(found.entries[0].marked for found in tables.recognised(known.plan.disks, config()))
     assert [call[0] for call in fake_tools.calls] == ["partx", "partx"]
     assert Partition(config()).holds(known)
 
@@ -161,7 +161,7 @@ def torn(planned, disks):
 def test_a_torn_table_is_written_again(planned, disks):
     known = torn(planned, disks)
     work(known)
-    found = tables.recognised(known.plan.disks[0], config())
+    (found,) = tables.recognised(known.plan.disks[:1], config())
     assert (found.torn, found.guid) == (False, known.plan.disks[0].guid)
 
 
@@ -218,7 +218,7 @@ def test_holds_while_every_disk_carries_the_table_of_the_plan(planned, disks):
     known = work(planned())
     state = Partition(config())
     assert state.holds(known)
-    tables.write(known.plan.disks, finished=True)
+    tables.clear_marks(known.plan.disks, config())
     assert not state.holds(known)  # Format has nowhere to write to
     known = evolve(known, format=())
     assert state.holds(known)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, fields
-
 from zosstorage.config import rules, values
 from zosstorage.config.fields import key_of
 from zosstorage.config.schema import Config
+from zosstorage.value import evolve, fields
 
 if TYPE_CHECKING:
     from zosstorage.config.sources import Merged
@@ -40,4 +39,4 @@ def _section(kind: type[Any], plain: object) -> Any:
 
 def _value(field: Any, value: object) -> Any:
     parse = field.metadata.get("parse")
-    return parse(value) if parse else _section(field.default.factory, value)
+    return parse(value) if parse else _section(field.factory, value)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import Factory, field
-
 from zosstorage.config import values
+from zosstorage.value import field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +28,7 @@ def maybe(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def section(kind: type[Any], doc: str) -> Any:
-    return field(default=Factory(kind), metadata={"doc": doc})
+    return field(factory=kind, metadata={"doc": doc})
 
 
 def key_of(attribute: Any) -> str:

@@ -1,11 +1,8 @@
 """The configuration's classes for the filesystems that are made."""
-# ruff: noqa: RUF009  key() and section() are attrs.field() with our metadata, which the rule cannot see
 
 from __future__ import annotations
 
 from typing import Any
-
-from attrs import frozen
 
 from zosstorage.config import options, values
 from zosstorage.config.choices import BtrfsProfile
@@ -17,7 +14,6 @@ def _words(doc: str) -> dict[str, Any]:
     return {"doc": doc, "schema": {"type": "array", "items": {"type": "string"}}}
 
 
-@frozen(repr=False, eq=False)
 class Btrfs(Value):
     compression: str | None = key(
         None, maybe(values.btrfs_compression), "Mount option `compress=`: `zlib[:1-9]`, `lzo`, `zstd[:1-15]`, or null."
@@ -38,7 +34,6 @@ class Btrfs(Value):
     )
 
 
-@frozen(repr=False, eq=False)
 class Bcachefs(Value):
     compression: str | None = key(
         None,
@@ -63,14 +58,12 @@ class Bcachefs(Value):
     )
 
 
-@frozen(repr=False, eq=False)
 class Vfat(Value):
     mkfs_options: tuple[str, ...] = key(
         (), options.mkfs("vfat"), **_words("Further words for `mkfs.fat`; see below for which.")
     )
 
 
-@frozen(repr=False, eq=False)
 class Filesystems(Value):
     btrfs: Btrfs = section(Btrfs, "Where the topology makes btrfs.")
     bcachefs: Bcachefs = section(Bcachefs, "Where the topology makes bcachefs.")

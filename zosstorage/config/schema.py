@@ -2,13 +2,10 @@
 
 The filesystems' classes are in `filesystems`, the parsers in `values` and `options`.
 """
-# ruff: noqa: RUF009  key() and section() are attrs.field() with our metadata, which the rule cannot see
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-
-from attrs import fields, frozen
 
 from zosstorage.config import values
 from zosstorage.config.choices import (
@@ -23,7 +20,7 @@ from zosstorage.config.choices import (
 from zosstorage.config.fields import PATH, key, key_of, maybe, section
 from zosstorage.config.filesystems import Bcachefs, Btrfs, Filesystems, Vfat
 from zosstorage.config.sources import RUN_DIR
-from zosstorage.value import Value
+from zosstorage.value import Value, fields
 
 __all__ = [
     "Bcachefs",
@@ -61,7 +58,6 @@ _DURATION = {
 _DISKS = {"type": ["integer", "null"], "minimum": 0, "maximum": 4096}
 
 
-@frozen(repr=False, eq=False)
 class Logging(Value):
     level: LogLevel = key(LogLevel.INFO, values.choice(LogLevel), "How much is logged.")
     format: LogFormat = key(LogFormat.JSON, values.choice(LogFormat), "JSON, one object a line, or text for people.")
@@ -73,7 +69,6 @@ class Logging(Value):
     )
 
 
-@frozen(repr=False, eq=False)
 class Expect(Value):
     count: int | None = key(
         None,
@@ -85,7 +80,6 @@ class Expect(Value):
     hdd: int | None = key(None, maybe(values.whole(0, 4096)), "How many of them must be HDDs.", schema=_DISKS)
 
 
-@frozen(repr=False, eq=False)
 class Devices(Value):
     include: tuple[str, ...] = key(
         _INCLUDE,
@@ -110,7 +104,6 @@ class Devices(Value):
     expect: Expect = section(Expect, "When a number is set, any other number of eligible disks fails closed (exit 4).")
 
 
-@frozen(repr=False, eq=False)
 class Topology(Value):
     mode: TopologyMode = key(TopologyMode.AUTO, values.choice(TopologyMode), "Which topology to make.")
     cache: tuple[str, ...] = key(
@@ -122,7 +115,6 @@ class Topology(Value):
     backing: tuple[str, ...] = key((), values.many(values.glob), "The same for backing disks.", schema=_GLOBS)
 
 
-@frozen(repr=False, eq=False)
 class Partitions(Value):
     firmware: FirmwareMode = key(
         FirmwareMode.AUTO,
@@ -138,7 +130,6 @@ class Partitions(Value):
     )
 
 
-@frozen(repr=False, eq=False)
 class Validate(Value):
     scan: Scan = key(
         Scan.SAMPLED,
@@ -153,7 +144,6 @@ class Validate(Value):
     )
 
 
-@frozen(repr=False, eq=False)
 class Targets(Value, Mapping[str, str]):
     """Where each of the primary filesystem's subvolumes is mounted; a mapping of exactly the four names, in order."""
 
@@ -180,7 +170,6 @@ class Targets(Value, Mapping[str, str]):
         return len(fields(Targets))
 
 
-@frozen(repr=False, eq=False)
 class Mounts(Value):
     data_root: str = key(
         "/var/mounts", values.mount_target, "Each data filesystem is mounted below it, at its UUID.", schema=PATH
@@ -188,18 +177,15 @@ class Mounts(Value):
     targets: Targets = section(Targets, "Exactly these four; none in another, none below `data_root`.")
 
 
-@frozen(repr=False, eq=False)
 class Fstab(Value):
     enabled: bool = key(False, values.switch, "Write the four subvolume mounts to fstab.")
     path: str = key("/etc/fstab", values.place, "The file that takes them; its other lines are kept.", schema=PATH)
 
 
-@frozen(repr=False, eq=False)
 class Report(Value):
     path: str = key("/run/zosstorage/state.json", values.place, "Where the report is written.", schema=PATH)
 
 
-@frozen(repr=False, eq=False)
 class Tools(Value):
     timeout: float = key(
         600.0,
@@ -210,7 +196,6 @@ class Tools(Value):
     )
 
 
-@frozen(repr=False, eq=False)
 class Config(Value):
     """The whole configuration.
 

@@ -6,7 +6,7 @@ import copy
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attrs import evolve, fields, has
+from attrs import fields, has
 from cattrs import ClassValidationError, Converter
 from cattrs.errors import ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
@@ -15,6 +15,7 @@ from zosstorage.config import rules, text, values
 from zosstorage.config.fields import key_of
 from zosstorage.config.schema import Config
 from zosstorage.errors import ConfigError
+from zosstorage.value import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -11,17 +11,15 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
-
 from zosstorage import filesystems, tools
 from zosstorage.disks import gpt, layout, probe, scan, sysfs
 from zosstorage.disks.usage import Usage, kernel_partitions
 from zosstorage.errors import ToolError
 from zosstorage.facts import Content, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
-from zosstorage.value import Shown
+from zosstorage.value import Record, evolve, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from zosstorage.config.schema import Config
 
@@ -30,8 +28,7 @@ if TYPE_CHECKING:
 _WANTED = {PartitionKind.ESP: {"vfat"}, PartitionKind.DATA: {"btrfs", "bcachefs"}}
 
 
-@define(repr=False, eq=False)
-class _Exam(Shown):
+class _Exam(Record):
     """One disk under examination."""
 
     disk: Disk
@@ -57,15 +54,29 @@ def examine(disks: Sequence[Disk], config: Config, *, claim: bool = True) -> tup
     """
     verdicts: dict[str, Verdict] = {}
     with ExitStack() as stack:
-        exams = []
+        opened, exams = [], []
         for disk in disks:
             try:
-                exams.append(_open(disk, stack, config))
+                opened.append(_Exam(disk, stack.enter_context(scan.Reader(disk))))
             except scan.UnreadableError as error:
                 verdicts[disk.path] = Verdict(disk.path, Kind.FOREIGN, (scan.unreadable(error),))
-        in_use = partial(Usage.look().of, claim=claim)
-        _judge_ours([exam for exam in exams if exam.ours], in_use)
-        _judge_others([exam for exam in exams if not exam.ours], in_use, config)
+        for exam in opened:
+            exam.reader.ask(exam.reader.ends)
+        for exam in opened:
+            try:
+                _look_at_ends(exam, config)
+                exams.append(exam)
+            except scan.UnreadableError as error:
+                verdicts[exam.disk.path] = Verdict(exam.disk.path, Kind.FOREIGN, (scan.unreadable(error),))
+        ours, others = ([exam for exam in exams if bool(exam.ours) is is_ours] for is_ours in (True, False))
+        with probe.Probers([exam.disk for exam in others]) as probers:
+            probers.look()
+            used = scan.find_used([exam.reader for exam in others], config.validate.scan)
+            for exam in others:
+                exam.reader.close()  # while the probers are still at work
+            in_use = partial(Usage.look().of, claim=claim)
+            _judge_ours(ours, in_use)
+            _judge_others(others, used, probers.wait(), in_use)
     verdicts |= {exam.disk.path: _verdict(exam) for exam in exams}
     return tuple(verdicts[disk.path] for disk in disks)
 
@@ -85,24 +96,31 @@ def _aside(disk: Disk, config: Config) -> Verdict:
         return Verdict(disk.path, Kind.FOREIGN, (Evidence("probe", None, f"it cannot be examined: {error}"),))
 
 
-def still_blank(disk: Disk) -> tuple[Evidence, ...]:
-    """The last look before the first write, by a caller that holds the disk exclusively: signs that it is not blank.
+def no_longer_blank(disks: Sequence[Disk]) -> dict[str, tuple[Evidence, ...]]:
+    """The last look before the first write, by a caller that holds the disks exclusively: disk path → why it is used.
 
     It reads both ends and every place where a known format keeps a superblock; an even sample, or all, was read before.
     """
-    try:
-        with scan.Reader(disk) as reader:
-            found = scan.find_used([reader], "signatures")[disk.path]
-    except scan.UnreadableError as error:
-        found = scan.unreadable(error)
-    return (*kernel_partitions(disk), *([found] if found else []))
+    found: dict[str, Evidence | None] = {}
+    with ExitStack() as stack:
+        readers = []
+        for disk in disks:
+            try:
+                readers.append(stack.enter_context(scan.Reader(disk)))
+            except scan.UnreadableError as error:
+                found[disk.path] = scan.unreadable(error)
+        found |= scan.find_used(readers, "signatures")
+    evidence = {
+        disk.path: (*kernel_partitions(disk), *([seen] if (seen := found[disk.path]) else [])) for disk in disks
+    }
+    return {path: signs for path, signs in evidence.items() if signs}
 
 
-def _open(disk: Disk, stack: ExitStack, config: Config) -> _Exam:
-    exam = _Exam(disk, stack.enter_context(scan.Reader(disk)))
-    head, tail = exam.reader.head(), exam.reader.tail()
-    if scan.is_zero(head) and scan.is_zero(tail):
-        return exam
+def _look_at_ends(exam: _Exam, config: Config) -> None:
+    disk = exam.disk
+    head, tail = exam.reader.head_and_tail()
+    if exam.reader.blank_ends:
+        return
     exam.head, exam.tail = head, tail
     tables = gpt.read(exam.head, exam.tail, disk.size_bytes, disk.sector_size)
     found = layout.recognise(disk, exam.head, tables, config.partitions.esp_size)
@@ -112,21 +130,18 @@ def _open(disk: Disk, stack: ExitStack, config: Config) -> _Exam:
         exam.evidence.append(_evidence("own layout", found.offset, found.reason, disk))
     if exam.unfinished and tables.boot_code:
         exam.evidence.append(_evidence("own layout", 0, "boot code in the MBR of an unfinished disk", disk))
-    return exam
 
 
 def _evidence(check: str, offset: int | None, found: str, disk: Disk) -> Evidence:
     return Evidence(check, offset, found, scan.erase_hint(disk.path))
 
 
-def _judge_others(exams: Sequence[_Exam], in_use: InUse, config: Config) -> None:
-    probers = probe.Probers([exam.disk for exam in exams])
-    try:
-        used = scan.find_used([exam.reader for exam in exams], config.validate.scan)
-    except BaseException:
-        probers.kill()
-        raise
-    signatures = probers.wait()
+def _judge_others(
+    exams: Sequence[_Exam],
+    used: Mapping[str, Evidence | None],
+    signatures: Mapping[str, list[Evidence]],
+    in_use: InUse,
+) -> None:
     for exam in exams:
         exam.evidence += [
             *signatures[exam.disk.path],

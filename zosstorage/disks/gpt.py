@@ -1,4 +1,4 @@
-"""GUID partition tables: each copy read on its own, and written through sfdisk.
+"""GUID partition tables: each copy read on its own, written through sfdisk, and cleared of our own marks.
 
 UEFI specification 2.10, chapter 5.3. All offsets and sizes here are bytes unless a name says sectors.
 """
@@ -23,7 +23,9 @@ MARK_BIT = 58
 MARK = 1 << MARK_BIT
 
 _HEADER = struct.Struct("<8s4sIIIQQQQ16sQIII")
+_CHECKSUM, _ARRAY_CHECKSUM = 3, 13  # which of its fields
 _ENTRY = struct.Struct("<16s16sQQQ72s")
+_MARK_BYTE = 48 + MARK_BIT // 8  # of an entry, whose attributes stand at 48
 # Number and size of entries that libfdisk writes: 128 of 128 bytes, 16 KiB.
 _ENTRIES = 128
 ENTRIES_BYTES = _ENTRIES * _ENTRY.size
@@ -54,6 +56,7 @@ class Copy(NamedTuple):
         valid: it is intact, and the entries agree with their checksum in it.
         guid: the disk's, from the header, lower case.
         entries: the used ones as they stand, whether the header is valid or not.
+        header: the bytes of the header's sector.
         array: the bytes of the entries.
     """
 
@@ -62,6 +65,7 @@ class Copy(NamedTuple):
     valid: bool
     guid: str
     entries: tuple[Entry, ...]
+    header: bytes
     array: bytes
 
 
@@ -124,7 +128,8 @@ def _copy(header: bytes, array: bytes, here: int, there: int, sector: int) -> Co
         and not any(header[_HEADER.size :])
     )
     valid = intact and crc32(array) == array_checksum
-    return Copy(magic == b"EFI PART", intact, valid, str(uuid.UUID(bytes_le=guid)), _entries(array, sector), array)
+    used = _entries(array, sector)
+    return Copy(magic == b"EFI PART", intact, valid, str(uuid.UUID(bytes_le=guid)), used, header, array)
 
 
 def _entries(array: bytes, sector: int) -> tuple[Entry, ...]:
@@ -175,12 +180,37 @@ def write_argv(device: str) -> list[str]:
     """The sfdisk command that writes a script from stdin.
 
     It neither wipes (the disk was proven blank) nor tells the kernel, which costs it a sleep of 250 ms and does nothing
-    where the kernel has no GPT parser: `partx --update` does that. `--no-reread` lets it clear the marks while the
-    partitions are mounted. libfdisk writes backup entries, backup header, primary entries, primary header and
-    protective MBR, in that order, with an fsync after each.
+    where the kernel has no GPT parser: `partx --update` does that. libfdisk writes backup entries, backup header,
+    primary entries, primary header and protective MBR, in that order, with an fsync after each.
     """
     never = ["--wipe", "never", "--wipe-partitions", "never"]
     return ["sfdisk", "--quiet", "--no-tell-kernel", "--no-reread", *never, device]
+
+
+def cleared(tables: Tables, size_bytes: int, sector: int) -> list[tuple[int, bytes]]:
+    """The writes, (byte of the disk, bytes), that clear every mark of a table, both of whose headers are intact.
+
+    Each has to be on the medium before the next: they are those by which libfdisk would write the table, so that a cut
+    between them leaves nothing but what a cut of sfdisk leaves. The protective MBR is as it was.
+    """
+    array = bytearray(tables.primary.array if tables.primary.valid else tables.backup.array)
+    for entry in range(0, ENTRIES_BYTES, _ENTRY.size):
+        array[entry + _MARK_BYTE] &= ~(1 << MARK_BIT % 8)
+    end = size_bytes // sector * sector - sector
+    return [
+        (end - ENTRIES_BYTES, bytes(array)),
+        (end, _describing(array, tables.backup.header)),
+        (2 * sector, bytes(array)),
+        (sector, _describing(array, tables.primary.header)),
+    ]
+
+
+def _describing(array: bytearray, header: bytes) -> bytes:
+    """A header's sector with the checksums of other entries."""
+    fields = list(_HEADER.unpack(header[: _HEADER.size]))
+    fields[_ARRAY_CHECKSUM], fields[_CHECKSUM] = crc32(array), 0
+    fields[_CHECKSUM] = crc32(_HEADER.pack(*fields))
+    return _HEADER.pack(*fields) + header[_HEADER.size :]
 
 
 def update_kernel_argv(device: str) -> list[str]:

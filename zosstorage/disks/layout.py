@@ -63,6 +63,11 @@ class Recognised(NamedTuple):
     kinds: tuple[PartitionKind, ...]
     entries: tuple[Entry, ...]
 
+    @property
+    def finished(self) -> bool:
+        """Whole, and without a mark."""
+        return not self.torn and not any(entry.marked for entry in self.entries)
+
 
 class Unrecognised(NamedTuple):
     """Why a table is not ours, and the byte that says so."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import PurePath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from zosstorage import tools
 from zosstorage.disks.scan import erase_hint
 from zosstorage.facts import Disk, Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
 
 # blkid(8): 2 stands for "nothing found", 8 for several contradicting signatures.
 BLKID_NOTHING, BLKID_AMBIVALENT = 2, 8
@@ -56,26 +58,31 @@ def _signatures(done: tools.Completed, devices: Sequence[str]) -> list[Signature
     ]
 
 
-def signatures(devices: Sequence[str]) -> list[Signature]:
-    """What wipefs sees on some devices; it only reads.
+def signatures(devices: Sequence[str], meanwhile: Callable[[], object]) -> list[Signature]:
+    """What wipefs sees on some devices; it only reads. Something else is done while it does.
 
     Raises:
         ToolError: it failed.
     """
-    done = tools.run_all([_wipefs_argv(share) for share in _shares(devices)])
+    done, _ = _beside([_wipefs_argv(share) for share in _shares(devices)], meanwhile)
     return [row for one in done for row in _signatures(one, devices)]
 
 
-class Probers:
-    """The commands blkid and wipefs under way over some disks, while others read bytes."""
+class Probers(tools.UnderWay):
+    """The commands blkid and wipefs under way over some disks, while others read bytes; none outlives the block."""
 
     def __init__(self, disks: Sequence[Disk]) -> None:
+        super().__init__()
         self.disks = disks
-        paths = [disk.path for disk in disks]
-        self.running = tools.start_all([*map(contents_argv, paths), *map(_wipefs_argv, _shares(paths))])
 
-    def kill(self) -> None:
-        tools.kill_all(self.running)
+    def look(self) -> None:
+        """Start them.
+
+        Raises:
+            ToolError: one cannot be started.
+        """
+        paths = [disk.path for disk in self.disks]
+        self.start([*map(contents_argv, paths), *map(_wipefs_argv, _shares(paths))])
 
     def wait(self) -> dict[str, list[Evidence]]:
         """Evidence by disk path; an empty list for a disk on which neither prober sees anything.
@@ -86,7 +93,7 @@ class Probers:
         found: dict[str, list[Evidence]] = {disk.path: [] for disk in self.disks}
         if not self.disks:
             return found
-        done = tools.wait_all(self.running)
+        done = tools.wait_all(self.commands)
         count = len(self.disks)
         for wipefs in done[count:]:
             for signature in _signatures(wipefs, list(found)):
@@ -114,19 +121,34 @@ def _blkid_evidence(path: str, done: tools.Completed) -> list[Evidence]:
     return [Evidence("blkid", None, ", ".join(seen), erase_hint(path))] if seen else []
 
 
-def contents(devices: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+def contents(devices: Sequence[str], meanwhile: Callable[[], T]) -> tuple[dict[str, tuple[str, str, str]], T]:
     """What blkid sees on devices that all carry something (it stops at one that does not): (type, label, UUID) of each.
+
+    Something else is done while it looks, whose result is returned too.
 
     Raises:
         ToolError: it sees nothing on one, or failed.
     """
-    done = tools.run_all([["blkid", "-p", "-o", "export", *share] for share in _shares(devices)])
+    done, result = _beside([["blkid", "-p", "-o", "export", *share] for share in _shares(devices)], meanwhile)
     blocks = [parse_export(block) for one in done for block in one.stdout.split("\n\n")]
-    return {
+    found = {
         seen["DEVNAME"]: (seen.get("TYPE", ""), seen.get("LABEL", ""), seen.get("UUID", "").lower())
         for seen in blocks
         if "DEVNAME" in seen
     }
+    return found, result
+
+
+def _beside(commands: Sequence[Sequence[str]], meanwhile: Callable[[], T]) -> tuple[list[tools.Completed], T]:
+    """Run commands that must not fail, and something else while they do."""
+    with tools.UnderWay() as running:
+        running.start(commands)
+        result = meanwhile()
+        done = tools.wait_all(running.commands)
+    for one in done:
+        if one.status:
+            raise tools.status_error(one)
+    return done, result
 
 
 def contents_argv(device: str, offset: int = 0, size: int = 0) -> list[str]:

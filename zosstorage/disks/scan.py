@@ -10,6 +10,7 @@ import logging
 import os
 import struct
 import time
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from zosstorage.disks.gpt import MIB
@@ -51,6 +52,8 @@ class Reader:
             UnreadableError: it cannot be opened.
         """
         self.disk = disk
+        self.ends = ((0, MIB), (disk.size_bytes - MIB, MIB))
+        self.blank_ends = False
         try:
             self.fd = os.open(disk.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -61,12 +64,19 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(self.fd)
+        self.close()
 
-    def ask(self, offset: int, length: int) -> None:
-        """Have the kernel read ahead."""
-        os.posix_fadvise(self.fd, offset, length, os.POSIX_FADV_WILLNEED)
+    def close(self) -> None:
+        """Let go of the disk, once; with its last handle the kernel drops what it kept of it, which takes a while."""
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+    def ask(self, places: Iterable[tuple[int, int]]) -> None:
+        """Have the kernel read ahead, (offset, length) by (offset, length)."""
+        handle, advise, advice = self.fd, os.posix_fadvise, os.POSIX_FADV_WILLNEED  # there are many of them
+        for offset, length in places:
+            advise(handle, offset, length, advice)
 
     def at(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from byte `offset`.
@@ -82,11 +92,15 @@ class Reader:
             raise UnreadableError(offset, f"a read of {length} bytes gave only {len(data)}")
         return data
 
-    def head(self) -> bytes:
-        return self.at(0, MIB)
+    def head_and_tail(self) -> tuple[bytes, bytes]:
+        """The first and the last MiB.
 
-    def tail(self) -> bytes:
-        return self.at(self.disk.size_bytes - MIB, MIB)
+        Raises:
+            UnreadableError: as `at`.
+        """
+        head, tail = (self.at(*end) for end in self.ends)
+        self.blank_ends = is_zero(head) and is_zero(tail)
+        return head, tail
 
 
 class Finding(NamedTuple):
@@ -111,16 +125,19 @@ def first_used(offset: int, data: bytes) -> Finding | None:
 
 def regions(disk: Disk, scan: str) -> list[tuple[int, int]]:
     """The (offset, length) pairs in bytes that `validate.scan` reads of a disk, ascending."""
-    from zosstorage.disks import superblocks
-
     size = disk.size_bytes
     if scan == "full":
         return [(at, min(_CHUNK, size - at)) for at in range(0, size, _CHUNK)]
-    pieces = [(0, MIB), (size - MIB, MIB)]
-    pieces += [(region.offset, region.length) for region in superblocks.regions(size)]
-    if scan == "sampled":
-        pieces += _sample(size, SAMPLES_ROTATING if disk.rotational else SAMPLES_SSD)
-    return sorted(set(pieces))
+    sample = _sample(size, SAMPLES_ROTATING if disk.rotational else SAMPLES_SSD) if scan == "sampled" else ()
+    return sorted({*_known(size), *sample})
+
+
+@cache
+def _known(size: int) -> tuple[tuple[int, int], ...]:
+    """Both ends, and where known formats keep superblocks."""
+    from zosstorage.disks import superblocks
+
+    return ((0, MIB), (size - MIB, MIB), *((region.offset, region.length) for region in superblocks.regions(size)))
 
 
 def _sample(size: int, count: int) -> list[tuple[int, int]]:
@@ -159,14 +176,15 @@ def _walk(reader: Reader, scan: str) -> Iterator[int | Evidence]:
     from zosstorage.disks import superblocks
 
     places = regions(reader.disk, scan)
+    if reader.blank_ends:  # read through this very handle
+        places = [place for place in places if place not in reader.ends]
     ahead = _AHEAD if scan == "full" else len(places)
-    for offset, length in places[:ahead]:
-        reader.ask(offset, length)
+    reader.ask(places[:ahead])
     yield 0
     looked = 0
     for number, (offset, length) in enumerate(places):
         if number + ahead < len(places):
-            reader.ask(*places[number + ahead])
+            reader.ask([places[number + ahead]])
         try:
             data = reader.at(offset, length)
         except UnreadableError as error:

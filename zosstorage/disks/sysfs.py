@@ -110,7 +110,7 @@ def read_disk(name: str, *, links: dict[str, tuple[str, ...]] | None = None, roo
     return Disk(
         path=_node(name),
         name=name,
-        number=Path(folder, "dev").read_text("ascii").strip(),
+        number=_number(folder),
         size_bytes=int(_read(f"{folder}/size") or 0) * SYSFS_SECTOR,
         sector_size=int(_read(f"{folder}/queue/logical_block_size") or 512),
         rotational=_read(f"{folder}/queue/rotational") == "1",
@@ -173,7 +173,12 @@ def device_number(node: str, *, root: Path = Path("/")) -> str:
     Raises:
         FileNotFoundError: it is gone.
     """
-    return (root / "sys/class/block" / _name(node) / "dev").read_text("ascii").strip()
+    return _number(f"{root}/sys/class/block/{_name(node)}")
+
+
+def _number(folder: str) -> str:
+    with open(f"{folder}/dev", "rb", buffering=0) as file:  # noqa: PTH123 - as `_read`
+        return file.read(4096).decode("ascii").strip()
 
 
 def _node(name: str) -> str:
@@ -206,19 +211,17 @@ def _named(names: Iterable[str], globs: Iterable[str]) -> bool:
 
 def _block_names(root: Path, config: Config) -> list[str]:
     """Whole disks, and such partitions as the operator named while leaving out their disk: a mistake worth a reason."""
-    found = []
-    for entry in _entries(root / "sys/class/block"):
-        if _read(entry / "hidden") == "1":  # a path of a multipath NVMe namespace; its head is listed as a disk
+    block, found = f"{root}/sys/class/block", []
+    for name in _names(block):
+        if _read(f"{block}/{name}/hidden") == "1":  # a path of a multipath NVMe namespace; its head is listed as a disk
             continue
-        if not (entry / "partition").exists() or _is_named_alone(entry, config):
-            found.append(entry.name)
+        if not _read(f"{block}/{name}/partition") or _is_named_alone(Path(block, name), config.devices.include):
+            found.append(name)
     return found
 
 
-def _is_named_alone(entry: Path, config: Config) -> bool:
-    nodes = (f"/dev/{entry.name}", f"/dev/{entry.resolve().parent.name}")
-    named = [any(fnmatchcase(node, glob) for glob in config.devices.include) for node in nodes]
-    return named == [True, False]
+def _is_named_alone(entry: Path, globs: Iterable[str]) -> bool:
+    return _named([f"/dev/{entry.name}"], globs) and not _named([f"/dev/{entry.resolve().parent.name}"], globs)
 
 
 def _reason(disk: Disk, config: Config, root: Path) -> str:

@@ -7,10 +7,11 @@ import struct
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from zosstorage import tools
 from zosstorage.facts import Content, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from zosstorage.config.schema import Config
     from zosstorage.facts import PlannedFilesystem
@@ -93,5 +94,10 @@ def sync(_path: str) -> None:
     os.sync()
 
 
-def create_subvolume_argv(path: str) -> list[str]:
-    return ["bcachefs", "subvolume", "create", path]
+def create_subvolumes(top: str, names: Iterable[str]) -> None:
+    """Make subvolumes below the mounted top of a filesystem.
+
+    Raises:
+        ToolError: a command failed.
+    """
+    tools.run_all([["bcachefs", "subvolume", "create", f"{top}/{name}"] for name in names])

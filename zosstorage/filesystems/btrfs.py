@@ -8,10 +8,11 @@ import struct
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from zosstorage.errors import ToolError
 from zosstorage.facts import Content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from zosstorage.config.schema import Config
     from zosstorage.facts import PlannedFilesystem
@@ -26,8 +27,11 @@ _MAGIC = b"_BHRfS_M"
 DECISIVE = tuple((SUPERBLOCK + at, size) for at, size in ((0x20, 16), (0x40, 8), (0x88, 8), (0x10B, 16), (0x12B, 256)))
 # BTRFS_FIRST_FREE_OBJECTID: the inode of a subvolume's root directory, and of no other directory.
 SUBVOLUME_INODE = 256
-# BTRFS_IOC_SYNC, _IO(0x94, 8) of linux/btrfs.h.
+# BTRFS_IOC_SYNC, _IO(0x94, 8), and BTRFS_IOC_SUBVOL_CREATE, _IOW(0x94, 14, struct btrfs_ioctl_vol_args), with what that
+# takes, a number of no meaning here and a name (linux/btrfs.h).
 _IOC_SYNC = 0x9408
+_IOC_SUBVOL_CREATE = 0x5000940E
+_VOL_ARGS = struct.Struct("<q4088s")
 
 
 def read(at: Callable[[int, int], bytes]) -> Content | None:
@@ -85,5 +89,17 @@ def sync(path: str) -> None:
         os.close(handle)
 
 
-def create_subvolume_argv(path: str) -> list[str]:
-    return ["btrfs", "subvolume", "create", path]
+def create_subvolumes(top: str, names: Iterable[str]) -> None:
+    """Make subvolumes below the mounted top of a filesystem.
+
+    Raises:
+        ToolError: the kernel refused.
+    """
+    handle = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in names:
+            fcntl.ioctl(handle, _IOC_SUBVOL_CREATE, bytearray(_VOL_ARGS.pack(0, name.encode())))
+    except OSError as error:
+        raise ToolError(f"the subvolumes of {top} cannot be made: {error.strerror}", hint="see dmesg") from error
+    finally:
+        os.close(handle)

@@ -1,0 +1,61 @@
+import os
+import threading
+
+import pytest
+
+from zosstorage import interrupt, parallel
+from zosstorage.errors import InterruptedRunError
+
+
+def test_each_item_is_worked_on_at_the_same_time():
+    meeting = threading.Barrier(3, timeout=30)
+    parallel.each(lambda _: meeting.wait(), [1, 2, 3])
+
+
+def test_nothing_to_do():
+    parallel.each(lambda _: pytest.fail("there is no item"), [])
+
+
+def test_the_first_error_is_raised_when_all_is_done():
+    done = []
+
+    def work(item):
+        if item % 2:
+            raise ValueError(item)
+        done.append(item)
+
+    with pytest.raises(ValueError, match=r"^1$"):
+        parallel.each(work, [0, 1, 2, 3, 4])
+    assert sorted(done) == [0, 2, 4]
+
+
+def test_after_a_signal_nothing_begins(monkeypatch):
+    monkeypatch.setattr(interrupt._asked, "number", 15)
+    with pytest.raises(InterruptedRunError):
+        parallel.each(lambda _: pytest.fail("it began"), [1])
+
+
+def test_a_signal_waits_until_all_is_done(monkeypatch):
+    done = []
+
+    def work(item):
+        monkeypatch.setattr(interrupt._asked, "number", 15)
+        interrupt.check()  # as its handler does, in whatever line of the main thread it comes
+        done.append(item)
+
+    with pytest.raises(InterruptedRunError):
+        parallel.each(work, [1, 2])
+    assert sorted(done) == [1, 2]
+
+
+def test_flush(tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in ("one", "two")]
+    for path in paths:
+        path.write_bytes(b"x")
+    flushed = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (real(handle), flushed.append(os.fstat(handle).st_ino)))
+    parallel.flush([str(path) for path in paths])
+    assert sorted(flushed) == sorted(path.stat().st_ino for path in paths)
+    with pytest.raises(FileNotFoundError):
+        parallel.flush([str(tmp_path / "none")])
