@@ -60,13 +60,13 @@ def test_the_real_one():
     assert any(mounted.target == "/" for mounted in mountinfo.read())
 
 
-def test_topmost_mount_at_a_path(monkeypatch, tmp_path):
-    (tmp_path / "mountinfo").write_text(TEXT, "utf-8")
-    found = mountinfo.read(tmp_path / "mountinfo")
-    monkeypatch.setattr(mountinfo, "read", lambda: found)
-    assert mountinfo.at("/mnt/a b").fstype == "xfs"
-    assert mountinfo.at("/mnt") is None
-    assert mountinfo.at("/var/cache/system").root == "/system"
+def test_topmost_mount_at_a_path(tmp_path):
+    path = tmp_path / "mountinfo"
+    path.write_text(TEXT, "utf-8")
+    assert mountinfo.at("/mnt/a b", path).fstype == "xfs"
+    assert mountinfo.at("/mnt", path) is None
+    assert mountinfo.at("/var/cache/system", path).root == "/system"
+    assert mountinfo.at("/") == [mounted for mounted in mountinfo.read() if mounted.target == "/"][-1]
 
 
 def test_every_namespace_is_looked_at_once(proc):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROC = Path("/proc")
+_OURS = PROC / "self/mountinfo"
 
 
 class Mounted(NamedTuple):
@@ -26,7 +27,7 @@ class Mounted(NamedTuple):
     options: frozenset[str]
 
 
-def read(path: Path = PROC / "self/mountinfo") -> tuple[Mounted, ...]:
+def read(path: Path = _OURS) -> tuple[Mounted, ...]:
     """The mounts of one namespace, in the order they were made.
 
     Raises:
@@ -35,13 +36,14 @@ def read(path: Path = PROC / "self/mountinfo") -> tuple[Mounted, ...]:
     return tuple(_parse(line) for line in _lines(path))
 
 
-def _lines(path: Path = PROC / "self/mountinfo") -> list[str]:
+def _lines(path: Path) -> list[str]:
     return [line for line in path.read_text("utf-8", "surrogateescape").splitlines() if " - " in line]
 
 
-def at(target: str) -> Mounted | None:
-    """The topmost mount at a path."""
-    return next((mounted for line in reversed(_lines()) if (mounted := _parse_at(line, target))), None)
+def at(target: str, path: Path = _OURS) -> Mounted | None:
+    """The topmost mount at a path; of the other lines, the most by far, no more is read than where they are."""
+    lines = (line for line in reversed(_lines(path)) if _plain(line.split(" ", 5)[4]) == target)
+    return next(map(_parse, lines), None)
 
 
 def every_namespace() -> tuple[Mounted, ...]:
@@ -69,11 +71,6 @@ def _parse(line: str) -> Mounted:
         _plain(source),
         frozenset(options.split(",")) | frozenset(superblock.split(",")),
     )
-
-
-def _parse_at(line: str, target: str) -> Mounted | None:
-    """The mount of a line, if it is at a path; most are not, and need not be taken apart."""
-    return _parse(line) if _plain(line.split(" ", 5)[4]) == target else None
 
 
 def _plain(text: str) -> str:
