@@ -123,7 +123,7 @@ class Mount(Value):
 
     def _sync(self, tops: Sequence[Wanted]) -> None:
         made = [top for top in tops if top.filesystem.make]
-        parallel.each(lambda top: data_module(top.filesystem.type).sync(top.target), made)
+        parallel.each(lambda top: data_module(top.filesystem.type).sync(top.target), made, lambda top: top.target)
 
     def _clear_marks(self, pending: Sequence[PlannedDisk], primary: Wanted) -> None:
         """The primary's disks first: where only one filesystem is finished, it is the one with the subvolumes."""

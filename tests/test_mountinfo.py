@@ -56,6 +56,15 @@ def test_names_that_are_no_text(tmp_path):
     assert mountinfo.read(tmp_path / "mountinfo")[0].target == "/mnt/\udcff"
 
 
+def test_what_else_ends_lines_elsewhere(tmp_path):
+    """The kernel escapes the newline alone."""
+    target = "/mnt/a\rb\x0cc\x85d\u2028e"
+    path = tmp_path / "mountinfo"
+    path.write_bytes(f"1 0 8:1 / {target} rw - ext4 /dev/sda1 rw\n".encode())
+    assert [mounted.target for mounted in mountinfo.read(path)] == [target]
+    assert mountinfo.at(target, path).source == "/dev/sda1"
+
+
 def test_the_real_one():
     assert any(mounted.target == "/" for mounted in mountinfo.read())
 

@@ -287,6 +287,24 @@ def test_what_it_said_before_it_was_killed_is_kept(fake_tools, tmp_path):
     assert expired(["slow"], tmp_path).stderr == "half done\n"
 
 
+def test_one_that_ended_in_time_and_was_heard_late(fake_tools, tmp_path):
+    """Reading whole disks takes longer than any command may, and the probers' word is wanted after it."""
+    fake_tools("prober", body=f"printf 'TYPE=%040000d' 0; echo late >&2; echo $$ > {tmp_path}/pid.self")
+    running = tools.start(["prober"])
+    until_there(tmp_path, 1)
+    assert gone(pids(tmp_path)[0])
+    tools.limit(0.01)
+    done = running.wait()
+    assert (done.status, len(done.stdout), done.stderr) == (0, 40005, "late\n")
+
+
+def test_one_that_talks_on_and_on_is_killed(fake_tools, tmp_path, monkeypatch):
+    monkeypatch.setattr(tools, "_GRACE", 0.1)
+    fake_tools("talker", body=f"echo $$ > {tmp_path}/pid.self; while :; do echo and on; done")
+    expired(["talker"], tmp_path)
+    assert all(gone(pid) for pid in pids(tmp_path))
+
+
 def test_one_that_hangs_does_not_hide_the_end_of_others(fake_tools, tmp_path):
     fake_tools("slow", body=f"echo $$ > {tmp_path}/pid.slow; /bin/sleep 600")
     fake_tools("quick", body=f"echo $$ > {tmp_path}/pid.quick")

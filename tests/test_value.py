@@ -152,6 +152,24 @@ def test_attrs_and_cattrs_take_it_for_a_class_of_theirs():
     assert cattrs.Converter().unstructure(Quick(1)) == {"a": 1, "b": "x", "c": []}
 
 
+def test_fields_are_inherited():
+    class More(Quick):
+        d: int = 4
+
+    assert names(More) == ("a", "b", "c", "d")
+    assert More(1) == More(1, "x", [], 4)
+    assert More(1) != Quick(1)
+    assert [one.name for one in attrs.fields(More)] == ["a", "b", "c", "d"]
+
+
+def test_what_attrs_sees_of_a_base_is_not_what_it_sees_of_a_class():
+    class New(Value):
+        a: int
+
+    assert attrs.fields(Value) == ()
+    assert [one.name for one in attrs.fields(New)] == ["a"]
+
+
 def test_attrs_is_not_loaded_before_it_is_asked_for():
     text = "import sys; from zosstorage.facts import Facts; Facts(); assert 'attr' not in sys.modules; import attrs; "
     text += "assert [one.name for one in attrs.fields(Facts)][0] == 'discover'"

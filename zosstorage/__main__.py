@@ -82,11 +82,12 @@ def _load(options: CliOptions) -> Loaded:
 
 
 def _set_up(loaded: Loaded) -> Loaded:
-    from zosstorage import logs, tools
+    from zosstorage import logs, parallel, tools
 
     logs.set_up(loaded.config.logging)
     tools.take_over()
-    tools.limit(loaded.config.tools.timeout)
+    for kind in (tools, parallel):
+        kind.limit(loaded.config.tools.timeout)
     return loaded
 
 

@@ -37,7 +37,8 @@ def read(path: Path = _OURS) -> tuple[Mounted, ...]:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text("utf-8", "surrogateescape").splitlines() if " - " in line]
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    return [line for line in text.split("\n") if " - " in line]  # no other character ends one
 
 
 def at(target: str, path: Path = _OURS) -> Mounted | None:

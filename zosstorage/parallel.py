@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from zosstorage import interrupt
+from zosstorage.errors import ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,10 +17,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def each(work: Callable[[T], None], items: Sequence[T]) -> None:
+class _Limits:
+    timeout = 600.0
+
+
+_limits = _Limits()
+
+
+def limit(seconds: float) -> None:
+    """Set the time that all of it may take: beyond that a device hangs in the kernel."""
+    _limits.timeout = seconds
+
+
+def each(work: Callable[[T], None], items: Sequence[T], name: Callable[[T], str]) -> None:
     """Do some work on each item, unless a signal came; one that comes now waits until all of it is done.
 
     Raises:
+        ToolError: it took longer than the limit; `name` tells where. What hangs in the kernel cannot be stopped.
+        OSError: there is no room for another thread.
         Exception: the first item's that has one; the others were done as far as they could be.
     """
     errors: dict[int, Exception] = {}
@@ -29,23 +46,45 @@ def each(work: Callable[[T], None], items: Sequence[T]) -> None:
             errors[number] = error
 
     interrupt.check()
-    threads = [Thread(target=one, args=pair) for pair in enumerate(items)]
+    threads: list[Thread] = []
     with interrupt.deferred():
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            threads.extend(_started(one, pair) for pair in enumerate(items))
+        finally:
+            hanging = _join(threads)
+    if hanging:
+        where = ", ".join(name(items[number]) for number in hanging)
+        message = f"{where} did not answer within {_limits.timeout:g} s and hangs in the kernel"
+        raise ToolError(message, hint="look for a failing disk in the kernel's log, or raise tools.timeout")
     if errors:
         raise errors[min(errors)]
+
+
+def _started(work: Callable[[int, T], None], pair: tuple[int, T]) -> Thread:
+    thread = Thread(target=work, args=pair, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+    return thread
+
+
+def _join(threads: Sequence[Thread]) -> list[int]:
+    """Wait for all of them, up to the limit; returns which are still under way."""
+    until = time.monotonic() + _limits.timeout
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return [number for number, thread in enumerate(threads) if thread.is_alive()]
 
 
 def flush(devices: Sequence[str]) -> None:
     """Write the page caches of some devices, and the disks' own caches, through.
 
     Raises:
+        ToolError: one hangs.
         OSError: one cannot be written.
     """
-    each(_flush, devices)
+    each(_flush, devices, str)
 
 
 def _flush(device: str) -> None:

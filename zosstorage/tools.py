@@ -145,18 +145,23 @@ class Running(Record):
 
 
 def _listen(commands: Iterable[Running], until: float) -> None:
-    """Hear commands out until all have ended or the clock is at `until`; one thread, asleep while nothing happens."""
+    """Hear commands out until all have ended or the clock is at `until`; one thread, asleep while nothing happens.
+
+    Commands that ended while nobody listened have something to say after that, too; one that talks on and on is left.
+    """
+    patience = max(until, time.monotonic()) + _GRACE
     owners = {handle: running for running in commands for handle in running.open}
     poll = select.poll()
     for handle in owners:
         poll.register(handle, select.POLLIN)
     while owners:
         left = max(0.0, until - time.monotonic())
-        for handle, _ in poll.poll(left * 1000):
+        ready = poll.poll(left * 1000)
+        for handle, _ in ready:
             if not owners[handle].take(handle):
                 poll.unregister(handle)
                 del owners[handle]
-        if not left:
+        if not left and (not ready or time.monotonic() > patience):
             return
 
 

@@ -8,6 +8,7 @@ here are written once.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
@@ -23,10 +24,12 @@ class Field(NamedTuple):
     """A field of a class.
 
     Attributes:
+        type: the annotation, as it is written.
         factory: makes the default of a field that has no one value for all.
     """
 
     name: str
+    type: str
     default: Any
     factory: Callable[[], Any] | None
     metadata: Mapping[str, Any]
@@ -40,20 +43,24 @@ def field(
     *, default: Any = _REQUIRED, factory: Callable[[], Any] | None = None, metadata: Mapping[str, Any] | None = None
 ) -> Any:
     """What stands where a field has more than a plain default."""
-    return Field("", default, factory, metadata or {})
+    return Field("", "", default, factory, metadata or {})
 
 
 class _Attributes:
     """`__attrs_attrs__`, by which attrs and cattrs know a class: made when one of them first asks for it."""
 
-    def __get__(self, _: object, kind: type[Fielded]) -> Any:
-        import attrs
+    def __get__(self, _: object, kind: Any) -> Any:
+        return _attributes(kind)
 
-        body = {one.name: _attribute(one) for one in fields(kind)}
-        types = {name: kind.__annotations__[name] for name in names(kind)}
-        twin: Any = attrs.define(type(kind.__name__, (), {**body, "__annotations__": types}))
-        kind.__attrs_attrs__ = twin.__attrs_attrs__
-        return kind.__attrs_attrs__
+
+@cache
+def _attributes(kind: Any) -> Any:
+    import attrs
+
+    body = {one.name: _attribute(one) for one in fields(kind)}
+    types = {one.name: one.type for one in fields(kind)}
+    twin: Any = attrs.define(type(kind.__name__, (), {**body, "__annotations__": types}))
+    return twin.__attrs_attrs__
 
 
 def _attribute(one: Field) -> Any:
@@ -64,22 +71,25 @@ def _attribute(one: Field) -> Any:
 
 
 class Fielded:  # noqa: PLW1641 - a record has no hash; a value has
-    """Has fields: what its class annotates, in that order. Its instances show themselves by them, and compare so."""
+    """Has fields: those that it inherits, and then what its class annotates, in that order.
+
+    Its instances show themselves by them, and compare so.
+    """
 
     _fields: tuple[Field, ...] = ()
     __attrs_attrs__: Any = _Attributes()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls._fields = tuple(cls._field(name) for name in cls.__annotations__)
+        cls._fields = (*cls._fields, *(cls._field(name, kind) for name, kind in cls.__annotations__.items()))
 
     @classmethod
-    def _field(cls, name: str) -> Field:
+    def _field(cls, name: str, kind: str) -> Field:
         given = cls.__dict__.get(name, _REQUIRED)
         if not isinstance(given, Field):
-            return Field(name, given, None, {})
+            return Field(name, kind, given, None, {})
         delattr(cls, name)
-        return given._replace(name=name)
+        return given._replace(name=name, type=kind)
 
     def __init__(self, *values: Any, **named: Any) -> None:
         """Take the fields in their order, or by their names.

@@ -209,7 +209,7 @@ def _mounts(*targets: str) -> Iterator[bytes]:
         KeyError: nothing is mounted there, which is never how it should be.
     """
     with open(_MOUNTS, "rb") as file:
-        lines = [line.split(b" ") for line in file.read().splitlines()]
+        lines = [line.split(b" ") for line in file.read().split(b"\n") if line]
     topmost = {line[4]: line for line in lines}
     for target in targets:
         line = topmost[os.fsencode(os.path.realpath(target).translate(_ESCAPED))]

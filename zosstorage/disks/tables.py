@@ -55,7 +55,7 @@ def clear_marks(disks: Sequence[PlannedDisk], config: Config) -> None:
     """
     standing = [tables for _, tables in _standing(disks, config)]
     jobs = [(planned.disk, _clearing(planned, tables)) for planned, tables in zip(disks, standing, strict=True)]
-    parallel.each(_carry_out, jobs)
+    parallel.each(_carry_out, jobs, lambda job: job[0].path)
 
 
 def _clearing(planned: PlannedDisk, tables: gpt.Tables) -> list[tuple[int, bytes]]:
