@@ -190,7 +190,7 @@ class Tools(Value):
     timeout: float = key(
         600.0,
         values.duration,
-        "How long one external command may take: `30s`, `10min`, `2h`, or seconds.",
+        "How long one external command, or a flush of the disks, may take: `30s`, `10min`, `2h`, or seconds.",
         schema=_DURATION,
         show=values.show_duration,
     )
