@@ -180,8 +180,9 @@ def write_argv(device: str) -> list[str]:
     """The sfdisk command that writes a script from stdin.
 
     It neither wipes (the disk was proven blank) nor tells the kernel, which costs it a sleep of 250 ms and does nothing
-    where the kernel has no GPT parser: `partx --update` does that. libfdisk writes backup entries, backup header,
-    primary entries, primary header and protective MBR, in that order, with an fsync after each.
+    where the kernel has no GPT parser: `partx --update` does that. `--no-reread` keeps it from asking whether the disk
+    is in use: it is, by ourselves. libfdisk writes backup entries, backup header, primary entries, primary header and
+    protective MBR, in that order, with an fsync after each.
     """
     never = ["--wipe", "never", "--wipe-partitions", "never"]
     return ["sfdisk", "--quiet", "--no-tell-kernel", "--no-reread", *never, device]
