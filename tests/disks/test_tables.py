@@ -107,6 +107,9 @@ def test_a_disk_that_cannot_be_read(planned):
     gone = evolve(planned[0], disk=evolve(planned[0].disk, size_bytes=2 * SIZE))
     with pytest.raises(NotEmptyError, match=r"a read of \d+ bytes gave only 0"):
         tables.recognised([gone], config())
+    none = evolve(planned[1], disk=evolve(planned[1].disk, path="/dev/nonexistent"))
+    with pytest.raises(NotEmptyError, match="/dev/nonexistent: it cannot be opened: No such file"):
+        tables.recognised([planned[0], none], config())
 
 
 def test_a_disk_that_cannot_be_written(sfdisk, planned, monkeypatch):
