@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from zosstorage import executables, tools
+from zosstorage import executables
+from zosstorage.limits import LIMITS
 
 sys.path.insert(0, str(Path(__file__).parent))  # support.py: test files are no package
 
@@ -52,9 +53,9 @@ def _plain_logging():
 @pytest.fixture(autouse=True)
 def _plain_limit():
     """The time limit of commands as a test finds it."""
-    before = tools._limits.timeout
+    before = LIMITS.timeout
     yield
-    tools.limit(before)
+    LIMITS.timeout = before
 
 
 class FakeTools:

@@ -6,6 +6,7 @@ import pytest
 
 from zosstorage import interrupt, parallel
 from zosstorage.errors import InterruptedRunError, ToolError
+from zosstorage.limits import LIMITS
 
 
 def test_each_item_is_worked_on_at_the_same_time():
@@ -69,7 +70,7 @@ def test_a_thread_that_cannot_be_started_leaves_none_behind(monkeypatch):
 
 def test_what_hangs_is_told(monkeypatch):
     go_on = threading.Event()
-    monkeypatch.setattr(parallel._limits, "timeout", 0.1)
+    monkeypatch.setattr(LIMITS, "timeout", 0.1)
     with pytest.raises(ToolError, match=r"^/dev/b did not answer within 0\.1 s and hangs in the kernel$") as caught:
         parallel.each(lambda item: item == "/dev/b" and go_on.wait(), ["/dev/a", "/dev/b"], str)
     go_on.set()

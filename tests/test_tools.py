@@ -10,6 +10,7 @@ from support import stopped
 
 from zosstorage import tools
 from zosstorage.errors import ExitCode, InterruptedRunError, ToolError
+from zosstorage.limits import LIMITS
 
 
 def failure(*argv, **rest):
@@ -252,7 +253,7 @@ def expired(argv, folder, count=1):
     """Let a command's time run out once `count` processes are there."""
     running = tools.start(argv)
     until_there(folder, count)
-    tools.limit(0.01)
+    LIMITS.timeout = 0.01
     with pytest.raises(ToolError) as caught:
         running.wait()
     return caught.value
@@ -293,7 +294,7 @@ def test_one_that_ended_in_time_and_was_heard_late(fake_tools, tmp_path):
     running = tools.start(["prober"])
     until_there(tmp_path, 1)
     assert gone(pids(tmp_path)[0])
-    tools.limit(0.01)
+    LIMITS.timeout = 0.01
     done = running.wait()
     assert (done.status, len(done.stdout), done.stderr) == (0, 40005, "late\n")
 
@@ -311,7 +312,7 @@ def test_one_that_hangs_does_not_hide_the_end_of_others(fake_tools, tmp_path):
     running = [tools.start(["slow"]), tools.start(["quick"])]
     until_there(tmp_path, 2)
     assert gone(pids(tmp_path)[0])
-    tools.limit(0.01)
+    LIMITS.timeout = 0.01
     with pytest.raises(ToolError, match="slow took longer"):
         tools.wait_all(running)
     assert all(gone(pid) for pid in pids(tmp_path))
@@ -333,7 +334,7 @@ def test_one_that_cannot_be_killed_is_told_so_and_not_waited_for(fake_tools, tmp
 
 def test_a_quick_command_has_all_its_time(fake_tools):
     fake_tools("quick", delay=0.05)
-    tools.limit(60)
+    LIMITS.timeout = 60
     assert tools.run(["quick"]).status == 0
 
 

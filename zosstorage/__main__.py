@@ -82,12 +82,12 @@ def _load(options: CliOptions) -> Loaded:
 
 
 def _set_up(loaded: Loaded) -> Loaded:
-    from zosstorage import logs, parallel, tools
+    from zosstorage import logs, tools
+    from zosstorage.limits import LIMITS
 
     logs.set_up(loaded.config.logging)
     tools.take_over()
-    for kind in (tools, parallel):
-        kind.limit(loaded.config.tools.timeout)
+    LIMITS.timeout = loaded.config.tools.timeout
     return loaded
 
 

@@ -10,23 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from zosstorage import interrupt
 from zosstorage.errors import ToolError
+from zosstorage.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
-
-
-class _Limits:
-    timeout = 600.0
-
-
-_limits = _Limits()
-
-
-def limit(seconds: float) -> None:
-    """Set the time that all of it may take: beyond that a device hangs in the kernel."""
-    _limits.timeout = seconds
 
 
 def each(work: Callable[[T], None], items: Sequence[T], name: Callable[[T], str]) -> None:
@@ -54,7 +43,7 @@ def each(work: Callable[[T], None], items: Sequence[T], name: Callable[[T], str]
             hanging = _join(threads)
     if hanging:
         where = ", ".join(name(items[number]) for number in hanging)
-        message = f"{where} did not answer within {_limits.timeout:g} s and hangs in the kernel"
+        message = f"{where} did not answer within {LIMITS.timeout:g} s and hangs in the kernel"
         raise ToolError(message, hint="look for a failing disk in the kernel's log, or raise tools.timeout")
     if errors:
         raise errors[min(errors)]
@@ -71,7 +60,7 @@ def _started(work: Callable[[int, T], None], pair: tuple[int, T]) -> Thread:
 
 def _join(threads: Sequence[Thread]) -> list[int]:
     """Wait for all of them, up to the limit; returns which are still under way."""
-    until = time.monotonic() + _limits.timeout
+    until = time.monotonic() + LIMITS.timeout
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
     return [number for number, thread in enumerate(threads) if thread.is_alive()]

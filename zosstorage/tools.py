@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 from zosstorage import executables, interrupt
 from zosstorage.errors import ToolError
+from zosstorage.limits import LIMITS
 from zosstorage.value import Record
 
 if TYPE_CHECKING:
@@ -48,18 +49,6 @@ class Completed(NamedTuple):
     seconds: float
 
 
-class _Limits:
-    timeout = 600.0
-
-
-_limits = _Limits()
-
-
-def limit(seconds: float) -> None:
-    """Set the time that one command may take."""
-    _limits.timeout = seconds
-
-
 def take_over() -> None:
     """Put right what a parent may have left us: handles that tools would get as well, and that no child is waited for.
 
@@ -90,7 +79,7 @@ class Running(Record):
 
     @property
     def deadline(self) -> float:
-        return self.started + _limits.timeout
+        return self.started + LIMITS.timeout
 
     def wait(self) -> Completed:
         """Wait for the end, whatever the exit status is.
@@ -355,7 +344,7 @@ def status_error(done: Completed) -> ToolError:
 
 def _timeout_error(argv: tuple[str, ...], fate: str, stderr: str = "") -> ToolError:
     return ToolError(
-        f"{' '.join(argv)} took longer than {_limits.timeout:g} s and {fate}",
+        f"{' '.join(argv)} took longer than {LIMITS.timeout:g} s and {fate}",
         hint="look for a failing disk in the kernel's log, or raise tools.timeout",
         argv=argv,
         stderr=stderr,
