@@ -37,8 +37,10 @@ class Apt:
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
         ring = folder / "debian.gpg"
-        # All of the system's archive keys in one file: an older system knows a newer suite by its newest key.
-        ring.write_bytes(b"".join(path.read_bytes() for path in sorted(_KEYRINGS.glob("debian-archive-*.gpg"))))
+        # The archive's keys of all suites in one file: an older system knows a newer suite by its newest key. The ring
+        # of removed keys is not in it; one of these never expires.
+        rings = sorted({*_KEYRINGS.glob("debian-archive-*.gpg")} - {_KEYRINGS / "debian-archive-removed-keys.gpg"})
+        ring.write_bytes(b"".join(path.read_bytes() for path in rings))
         stanza = "Types: {}\nURIs: {}\nSuites: {}\nComponents: main\nSigned-By: {}\n"
         text = "\n".join(stanza.format(kind, mirror(), suite, ring) for suite in suites)
         (folder / "sources.sources").write_text(text)
