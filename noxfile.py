@@ -105,10 +105,26 @@ def _repart(session: nox.Session) -> dict[str, str]:
 @nox.session
 def bundle(session: nox.Session) -> None:
     """The static file dist/zosstorage-VERSION-x86_64-linux-musl and its tests; installs what it needs, as root."""
+    _bundle(session)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """As bundle, but from what packaging/static/pins.toml names only, and from nothing that was built earlier."""
+    _bundle(session, "--release")
+
+
+@nox.session
+def pins(session: nox.Session) -> None:
+    """Write the source package of CPython that Debian offers now into packaging/static/pins.toml."""
+    session.run("python", str(HERE / "packaging/static/build.py"), "--renew-pins")
+
+
+def _bundle(session: nox.Session, *options: str) -> None:
     _need_root(session)
     _provide_tools(session, _packages(HERE / "tests/packages"))
     _install(session, "test")
-    _build_static_file(session)
+    _build_static_file(session, *options)
     # Besides its own tests, those of the program as it is started, once more.
     topologies = [
         f"tests/loop/test_topologies.py::test_{name}" for name in ("step_by_step_equals_run", "one_at_a_time")
@@ -119,9 +135,9 @@ def bundle(session: nox.Session) -> None:
     session.run("pytest", *PYTEST, "packaging/static", *(session.posargs or started), env=env)
 
 
-def _build_static_file(session: nox.Session) -> None:
+def _build_static_file(session: nox.Session, *options: str) -> None:
     _provide_tools(session, _packages(HERE / "packaging/static/packages"))
-    session.run("python", str(HERE / "packaging/static/build.py"))
+    session.run("python", str(HERE / "packaging/static/build.py"), *options)
 
 
 # One worker for each core; tests of one xdist_group stay with one worker.
