@@ -1,5 +1,7 @@
 """What the static file is built from: pinned, verified wherever it comes from, and renewed when Debian replaces it."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -308,3 +310,29 @@ def test_the_interpreter_is_built_again_if_it_is_not_the_same_any_more(tmp_path,
     assert (home / "library").read_text() == "library"
     other = dict.fromkeys(PYTHON["files"], "0" * 64)
     assert build.python(PINNED, other, anew=False)[0] != home
+
+
+# What the program imports works in this interpreter.
+
+
+@builds
+def test_the_library_works_frozen_as_it_does_in_any_python(tmp_path, monkeypatch):
+    package = tmp_path / "tree/zosstorage"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    shutil.copy(HERE / "probe.py", package / "__main__.py")
+    monkeypatch.setattr(build, "TOP", tmp_path / "tree")
+    monkeypatch.setattr(build, "WORK", tmp_path / "work")
+    files = fetch.source(PYTHON, build.CACHE / "sources", release=False)
+    home, env = build.python(PINNED, files, anew=False)
+    frozen = [build.link(home, PINNED, env, "a probe")]
+    plain = [sys.executable, "-c", "from zosstorage.__main__ import script; script()"]
+    one, other = (
+        subprocess.run(argv, capture_output=True, text=True, check=False, cwd=package.parent, timeout=60)
+        for argv in (frozen, plain)
+    )
+    assert (one.stderr, other.stderr) == ("", "")
+    assert json.loads(one.stdout) == json.loads(other.stdout)
+    told = json.loads(one.stdout)
+    assert told["file"] == told["sha256"] == hashlib.sha256(b"data").hexdigest()
+    assert all(told["rest"])
