@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from zosstorage.disks import sysfs
+from zosstorage.block import sysfs
 from zosstorage.errors import NoDiskError
 from zosstorage.value import Value, evolve
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zosstorage.config.schema import Config
-    from zosstorage.facts import Discovery, Disk, Facts
+    from zosstorage.model import Discovery, Disk, Facts
     from zosstorage.witness import Look
 
 log = logging.getLogger(__name__)

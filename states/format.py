@@ -5,16 +5,18 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from zosstorage import filesystems, mkfs, tools
-from zosstorage.disks import identity, tables
+from zosstorage import filesystems
+from zosstorage.block import claim, tables
 from zosstorage.errors import ZosstorageError
+from zosstorage.system import run
 from zosstorage.value import Value, evolve
+from zosstorage.work import formatting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zosstorage.config.schema import Config
-    from zosstorage.facts import Facts, PlannedFilesystem
+    from zosstorage.model import Facts, PlannedFilesystem
     from zosstorage.witness import Look
 
 
@@ -29,7 +31,7 @@ class Format(Value):
 
     def holds(self, facts: Facts) -> bool:
         try:
-            return mkfs.read_back(facts) == facts.filesystems
+            return formatting.read_back(facts) == facts.filesystems
         except ZosstorageError:
             return False
 
@@ -40,14 +42,14 @@ class Format(Value):
         wanted = [filesystem for filesystem in facts.plan.filesystems if filesystem.make]
         with ExitStack() as stack:
             for planned in facts.plan.disks:
-                stack.enter_context(identity.locked(planned.disk, exclusive=False))
-            tools.once_more(lambda: self._make(wanted, facts), lambda: None)
-        return evolve(facts, format=mkfs.read_back_twice(facts) if wanted else mkfs.read_back(facts))
+                stack.enter_context(claim.locked(planned.disk, exclusive=False))
+            run.once_more(lambda: self._make(wanted, facts), lambda: None)
+        return evolve(facts, format=formatting.read_back_twice(facts) if wanted else formatting.read_back(facts))
 
     def _make(self, wanted: Sequence[PlannedFilesystem], facts: Facts) -> None:
-        mkfs.make(wanted, facts, self.config, lambda: self._require_marks(facts))
+        formatting.make(wanted, facts, self.config, lambda: self._require_marks(facts))
 
     def _require_marks(self, facts: Facts) -> None:
         for planned in facts.plan.disks:
-            identity.check(planned.disk)
+            claim.check(planned.disk)
         tables.require_nodes(facts.plan.disks, facts.partitions, self.config)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from zosstorage import mkfs, mounting, parallel, tools
-from zosstorage.disks import identity, tables
+from zosstorage.block import claim, tables
 from zosstorage.errors import NotEmptyError, ToolError, ZosstorageError
 from zosstorage.filesystems import data_module
+from zosstorage.system import run, threads
 from zosstorage.value import Value, evolve, field
+from zosstorage.work import formatting, mounting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zosstorage.config.schema import Config
-    from zosstorage.facts import Facts, Plan, PlannedDisk
-    from zosstorage.mounting import Wanted
+    from zosstorage.model import Facts, Plan, PlannedDisk
     from zosstorage.witness import Look
+    from zosstorage.work.mounting import Wanted
 
 
 class Mount(Value):
@@ -61,8 +62,8 @@ class Mount(Value):
         tops = mounting.tops(facts, self.config)
         with ExitStack() as stack:
             for planned in _marked(facts.plan):
-                stack.enter_context(identity.locked(planned.disk, exclusive=False))
-            mkfs.read_back(facts)  # nobody made them anew since Format let go of the locks
+                stack.enter_context(claim.locked(planned.disk, exclusive=False))
+            formatting.read_back(facts)  # nobody made them anew since Format let go of the locks
             primary = self._finished(tops, facts.plan)
         targets = mounting.targets(primary.filesystem, facts, self.config)
         self._mount(targets)
@@ -89,7 +90,7 @@ class Mount(Value):
         """
         kept, new = ([one for one in wanted if one.filesystem.make is make] for make in (False, True))
         self._try(kept)
-        tools.once_more(lambda: self._try(new), lambda: None)
+        run.once_more(lambda: self._try(new), lambda: None)
 
     def _try(self, wanted: Sequence[Wanted]) -> None:
         mounting.mount([one for one in wanted if one not in self.made and _is_free(one)], self.made)
@@ -123,7 +124,7 @@ class Mount(Value):
 
     def _sync(self, tops: Sequence[Wanted]) -> None:
         made = [top for top in tops if top.filesystem.make]
-        parallel.each(lambda top: data_module(top.filesystem.type).sync(top.target), made, lambda top: top.target)
+        threads.each(lambda top: data_module(top.filesystem.type).sync(top.target), made, lambda top: top.target)
 
     def _clear_marks(self, pending: Sequence[PlannedDisk], primary: Wanted) -> None:
         """The primary's disks first: where only one filesystem is finished, it is the one with the subvolumes."""
@@ -133,7 +134,7 @@ class Mount(Value):
 
     def _finish(self, disks: Sequence[PlannedDisk]) -> None:
         for planned in disks:
-            identity.check(planned.disk)
+            claim.check(planned.disk)
         tables.clear_marks(disks, self.config)
         cleared = tables.finished(disks, self.config)
         if left := [planned.disk.path for planned in disks if planned not in cleared]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from zosstorage import tools
-from zosstorage.disks import identity, tables
+from zosstorage.block import claim, tables
 from zosstorage.errors import NotEmptyError, ZosstorageError
-from zosstorage.facts import Kind, Verdict
+from zosstorage.model import Kind, Verdict
+from zosstorage.system import run
 from zosstorage.value import Value, evolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zosstorage.config.schema import Config
-    from zosstorage.facts import Facts, Plan, PlannedDisk
+    from zosstorage.model import Facts, Plan, PlannedDisk
     from zosstorage.witness import Look
 
 
@@ -44,18 +44,18 @@ class Partition(Value):
         written = [planned for planned in disks if planned.write_table]
         with ExitStack() as stack:
             for planned in written:
-                stack.enter_context(identity.locked(planned.disk, exclusive=True))
+                stack.enter_context(claim.locked(planned.disk, exclusive=True))
             for planned in disks:
-                identity.check(planned.disk)  # once they are held: waiting for a lock leaves time to swap a disk
+                claim.check(planned.disk)  # once they are held: waiting for a lock leaves time to swap a disk
             self._check_unchanged(written, facts.plan)
-            tools.once_more(lambda: tables.write(written), lambda: self._check_ours(written, facts.plan))
+            run.once_more(lambda: tables.write(written), lambda: self._check_ours(written, facts.plan))
         tables.tell_kernel(disks)
         return evolve(facts, partition=tables.nodes(disks, self.config, marked=True))
 
     def _check_ours(self, disks: Sequence[PlannedDisk], plan: Plan) -> None:
         """After a failed write: each disk carries our table, torn perhaps, or is as blank as it was."""
         for planned in disks:
-            identity.check(planned.disk)
+            claim.check(planned.disk)
             try:
                 tables.recognised([planned], self.config)
             except NotEmptyError:
@@ -63,12 +63,12 @@ class Partition(Value):
 
     def _check_unchanged(self, disks: Sequence[PlannedDisk], plan: Plan) -> None:
         """The last look, with the disks ours alone: blank ones blank still, torn tables of ours still those."""
-        from zosstorage import decide
-        from zosstorage.disks import blank
+        from zosstorage.block import emptiness
+        from zosstorage.planning import decide
 
         were_blank = {verdict.path for verdict in plan.verdicts if verdict.kind is Kind.BLANK}
         tables.recognised([planned for planned in disks if planned.disk.path not in were_blank], self.config)
-        used = blank.no_longer_blank([planned.disk for planned in disks if planned.disk.path in were_blank])
+        used = emptiness.no_longer_blank([planned.disk for planned in disks if planned.disk.path in were_blank])
         if used:
             verdicts = [Verdict(path, Kind.FOREIGN, evidence) for path, evidence in used.items()]
             raise decide.refusal(verdicts, len(plan.verdicts))

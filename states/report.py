@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage.errors import ToolError
-from zosstorage.facts import Written
-from zosstorage.files import write_atomic
-from zosstorage.paths import under
+from zosstorage.model import Written
 from zosstorage.plain import plain
 from zosstorage.sha import sha256
+from zosstorage.system.files import write_atomic
+from zosstorage.system.paths import under
 from zosstorage.value import Value, evolve
 
 if TYPE_CHECKING:
     from zosstorage.config.schema import Config
-    from zosstorage.facts import Facts
+    from zosstorage.model import Facts
     from zosstorage.witness import Look
 
 
@@ -51,12 +51,12 @@ class Report(Value):
         return [["file", str(path)] for path in (self._path, self._fstab) if path]
 
     def _has_lines(self, table: str, facts: Facts) -> bool:
-        from zosstorage import fstab
+        from zosstorage.output import fstab
 
         return fstab.merged(table, self._lines(facts)) == table
 
     def work(self, facts: Facts) -> Facts:
-        from zosstorage import fstab, report
+        from zosstorage.output import fstab, report
 
         if self._fstab:
             fstab.update(self._fstab, self._lines(facts))
@@ -72,7 +72,7 @@ class Report(Value):
         return evolve(facts, report=Written(str(self._path), digest, document.status, document.fstab))
 
     def _lines(self, facts: Facts) -> list[str]:
-        from zosstorage import fstab
+        from zosstorage.output import fstab
 
         count = len(self.config.mounts.targets)
         return fstab.lines(facts.mounts[-count:], self.config.root)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from zosstorage.block import claim
+from zosstorage.block.gpt import MIB
 from zosstorage.config.choices import Scan
-from zosstorage.disks import identity
-from zosstorage.disks.gpt import MIB
 from zosstorage.errors import ConfigError, NoDiskError, NotEmptyError, ToolError, ZosstorageError
 from zosstorage.value import Value, evolve
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zosstorage.config.schema import Config
-    from zosstorage.facts import Discovery, Facts, Plan, Verdict
+    from zosstorage.model import Discovery, Facts, Plan, Verdict
     from zosstorage.witness import Look
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Validate(Value):
     def holds(self, facts: Facts) -> bool:
         try:
             for planned in facts.plan.disks:
-                identity.check(planned.disk)
+                claim.check(planned.disk)
             return facts.partition is not None or self.examine(facts.discovery) == facts.plan.verdicts
         except ZosstorageError:
             return False
@@ -43,7 +43,7 @@ class Validate(Value):
         return [["nodes", *(planned.disk.path for planned in facts.plan.disks)]]
 
     def work(self, facts: Facts) -> Facts:
-        from zosstorage import decide
+        from zosstorage.planning import decide
 
         verdicts = self.examine(facts.discovery)
         for verdict in verdicts:
@@ -57,26 +57,26 @@ class Validate(Value):
         Raises:
             ToolError: a prober is missing or failed.
         """
-        from zosstorage import preflight
-        from zosstorage.disks import blank
+        from zosstorage.block import emptiness
+        from zosstorage.planning import preflight
 
         if missing := preflight.check_tools(preflight.EXAMINING):
             raise _together(missing)
-        return blank.examine(discovery.disks, self.config)
+        return emptiness.examine(discovery.disks, self.config)
 
     def examine_rejected(self, discovery: Discovery) -> tuple[Verdict, ...]:
         """The verdicts on the other disks, for whoever asks for the plan; none where there is nothing to read.
 
         A full scan is for disks that may be written: of these a sample will do.
         """
-        from zosstorage import preflight
-        from zosstorage.disks import blank
+        from zosstorage.block import emptiness
+        from zosstorage.planning import preflight
 
         if preflight.check_tools(preflight.EXAMINING):
             return ()
         scan = Scan.SAMPLED if self.config.validate.scan is Scan.FULL else self.config.validate.scan
         disks = [one.disk for one in discovery.rejected if one.disk.size_bytes >= 2 * MIB]
-        return blank.examine_aside(disks, evolve(self.config, validate=evolve(self.config.validate, scan=scan)))
+        return emptiness.examine_aside(disks, evolve(self.config, validate=evolve(self.config.validate, scan=scan)))
 
     def judge(self, discovery: Discovery, verdicts: Sequence[Verdict]) -> Plan:
         """The plan, or everything that is in its way.
@@ -85,7 +85,7 @@ class Validate(Value):
             NoDiskError, NotEmptyError, ToolError: in this order of weight, with all messages.
             ConfigError: a mount target is taken.
         """
-        from zosstorage import decide, places, preflight
+        from zosstorage.planning import decide, places, preflight
 
         try:
             plan = decide.decide(discovery, verdicts, self.config)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from zosstorage import executables
-from zosstorage.limits import LIMITS
+from zosstorage.system import executables
+from zosstorage.system.limits import LIMITS
 
 sys.path.insert(0, str(Path(__file__).parent))  # support.py: test files are no package
 

@@ -9,11 +9,10 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from zosstorage import decide, interrupt
-from zosstorage.config.structure import settle
-from zosstorage.disks import gpt, layout, sysfs
+from zosstorage.block import gpt, layout, sysfs
+from zosstorage.config.load import settle
 from zosstorage.errors import InterruptedRunError
-from zosstorage.facts import (
+from zosstorage.model import (
     Content,
     Discovery,
     Disk,
@@ -30,7 +29,9 @@ from zosstorage.facts import (
     Verdict,
     Written,
 )
-from zosstorage.paths import under
+from zosstorage.planning import decide
+from zosstorage.system import signals
+from zosstorage.system.paths import under
 
 RATIONALE = Path(__file__).parent.parent / "docs/rationale.md"
 MIB, GIB = 1 << 20, 1 << 30
@@ -44,7 +45,7 @@ FS_UUID = "99999999-8888-4777-8666-555555555555"
 @contextmanager
 def stopped(name="SIGTERM"):
     """What a signal ends, as it ends a run."""
-    with pytest.raises(InterruptedRunError, match=f"stopped by {name}"), interrupt.caught():
+    with pytest.raises(InterruptedRunError, match=f"stopped by {name}"), signals.caught():
         yield
 
 

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import data_content, disk, esp_content, facts, finished, foreign, ours
 
-from zosstorage import checkpoint, mountinfo
+from zosstorage import checkpoint
 from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
 from zosstorage.errors import ZosstorageError
-from zosstorage.facts import Facts, Firmware, PartitionKind
+from zosstorage.model import Facts, Firmware, PartitionKind
 from zosstorage.plain import plain
+from zosstorage.system import mountinfo
 
 BOOT = "aaaaaaaa-1111-4222-8333-444444444444"
 DIGEST = "d" * 64

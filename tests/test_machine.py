@@ -10,8 +10,8 @@ from support import facts
 from zosstorage import checkpoint as checkpoints
 from zosstorage.checkpoint import STATES, Checkpoint
 from zosstorage.errors import InterruptedRunError, NotEmptyError, ZosstorageError
-from zosstorage.facts import Facts
 from zosstorage.machine import ABORTED, EDGES, START, Provisioner, graph
+from zosstorage.model import Facts
 
 KNOWN = facts()
 

@@ -10,10 +10,12 @@ import jsonschema
 import pytest
 from support import UGLY
 
-from zosstorage import __version__, checkpoint, cli, failure, lock
+from zosstorage import __version__, checkpoint, cli
 from zosstorage.__main__ import _COMMANDS, main
 from zosstorage.checkpoint import Checkpoint, Failure
 from zosstorage.errors import ExitCode
+from zosstorage.output import failure
+from zosstorage.system import lock
 
 
 @pytest.fixture
@@ -159,8 +161,9 @@ def nobody():
     """This process without root's rights; what it imports late is imported before."""
     import pythonjsonlogger.json  # noqa: F401  the log's
 
-    from zosstorage import logs, tools  # noqa: F401
     from zosstorage.config import build, sources  # noqa: F401
+    from zosstorage.output import logs  # noqa: F401
+    from zosstorage.system import run
 
     was = os.geteuid()
     if was == 0:

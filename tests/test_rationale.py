@@ -27,10 +27,10 @@ from support import (
     sparse,
 )
 
-from zosstorage import decide
-from zosstorage.disks import gpt, layout
+from zosstorage.block import gpt, layout
 from zosstorage.errors import ZosstorageError
-from zosstorage.facts import Firmware, PartitionKind, Role
+from zosstorage.model import Firmware, PartitionKind, Role
+from zosstorage.planning import decide
 
 SPACE = UUID(int=7)
 

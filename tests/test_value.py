@@ -171,7 +171,7 @@ def test_what_attrs_sees_of_a_base_is_not_what_it_sees_of_a_class():
 
 
 def test_attrs_is_not_loaded_before_it_is_asked_for():
-    text = "import sys; from zosstorage.facts import Facts; Facts(); assert 'attr' not in sys.modules; import attrs; "
+    text = "import sys; from zosstorage.model import Facts; Facts(); assert 'attr' not in sys.modules; import attrs; "
     text += "assert [one.name for one in attrs.fields(Facts)][0] == 'discover'"
     subprocess.run([sys.executable, "-c", text], check=True)
 

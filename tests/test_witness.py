@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from support import bcachefs_block, btrfs_block, config, fat_sector
 
-from zosstorage import filesystems, logs, witness
+from zosstorage import filesystems, witness
+from zosstorage.block import sysfs
 from zosstorage.config.schema import Logging
-from zosstorage.disks import sysfs
+from zosstorage.output import logs
 
 
 def seen(*look):

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
     from zosstorage.config.flags import CliOptions
     from zosstorage.config.sources import Loaded
-    from zosstorage.facts import Verdict
     from zosstorage.machine import Provisioner
+    from zosstorage.model import Verdict
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     gc.disable()  # a run is short and what it makes stays: looking for garbage would find none, and costs a tenth of it
     if None in (sys.stdin, sys.stdout, sys.stderr):
-        from zosstorage import streams
+        from zosstorage.system import streams
 
         streams.open_closed()
     status = _command(sys.argv[1:] if argv is None else argv)
     try:
         sys.stderr.flush()
     except OSError:  # nobody can be told any more: the exit code says it alone
-        from zosstorage import streams
+        from zosstorage.system import streams
 
         streams.let_go(sys.stderr)
     return status
@@ -53,7 +53,7 @@ def _command(argv: Sequence[str]) -> int:
         options = cli.parse(argv)
         return _COMMANDS[options.command](options)
     except (Exception, InterruptedRunError, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one: a defect ends in a sentence as well
-        from zosstorage import failure
+        from zosstorage.output import failure
 
         return failure.ended(error)
 
@@ -70,7 +70,7 @@ def _print(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        from zosstorage import streams
+        from zosstorage.system import streams
 
         streams.give_up_stdout(error)
 
@@ -82,11 +82,12 @@ def _load(options: CliOptions) -> Loaded:
 
 
 def _set_up(loaded: Loaded) -> Loaded:
-    from zosstorage import logs, tools
-    from zosstorage.limits import LIMITS
+    from zosstorage.output import logs
+    from zosstorage.system import run
+    from zosstorage.system.limits import LIMITS
 
     logs.set_up(loaded.config.logging)
-    tools.take_over()
+    run.take_over()
     LIMITS.timeout = loaded.config.tools.timeout
     return loaded
 
@@ -144,11 +145,11 @@ def _run(options: CliOptions) -> int:
     merged = sources.merge(options)
     if rerun.still_done(merged):
         return int(ExitCode.OK)
-    from zosstorage import interrupt, lock
+    from zosstorage.system import lock, signals
 
     loaded = _set_up(sources.checked(merged))
     _require_machine()
-    with lock.held(loaded.config.run_dir), interrupt.caught():
+    with lock.held(loaded.config.run_dir), signals.caught():
         provisioner = _provisioner(loaded)
         provisioner.run()
         rerun.keep(provisioner, merged)
@@ -158,12 +159,13 @@ def _run(options: CliOptions) -> int:
 def _step(options: CliOptions) -> int:
     import logging
 
-    from zosstorage import interrupt, lock, rerun
+    from zosstorage import rerun
     from zosstorage.checkpoint import STATES
+    from zosstorage.system import lock, signals
 
     loaded = _load(options)
     _require_machine()
-    with lock.held(loaded.config.run_dir), interrupt.caught():
+    with lock.held(loaded.config.run_dir), signals.caught():
         provisioner = _provisioner(loaded)
         following = STATES[min(provisioner.skip, len(STATES) - 1)]
         until = options.until or following
@@ -179,9 +181,9 @@ def _step(options: CliOptions) -> int:
 def _plan(options: CliOptions) -> int:
     from states.discover import Discover
     from states.validate import Validate
-    from zosstorage.disks import sysfs
-    from zosstorage.facts import Facts
-    from zosstorage.show import Outlook
+    from zosstorage.block import sysfs
+    from zosstorage.model import Facts
+    from zosstorage.output.plan import Outlook
 
     config = _load(options).config
     _require_machine()
@@ -202,7 +204,8 @@ def _plan(options: CliOptions) -> int:
 
 
 def _status(options: CliOptions) -> int:
-    from zosstorage import checkpoint, show
+    from zosstorage import checkpoint
+    from zosstorage.output import plan
     from zosstorage.plain import plain
 
     path = _checkpoint_path(_load(options))
@@ -213,14 +216,15 @@ def _status(options: CliOptions) -> int:
     if options.json:
         _print(json.dumps(plain(found or checkpoint.Checkpoint()), indent=2) + "\n")
     else:
-        _print(show.status_text(found))
+        _print(plan.status_text(found))
     return int(ExitCode.OK)
 
 
 def _reset(options: CliOptions) -> int:
     import contextlib
 
-    from zosstorage import checkpoint, lock, witness
+    from zosstorage import checkpoint, witness
+    from zosstorage.system import lock
 
     loaded = _load(options)
     path = _checkpoint_path(loaded)
@@ -252,8 +256,8 @@ def _graph(options: CliOptions) -> int:
 def _schema(options: CliOptions) -> int:
     from zosstorage.checkpoint import Checkpoint
     from zosstorage.config.schema import Config
-    from zosstorage.jsonschema import json_schema
-    from zosstorage.report import Report
+    from zosstorage.output.jsonschema import json_schema
+    from zosstorage.output.report import Report
 
     document = {"config": Config, "report": Report, "checkpoint": Checkpoint}[options.document]
     _print(json.dumps(json_schema(document, complete=document is not Config), indent=2) + "\n")

@@ -7,10 +7,10 @@ import logging
 from typing import TYPE_CHECKING, Any, Literal
 
 from zosstorage.errors import ConfigError, UsageError, ZosstorageError
-from zosstorage.facts import Facts
-from zosstorage.files import write_atomic
-from zosstorage.mountinfo import PROC
+from zosstorage.model import Facts
 from zosstorage.plain import plain, structure
+from zosstorage.system.files import write_atomic
+from zosstorage.system.mountinfo import PROC
 from zosstorage.value import Record, Value, field, names
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zosstorage.config import text
+from zosstorage import text
 from zosstorage.config.cmdline import well_formed
 from zosstorage.config.flags import FLAGS, CliOptions, Kind, Setting, spelled
 from zosstorage.errors import UnimplementedError, UsageError

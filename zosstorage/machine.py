@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zosstorage import checkpoint as checkpoints
-from zosstorage import interrupt, witness
+from zosstorage import witness
 from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
 from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, ZosstorageError
-from zosstorage.facts import Facts
+from zosstorage.model import Facts
 from zosstorage.plain import plain
+from zosstorage.system import signals
 from zosstorage.value import Record, field
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Provisioner(Record):
 
     def enter(self) -> None:
         """Called by the machine when it has entered a state: work, or skip what holds."""
-        interrupt.check()
+        signals.check()
         number = STATES.index(self.state)
         progress = f"state {number + 1}/{len(STATES)} {self.state}"
         if number < self.skip:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from zosstorage import lock, witness
+from zosstorage import witness
 from zosstorage.cli import STATES
+from zosstorage.system import lock
 
 if TYPE_CHECKING:
     from zosstorage.config.sources import Merged
@@ -40,7 +41,7 @@ def keep(provisioner: Provisioner, merged: Merged) -> None:
 
     Two looks, the same, and every state's word between them: what changes meanwhile is not kept.
     """
-    from zosstorage.files import write_atomic
+    from zosstorage.system.files import write_atomic
 
     run_dir = provisioner.path.parent
     try:

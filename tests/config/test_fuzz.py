@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zosstorage import cli
-from zosstorage.config import build, cmdline, show, sources, structure, yamlfile
+from zosstorage.config import build, cmdline, load, show, sources, yamlfile
 from zosstorage.config.flags import FLAGS, Setting
 from zosstorage.config.schema import Config
 from zosstorage.errors import ZosstorageError
-from zosstorage.jsonschema import json_schema
+from zosstorage.output.jsonschema import json_schema
 
 VALID = show.as_file(Config())
 SCHEMA = jsonschema.Draft202012Validator(json_schema(Config))
@@ -66,13 +66,13 @@ def layer_of(raw):
 
 def outcome(raw):
     """The configuration that a file makes, or None where it was refused as it should be."""
-    told = refused(lambda: structure.structure(sources.combine((layer_of(raw),))))
+    told = refused(lambda: load.structure(sources.combine((layer_of(raw),))))
     assert all("f.yaml" in problem for problem in told)
     if not told:
         # The quick way comes to the same, and only where nothing is wrong.
         merged = sources.combine((layer_of(raw),))
-        assert build.build(merged) == structure.structure(merged)
-        return structure.structure(merged)
+        assert build.build(merged) == load.structure(merged)
+        return load.structure(merged)
     layers = refused_layer(raw)
     assert layers is None or build.build(layers) is None
     return None
@@ -167,7 +167,7 @@ def test_kernel_command_lines(line):
     words = cmdline.read(line)
     assert all(problem.isprintable() for problem in words.problems)
     layer = sources.flag_layer(words.settings, "kernel command line", cmdline.PREFIX.__add__)
-    refused(lambda: structure.structure(sources.combine((layer,))))
+    refused(lambda: load.structure(sources.combine((layer,))))
 
 
 @given(st.text(max_size=60), st.text(max_size=10))
@@ -227,7 +227,7 @@ ASSIGNMENTS = st.builds(
 @given(st.lists(ASSIGNMENTS, max_size=4))
 def test_assignments(assignments):
     layer = sources.flag_layer([Setting("set", each) for each in assignments], "command line", "--".__add__)
-    refused(lambda: structure.structure(sources.combine((layer,))))
+    refused(lambda: load.structure(sources.combine((layer,))))
 
 
 @pytest.mark.parametrize("depth", [31, 33, 5000])

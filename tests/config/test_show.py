@@ -4,9 +4,9 @@ import jsonschema
 import pytest
 import yaml
 
-from zosstorage.config import docs, show
+from zosstorage.config import document, show
 from zosstorage.config.schema import Config
-from zosstorage.jsonschema import json_schema
+from zosstorage.output.jsonschema import json_schema
 
 # Everything away from its default, with text that YAML would take for something else.
 ODD = {
@@ -96,11 +96,11 @@ def test_check_of_a_missing_file(check_file, tmp_path):
 
 def test_the_page_is_what_the_classes_say(request):
     page = request.config.rootpath / "docs" / "SCHEMA.md"
-    assert page.read_text() == docs.markdown()
+    assert page.read_text() == document.markdown()
 
 
 def test_the_page_names_every_key(load):
-    page = docs.markdown()
+    page = document.markdown()
     assert all(f"| `{key}` |" in page for key in load().origins if key != "root")
 
 
@@ -108,8 +108,8 @@ def test_the_schema_takes_what_the_program_takes():
     schema = json_schema(Config)
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
-    for document in ({}, ODD, show.as_file(Config())):
-        validator.validate(document)
+    for one in ({}, ODD, show.as_file(Config())):
+        validator.validate(one)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import pytest
 
-from zosstorage.config import text, values
+from zosstorage import text
+from zosstorage.config import values
 from zosstorage.config.choices import TopologyMode
 from zosstorage.config.values import WrongItemsError, WrongValueError
 

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import FS_UUID, bcachefs_block, config
 
-from zosstorage.facts import PlannedFilesystem, Role
 from zosstorage.filesystems import bcachefs
+from zosstorage.model import PlannedFilesystem, Role
 
 DATA = PlannedFilesystem("bcachefs", "ZOSDATA", FS_UUID, ("p",), primary=True, make=True)
 ONE = [("/dev/sda2", Role.DATA)]

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from support import FS_UUID, MIB, btrfs_block, config, sparse
 
 from zosstorage.errors import ToolError
-from zosstorage.facts import PlannedFilesystem
 from zosstorage.filesystems import btrfs
+from zosstorage.model import PlannedFilesystem
 
 DATA = PlannedFilesystem("btrfs", "ZOSDATA", FS_UUID, ("p",), primary=True, make=True)
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import MIB, config, fat_sector, sparse
 
-from zosstorage.facts import PlannedFilesystem
 from zosstorage.filesystems import vfat
+from zosstorage.model import PlannedFilesystem
 
 ESP = PlannedFilesystem("vfat", "ZOSBOOT", "1A2B-3C4D", ("p",), primary=False, make=True)
 

@@ -10,8 +10,8 @@ import jsonschema
 from disks import NAMES, Machine, output
 
 from zosstorage.checkpoint import Checkpoint
-from zosstorage.jsonschema import json_schema
-from zosstorage.report import Report
+from zosstorage.output.jsonschema import json_schema
+from zosstorage.output.report import Report
 
 MIB = 1 << 20
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"

@@ -12,8 +12,8 @@ from test_in_use import held_exclusively, stale_partition
 from test_lookalikes import DATA, KINDS, MARK, MIB, OURS, SIZE, btrfs, bytes_at, inside, steps, tables, vfat
 from used import put
 
-from zosstorage.disks import blank, sysfs
-from zosstorage.facts import Kind
+from zosstorage.block import emptiness, sysfs
+from zosstorage.model import Kind
 
 
 def on_disk(maker):
@@ -228,6 +228,6 @@ def test_a_disk_is_seen_as_its_row_says(machine, row, name):
         before = sysfs.read_disk(Path(shown.device).name)
         make(one, stack)
         disk = sysfs.read_disk(Path(shown.device).name) if shown.attached else before
-        (verdict,) = blank.examine([disk], config())
+        (verdict,) = emptiness.examine([disk], config())
     assert seen_as(verdict) == VERDICTS[row], verdict.evidence
     assert not check or check in [found.check for found in verdict.evidence], verdict.evidence

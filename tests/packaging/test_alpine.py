@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from zosstorage import __version__, executables, preflight
+from zosstorage import __version__
 from zosstorage.config.choices import OnFailure
 from zosstorage.filesystems import bcachefs, btrfs, vfat
+from zosstorage.planning import preflight
+from zosstorage.system import executables
 
 TOP = Path(__file__).parents[2]
 ALPINE = TOP / "packaging/alpine"

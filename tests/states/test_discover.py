@@ -5,9 +5,9 @@ from attrs import evolve
 from support import config, discovery, disk
 
 from states.discover import Discover
-from zosstorage.disks import sysfs
+from zosstorage.block import sysfs
 from zosstorage.errors import ExitCode, NoDiskError
-from zosstorage.facts import Facts, Firmware, Rejected
+from zosstorage.model import Facts, Firmware, Rejected
 
 A, B = disk("sda"), disk("sdb", rotational=True)
 CDROM = Rejected(disk("sr0"), "a CD-ROM drive")

@@ -4,9 +4,9 @@ import pytest
 from support import config, facts
 
 from states.format import Format
-from zosstorage import mkfs
-from zosstorage.disks import identity, tables
+from zosstorage.block import claim, tables
 from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.work import formatting
 
 
 @pytest.fixture
@@ -25,17 +25,17 @@ def told(monkeypatch):
         yield
         step(f"unlock {of.name}")
 
-    monkeypatch.setattr(identity, "locked", locked)
-    monkeypatch.setattr(identity, "check", lambda of: step(f"identity {of.name}"))
+    monkeypatch.setattr(claim, "locked", locked)
+    monkeypatch.setattr(claim, "check", lambda of: step(f"identity {of.name}"))
     monkeypatch.setattr(tables, "require_nodes", lambda *_: step("marks and nodes"))
 
     def make(wanted, _facts, _config, require_marks):
         require_marks()
         step(f"make {len(wanted)}")
 
-    monkeypatch.setattr(mkfs, "make", make)
-    monkeypatch.setattr(mkfs, "read_back_twice", lambda _: (step("read back twice"), "read")[1])
-    monkeypatch.setattr(mkfs, "read_back", lambda known: (step("read back"), known.format or "read")[1])
+    monkeypatch.setattr(formatting, "make", make)
+    monkeypatch.setattr(formatting, "read_back_twice", lambda _: (step("read back twice"), "read")[1])
+    monkeypatch.setattr(formatting, "read_back", lambda known: (step("read back"), known.format or "read")[1])
     return steps, fail
 
 
@@ -103,5 +103,5 @@ def test_holds_while_every_superblock_is_the_one_that_was_made(told, monkeypatch
     assert steps == ["read back"]
     fail["read back"] = [ToolError("gone")]
     assert not state.holds(found)
-    monkeypatch.setattr(mkfs, "read_back", lambda _: ())
+    monkeypatch.setattr(formatting, "read_back", lambda _: ())
     assert not state.holds(found)

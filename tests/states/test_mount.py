@@ -6,11 +6,11 @@ from attrs import evolve
 from support import config, disk, facts
 
 from states.mount import Mount
-from zosstorage import mkfs, mounting
-from zosstorage.disks import identity, tables
+from zosstorage.block import claim, tables
 from zosstorage.errors import NotEmptyError, ToolError
-from zosstorage.facts import Facts
 from zosstorage.filesystems import btrfs
+from zosstorage.model import Facts
+from zosstorage.work import formatting, mounting
 
 NAMES = ["system", "etc", "modules", "vm-meta"]
 
@@ -80,9 +80,9 @@ def machine(monkeypatch, fake_tools):
         yield
         found.step(f"unlock {of.name}")
 
-    monkeypatch.setattr(identity, "locked", locked)
-    monkeypatch.setattr(mkfs, "read_back", lambda _: found.step("read back"))
-    monkeypatch.setattr(identity, "check", lambda of: found.step(f"identity {of.name}"))
+    monkeypatch.setattr(claim, "locked", locked)
+    monkeypatch.setattr(formatting, "read_back", lambda _: found.step("read back"))
+    monkeypatch.setattr(claim, "check", lambda of: found.step(f"identity {of.name}"))
     monkeypatch.setattr(tables, "clear_marks", clear_marks)
     monkeypatch.setattr(
         tables, "finished", lambda disks, _: [one for one in disks if one.disk.name not in found.marked]

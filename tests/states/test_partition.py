@@ -6,11 +6,11 @@ from attrs import evolve
 from support import GIB, blank, config, discovery, ends, image_disk, poke, sparse, unfinished, uuids
 
 from states.partition import Partition
-from zosstorage import decide
-from zosstorage.disks import identity, sysfs, tables
-from zosstorage.disks.sysfs import KernelPartition
+from zosstorage.block import claim, sysfs, tables
+from zosstorage.block.sysfs import KernelPartition
 from zosstorage.errors import NotEmptyError, ToolError
-from zosstorage.facts import Facts, Firmware
+from zosstorage.model import Facts, Firmware
+from zosstorage.planning import decide
 
 SIZE = 1 * GIB
 
@@ -24,7 +24,7 @@ def disks(tmp_path, monkeypatch):
     }
     monkeypatch.setattr(sysfs, "read_disk", lambda name, **_: found[name])
     monkeypatch.setattr(sysfs, "device_number", lambda node: node)
-    monkeypatch.setattr(identity, "check_node", lambda *_: None)
+    monkeypatch.setattr(claim, "check_node", lambda *_: None)
     return found
 
 

@@ -5,11 +5,10 @@ from attrs import evolve
 from support import blank, config, discovery, disk, finished, foreign
 
 from states.validate import Validate
-from zosstorage import places, preflight
-from zosstorage.disks import blank as emptiness
-from zosstorage.disks import identity
+from zosstorage.block import claim, emptiness
 from zosstorage.errors import ConfigError, ExitCode, NoDiskError, NotEmptyError, ToolError
-from zosstorage.facts import Action, Facts, Rejected
+from zosstorage.model import Action, Facts, Rejected
+from zosstorage.planning import places, preflight
 
 A, B = disk("sda"), disk("sdb")
 FOUND = Facts(discover=discovery(A, B))
@@ -25,7 +24,7 @@ def machine(monkeypatch):
             raise NotEmptyError(f"{of.path} is gone")
 
     monkeypatch.setattr(emptiness, "examine", lambda *_: state["verdicts"])
-    monkeypatch.setattr(identity, "check", check)
+    monkeypatch.setattr(claim, "check", check)
     missing = lambda names: [ToolError(f"no {name}", hint="install") for name in names if name in state["tools"]]  # noqa: E731
     monkeypatch.setattr(preflight, "check_tools", missing)
     monkeypatch.setattr(preflight, "check_kernel", lambda _: state["kernel"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zosstorage.config import text
+from zosstorage import text
 from zosstorage.config.choices import OnFailure
 from zosstorage.config.flags import FLAGS, HOOK_WORDS, MAX_WAIT, OTHER_WORDS, Flag, Kind, Setting
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from zosstorage.config import text
+from zosstorage import text
 from zosstorage.config.values import WrongItemsError, WrongValueError, a_list, line
 
 if TYPE_CHECKING:

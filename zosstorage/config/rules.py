@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from zosstorage.config.choices import BtrfsProfile, TopologyMode
-from zosstorage.config.text import Path
+from zosstorage.text import Path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import fields, has
 
-from zosstorage.config import text
+from zosstorage import text
 from zosstorage.config.fields import key_of
 from zosstorage.config.sources import Loaded, Merged, combine, file_layer, leaves, read_bytes
 from zosstorage.errors import ConfigError
@@ -82,7 +82,7 @@ def check(path: str) -> str:
     Raises:
         ConfigError: it cannot be read, or has mistakes: all of them.
     """
-    from zosstorage.config import structure
+    from zosstorage.config import load
 
     try:
         raw = read_bytes(path)
@@ -90,5 +90,5 @@ def check(path: str) -> str:
         reason = getattr(error, "strerror", None) or error
         hint = "name a YAML file that can be read"
         raise ConfigError(f"{text.clean(path, 200)}: cannot be read: {reason}", hint=hint) from None
-    structure.structure(combine((file_layer(path, raw),)))
+    load.structure(combine((file_layer(path, raw),)))
     return f"{text.clean(path, 200)}: valid\n"

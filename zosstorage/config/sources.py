@@ -12,7 +12,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zosstorage.config import cmdline, text
+from zosstorage import text
+from zosstorage.config import cmdline
 from zosstorage.config.flags import FLAGS, CliOptions, Kind, Setting, spelled
 from zosstorage.errors import ConfigError, UnimplementedError
 from zosstorage.sha import sha256
@@ -134,9 +135,9 @@ def checked(merged: Merged) -> Loaded:
 
 
 def _thorough(merged: Merged) -> Config:
-    from zosstorage.config import structure
+    from zosstorage.config import load
 
-    return structure.structure(merged)
+    return load.structure(merged)
 
 
 def merge(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Merged:

@@ -11,7 +11,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zosstorage.config import text
+from zosstorage import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from zosstorage.config import text
+from zosstorage import text
 from zosstorage.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from zosstorage.facts import Content
+    from zosstorage.model import Content
 
 DATA_LABEL = "ZOSDATA"
 # Reserved: no filesystem of ours carries it yet, none of another's may be taken for ours because of it.

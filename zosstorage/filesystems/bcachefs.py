@@ -7,14 +7,14 @@ import struct
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from zosstorage import tools
-from zosstorage.facts import Content, Role
+from zosstorage.model import Content, Role
+from zosstorage.system import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from zosstorage.config.schema import Config
-    from zosstorage.facts import PlannedFilesystem
+    from zosstorage.model import PlannedFilesystem
 
 TYPE = "bcachefs"
 TOOLS = ("bcachefs",)
@@ -100,4 +100,4 @@ def create_subvolumes(top: str, names: Iterable[str]) -> None:
     Raises:
         ToolError: a command failed.
     """
-    tools.run_all([["bcachefs", "subvolume", "create", f"{top}/{name}"] for name in names])
+    run.run_all([["bcachefs", "subvolume", "create", f"{top}/{name}"] for name in names])

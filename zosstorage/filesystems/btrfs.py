@@ -8,15 +8,15 @@ import struct
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from zosstorage import interrupt
 from zosstorage.errors import ToolError
-from zosstorage.facts import Content
+from zosstorage.model import Content
+from zosstorage.system import signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from zosstorage.config.schema import Config
-    from zosstorage.facts import PlannedFilesystem
+    from zosstorage.model import PlannedFilesystem
 
 TYPE = "btrfs"
 TOOLS = ("mkfs.btrfs", "btrfs")
@@ -99,7 +99,7 @@ def create_subvolumes(top: str, names: Iterable[str]) -> None:
     handle = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for name in names:
-            interrupt.check()
+            signals.check()
             fcntl.ioctl(handle, _IOC_SUBVOL_CREATE, bytearray(_VOL_ARGS.pack(0, name.encode())))
     except OSError as error:
         raise ToolError(f"the subvolumes of {top} cannot be made: {error.strerror}", hint="see dmesg") from error

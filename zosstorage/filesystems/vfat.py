@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zosstorage.facts import Content
+from zosstorage.model import Content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from zosstorage.config.schema import Config
-    from zosstorage.facts import PlannedFilesystem
+    from zosstorage.model import PlannedFilesystem
 
 TYPE = "vfat"
 LABEL = "ZOSBOOT"

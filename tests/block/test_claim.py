@@ -1,0 +1,164 @@
+import fcntl
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from support import disk, image_disk, sparse
+
+from zosstorage.block import claim, sysfs
+from zosstorage.errors import NotEmptyError
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """What sysfs says of the disk now."""
+    state = {"disk": disk()}
+
+    def read_disk(name, **_):
+        assert name == "vda"
+        if state["disk"] is None:
+            raise FileNotFoundError(name)
+        return state["disk"]
+
+    monkeypatch.setattr(sysfs, "read_disk", read_disk)
+    state["nodes"] = [("/dev/vda", disk().number)]
+    monkeypatch.setattr(claim, "check_node", lambda *words: state["nodes"].remove(words))
+    return state
+
+
+def test_the_same_disk(now):
+    claim.check(disk())
+    assert now["nodes"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"number": "8:99"}, "device number"),
+        ({"serial": "other"}, "serial"),
+        ({"serial": ""}, "serial"),
+        ({"wwn": "naa.1"}, "WWN"),
+        ({"size_bytes": disk().size_bytes + 512}, "its size was"),
+        ({"sector_size": 4096}, "sector size"),
+        ({"diskseq": 4711}, "diskseq"),
+        ({"diskseq": None}, "diskseq"),
+    ],
+    ids=str,
+)
+def test_every_part_of_the_identity_counts(now, change, named):
+    now["disk"] = evolve(disk(), **change)
+    with pytest.raises(NotEmptyError, match="not the disk that was examined") as caught:
+        claim.check(disk())
+    assert named in caught.value.message
+    assert caught.value.message.startswith("/dev/vda ")
+
+
+@pytest.mark.parametrize("change", [{"model": "new firmware"}, {"links": ("/dev/disk/by-id/x",)}, {"removable": True}])
+def test_what_is_no_identity_may_change(now, change):
+    now["disk"] = evolve(disk(), **change)
+    claim.check(disk())
+
+
+def test_a_disk_that_is_gone(now):
+    now["disk"] = None
+    with pytest.raises(NotEmptyError, match="is gone"):
+        claim.check(disk())
+
+
+def node_of(number):
+    """What stat says of a block device's node."""
+    major, minor = map(int, number.split(":"))
+    words = [0] * 16
+    words[0] = stat.S_IFBLK | 0o600
+    return os.stat_result(words, {"st_rdev": os.makedev(major, minor)})
+
+
+def test_a_node_leads_to_what_the_kernel_means(monkeypatch):
+    monkeypatch.setattr(Path, "stat", lambda _: node_of("8:1"))
+    claim.check_node("/dev/sda1", "8:1")
+    for number in ("8:2", "1:8"):
+        with pytest.raises(NotEmptyError, match=f"/dev/sda1 is not the block device {number}"):
+            claim.check_node("/dev/sda1", number)
+
+
+@pytest.mark.parametrize(("node", "told"), [("/dev/nope", "is not there"), ("/dev/null", "not the block device 1:3")])
+def test_what_is_no_block_device(node, told):
+    with pytest.raises(NotEmptyError, match=told):
+        claim.check_node(node, "1:3")
+
+
+@pytest.fixture
+def image(tmp_path):
+    return image_disk(sparse(tmp_path / "image", 4096))
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_the_lock_of_udev_is_held(image, exclusive):
+    with Path(image.path).open("rb") as other:
+        with claim.locked(image, exclusive=exclusive), pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_of_another_is_respected(image, monkeypatch):
+    monkeypatch.setattr(claim, "_LOCK_SECONDS", 0.05)
+    with Path(image.path).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(NotEmptyError, match="holds the lock"), claim.locked(image, exclusive=False):
+            pytest.fail("locked twice")
+
+
+def test_a_short_lock_is_waited_for(image):
+    """As udev takes one after every change."""
+    with Path(image.path).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        threading.Timer(0.1, lambda: fcntl.flock(other, fcntl.LOCK_UN)).start()
+        with claim.locked(image, exclusive=False), pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def test_a_claim_of_a_moment_is_waited_for(image, monkeypatch):
+    original, refused = os.open, []
+
+    def busy_twice(*words):
+        if len(refused) < 2:
+            refused.append(words)
+            raise OSError(16, "Device or resource busy")
+        return original(*words)
+
+    monkeypatch.setattr(os, "open", busy_twice)
+    with claim.locked(image, exclusive=True):
+        assert len(refused) == 2
+
+
+def test_only_an_exclusive_lock_claims_the_disk(image, monkeypatch):
+    flags = []
+    original = os.open
+    monkeypatch.setattr(os, "open", lambda path, how, *rest: (flags.append(how), original(path, how, *rest))[1])
+    for exclusive in (True, False):
+        with claim.locked(image, exclusive=exclusive):
+            pass
+    assert [bool(how & os.O_EXCL) for how in flags] == [True, False]
+    assert all(how & os.O_ACCMODE == os.O_RDONLY for how in flags)
+
+
+def test_a_disk_in_use_cannot_be_claimed(image, monkeypatch):
+    def busy(*_):
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(os, "open", busy)
+    with pytest.raises(NotEmptyError, match="cannot be claimed: Device or resource busy"):
+        claim.locked(image, exclusive=True).__enter__()
+
+
+def test_the_handle_is_closed_also_when_the_work_fails(image):
+    def handles():
+        return [link.name for link in Path("/proc/self/fd").iterdir()]
+
+    before = len(handles())
+    with pytest.raises(RuntimeError, match="work"), claim.locked(image, exclusive=True):
+        raise RuntimeError("work")
+    assert len(handles()) == before

@@ -1,0 +1,123 @@
+import os
+
+import pytest
+from support import disk, image_disk, sparse
+
+from zosstorage.block import in_use, sysfs
+from zosstorage.block.sysfs import KernelPartition
+from zosstorage.system import mountinfo
+from zosstorage.system.mountinfo import Mounted
+
+
+@pytest.fixture
+def image(tmp_path):
+    return image_disk(sparse(tmp_path / "image", 4096), name="image", number="7:77")
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch):
+    """A machine on which nothing is in use; what a test changes in it is used."""
+    proc = tmp_path / "proc"
+    proc.mkdir()
+    (proc / "swaps").write_text("Filename\tType\tSize\tUsed\tPriority\n", "ascii")
+    monkeypatch.setattr(mountinfo, "PROC", proc)
+    found = {"mounts": [], "partitions": (), "holders": {}, "slaves": (), "btrfs": frozenset(), "proc": proc}
+    monkeypatch.setattr(mountinfo, "every_namespace", lambda: tuple(found["mounts"]))
+    monkeypatch.setattr(sysfs, "partitions", lambda _: found["partitions"])
+    monkeypatch.setattr(sysfs, "device_number", lambda node: f"7:{len(node)}")
+    monkeypatch.setattr(sysfs, "holders", lambda _: found["holders"])
+    monkeypatch.setattr(sysfs, "slaves", lambda _: found["slaves"])
+    monkeypatch.setattr(in_use, "_btrfs_devices", lambda: found["btrfs"])
+    return found
+
+
+def mounted(source, number="0:0", target="/mnt"):
+    return Mounted(number, "/", target, "x", source, frozenset())
+
+
+def seen(of):
+    found = in_use.Usage.look().of(of)
+    assert all((one.check, one.offset) == ("in use", None) and one.hint for one in found)
+    return [one.found for one in found]
+
+
+def test_nothing_uses_it(image):
+    assert seen(image) == []
+
+
+def test_mounted_by_number(image, machine):
+    machine["mounts"] = [mounted("/dev/other", "7:77", "/a"), mounted("/dev/other", "7:77", "/b")]
+    assert seen(image) == [f"{image.path} is mounted at /a, /b"]
+
+
+def test_mounted_by_node(image, machine):
+    machine["mounts"] = [mounted(image.path)]
+    assert seen(image) == [f"{image.path} is mounted at /mnt"]
+
+
+def test_one_of_the_members_of_a_bcachefs(image, machine):
+    machine["mounts"] = [mounted(f"/dev/sdz1:{image.path}")]
+    assert seen(image) == [f"{image.path} is mounted at /mnt"]
+
+
+def test_a_partition_of_it_is_mounted(image, machine):
+    node = f"{image.path}p1"
+    machine["partitions"] = (KernelPartition(node, 1, 0, 512),)
+    machine["mounts"] = [mounted("/dev/root", f"7:{len(node)}")]
+    assert seen(image) == [f"{node} is mounted at /mnt"]
+
+
+def test_swap(image, machine):
+    (machine["proc"] / "swaps").write_text(f"Filename Type Size\n{image.path} partition 1 0 -2\n", "ascii")
+    assert seen(image) == [f"{image.path} is swap space"]
+
+
+def test_a_kernel_without_swap(image, machine):
+    (machine["proc"] / "swaps").unlink()
+    assert seen(image) == []
+
+
+def test_a_second_device_of_a_mounted_btrfs(image, machine):
+    machine["btrfs"] = frozenset(["image"])
+    assert seen(image) == [f"{image.path} is a device of a mounted btrfs"]
+
+
+def test_holders_and_slaves(image, machine):
+    machine["holders"], machine["slaves"] = {image.path: ("dm-0", "md1")}, ("sdz",)
+    assert seen(image) == [f"{image.path} is held by dm-0, md1", "it is stacked on sdz"]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(16, "another program or the kernel holds it exclusively"), (6, "it cannot be opened: No such device or address")],
+)
+def test_it_cannot_be_claimed(image, monkeypatch, number, told):
+    def refuse(path, flags, *_):
+        assert flags & os.O_EXCL
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert seen(image) == [told]
+
+
+def test_asking_lets_go_again(image):
+    before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names, not paths
+    seen(image)
+    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_a_partition_that_went_away_meanwhile(image, machine, monkeypatch):
+    def gone(node):
+        raise FileNotFoundError(node)
+
+    machine["partitions"] = (KernelPartition("/dev/imagep1", 1, 0, 512),)
+    monkeypatch.setattr(sysfs, "device_number", gone)
+    assert seen(image) == []
+
+
+def test_kernel_partitions(machine):
+    machine["partitions"] = (KernelPartition("/dev/sda1", 1, 1048576, 512),)
+    (found,) = in_use.kernel_partitions(disk("sda"))
+    assert (found.check, found.offset) == ("kernel partitions", 1048576)
+    assert found.found == "the kernel has the partition /dev/sda1 of 512 bytes"
+    assert "partx --delete /dev/sda" in found.hint

@@ -1,0 +1,341 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import ESP_SIZE, GIB, GUID, MIB, disk, ends, image_disk, new_partitions, sfdisk, sparse, write_table
+
+from zosstorage.block import gpt, layout
+from zosstorage.model import Firmware, PartitionKind, Role
+
+SIZE = 1 * GIB
+PIECES = ("BE", "BH", "PE", "PH", "MBR")  # in the order in which libfdisk writes and flushes them
+
+
+def pieces(of):
+    """What libfdisk writes, piece by piece, from an image that was written whole."""
+    head, tail = ends(of)
+    array = gpt.ENTRIES_BYTES
+    found = {
+        "BE": tail[-512 - array : -512],
+        "BH": tail[-512:],
+        "PE": head[1024 : 1024 + array],
+        "PH": head[512:1024],
+        "MBR": head[:512],
+    }
+    assert not any(head[1024 + array :])
+    assert not any(tail[: -512 - array])
+    return found
+
+
+def written(folder, name, **rest):
+    of = image_disk(sparse(folder / name, SIZE))
+    write_table(of, **{"firmware": Firmware.BIOS} | rest)
+    return pieces(of)
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory):
+    """Every piece on a blank disk (0), with all marks (M), without that of the data partition (S), with none (U)."""
+    folder = tmp_path_factory.mktemp("layout")
+    marked = written(folder, "marked")
+    some = image_disk(sparse(folder / "some", SIZE))
+    lines = new_partitions(some, firmware=Firmware.BIOS)
+    lines[-1] = lines[-1]._replace(marked=False)
+    sfdisk(some, gpt.script(GUID, lines, 512))
+    return {
+        "0": {name: bytes(len(data)) for name, data in marked.items()},
+        "M": marked,
+        "S": pieces(some),
+        "U": written(folder, "unmarked", marked=False),
+    }
+
+
+def recognise(parts, *, of=None, esp_size=ESP_SIZE):
+    head = (parts["MBR"] + parts["PH"] + parts["PE"]).ljust(MIB, b"\0")
+    tail = (parts["BE"] + parts["BH"]).rjust(MIB, b"\0")
+    of = of or disk(size_bytes=SIZE)
+    return layout.recognise(of, head, gpt.read(head, tail, of.size_bytes, 512), esp_size)
+
+
+def judged(states, combination):
+    """A verdict as a word: which entries count ("MMM": all are marked), and whether the table is torn."""
+    found = recognise({name: states[state][name] for name, state in zip(PIECES, combination, strict=True)})
+    if isinstance(found, layout.Unrecognised):
+        return "unrecognised"
+    assert found.guid == ("" if combination[1:] == "0000" else GUID)
+    marks = "".join("M" if entry.marked else "U" for entry in found.entries)
+    return f"{'torn' if found.torn else 'whole'} {marks}"
+
+
+def prefixes(old, new):
+    """The states that a write of `new` over `old` goes through."""
+    return [new[:count] + old[count:] for count in range(len(PIECES) + 1)]
+
+
+# The protective MBR is the same in every table of ours, so that the last piece is either missing (0) or there (M).
+CREATING = {
+    "M0000": "torn MMM",
+    "MM000": "torn MMM",
+    "MMM00": "torn MMM",
+    "MMMM0": "torn MMM",
+    "MMMMM": "whole MMM",
+}
+CLEARING = {
+    "UMMMM": "torn MMM",
+    "UUMMM": "torn UUU",
+    "UUUMM": "torn UUU",
+    "UUUUM": "whole UUU",
+}
+# A table that was cut while it was cleared is written again: as it was, where nothing of it is finished, or with the
+# marks of the finished partitions gone.
+REWRITING = {
+    "SMMMM": "torn MMM",
+    "SSMMM": "torn MMU",
+    "SSSMM": "torn MMU",
+    "SSSSM": "whole MMU",
+    "USSSM": "torn MMU",
+    "UUSSM": "torn UUU",
+    "UUUSM": "torn UUU",
+}
+# No cut leaves these, and they are taken all the same: the backup header is of another of our tables, whole in itself,
+# and the primary copy is whole, with marks.
+HARMLESS = {
+    "MUMMM": "torn MMM",
+    "MSMMM": "torn MMM",
+    "SMSSM": "torn MMU",
+    "UMSSM": "torn MMU",
+    "USMMM": "torn MMM",
+    "SUMMM": "torn MMM",
+    "SUSSM": "torn MMU",
+    "SSSUM": "torn MMU",
+}
+RECOGNISED = CREATING | CLEARING | REWRITING | HARMLESS
+
+
+def test_mbr_is_the_same_in_every_table(states):
+    assert states["M"]["MBR"] == states["S"]["MBR"] == states["U"]["MBR"]
+
+
+def test_every_cut_while_the_table_is_made_is_recognised(states):
+    assert {cut: judged(states, cut) for cut in prefixes("00000", "MMMMM")[1:]} == CREATING
+
+
+def test_every_cut_while_the_marks_are_cleared_is_recognised(states):
+    expected = {"MMMMM": "whole MMM"} | CLEARING
+    assert {cut: judged(states, cut) for cut in prefixes("MMMMM", "UUUUM")} == expected
+
+
+# What is written over a table by what it says of itself: a cut one again, by Partition, as it was or without the mark
+# of a filesystem that another member shows to be finished; a whole one without marks, by Mount.
+WRITTEN = {"torn MMM": "MS", "torn MMU": "S", "torn UUU": "U", "whole MMM": "U", "whole MMU": "U", "whole UUU": ""}
+
+
+def test_whatever_is_cut_however_often_is_recognised(states):
+    reached, waiting = set(), [(cut, False) for cut in prefixes("00000", "MMMMM")[1:]]
+    while waiting:
+        state, complete = waiting.pop()
+        found = judged(states, state)
+        assert found != "unrecognised", state
+        complete = complete or found.startswith("whole")
+        if (state, complete) in reached:
+            continue
+        reached.add((state, complete))
+        for kind in WRITTEN[found]:
+            if kind == "M" or complete:  # no filesystem is finished before all tables are whole
+                waiting += [(cut, complete) for cut in prefixes(state, f"{kind * 4}M")]
+    assert {state for state, _ in reached} == set(CREATING | CLEARING | REWRITING)
+
+
+@pytest.mark.parametrize(
+    "combination", ["".join(parts) for parts in itertools.product("0MSU", "0MSU", "0MSU", "0MSU", "0M")]
+)
+def test_every_combination_of_pieces(states, combination):
+    assert judged(states, combination) == RECOGNISED.get(combination, "unrecognised")
+
+
+def test_a_prefix_of_a_piece_is_the_piece(states):
+    """Our tables differ in the first sector of a piece only: a sector is written whole or not at all."""
+    for one, other in itertools.combinations(states.values(), 2):
+        for name in PIECES:
+            assert one[name][512:] == other[name][512:]
+
+
+@pytest.mark.parametrize("whole", ["MMMMM", "UUUUM"])
+@given(data=st.data())
+def test_a_flipped_bit_is_never_taken_for_a_whole_table(states, whole, data):
+    parts = {name: states[state][name] for name, state in zip(PIECES, whole, strict=True)}
+    name = data.draw(st.sampled_from(["BE", "BH", "PE", "PH"]))
+    broken = bytearray(parts[name])
+    broken[data.draw(st.integers(0, len(broken) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    found = recognise(parts | {name: bytes(broken)})
+    assert isinstance(found, layout.Unrecognised) or (found.torn and whole == "MMMMM")
+
+
+def test_every_byte_of_a_header_of_a_finished_disk_counts(states):
+    whole = {name: states["U"][name] for name in PIECES}
+    for name in ("BH", "PH"):
+        for at in range(512):
+            broken = bytearray(whole[name])
+            broken[at] ^= 1
+            assert isinstance(recognise(whole | {name: bytes(broken)}), layout.Unrecognised), (name, at)
+
+
+# What differs from our own layout.
+
+
+def write(tmp_path, lines, *, of=None, guid=GUID, extra=""):
+    of = of or image_disk(sparse(tmp_path / "image", SIZE))
+    sfdisk(of, gpt.script(guid, lines, 512) + extra)
+    return of
+
+
+def look(of, esp_size=ESP_SIZE):
+    head, tail = ends(of)
+    return layout.recognise(of, head, gpt.read(head, tail, of.size_bytes, of.sector_size), esp_size)
+
+
+LINES = new_partitions(disk(size_bytes=SIZE), marked=False)
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+@pytest.mark.parametrize("role", [Role.DATA, Role.CACHE, Role.BACKING])
+@pytest.mark.parametrize("marked", [False, True])
+def test_recognises_what_it_wrote(tmp_path, firmware, role, marked):
+    found = look(write(tmp_path, new_partitions(disk(size_bytes=SIZE), firmware=firmware, role=role, marked=marked)))
+    kinds = (PartitionKind.ESP, PartitionKind.DATA)
+    expected = (PartitionKind.BIOS_BOOT, *kinds) if firmware is Firmware.BIOS else kinds
+    assert (found.guid, found.torn, found.firmware, found.kinds) == (GUID, False, firmware, expected)
+    assert {entry.marked for entry in found.entries} == {marked}
+    assert found.entries[-1].name == ("zoscache" if role is Role.CACHE else "zosdata")
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "offset", "told"),
+    [
+        (1, {"name": "zosdata"}, MIB, "the name 'zosdata'"),
+        (1, {"name": ""}, MIB, "the name ''"),
+        (1, {"type": gpt.LINUX}, MIB, "the type"),
+        (1, {"size_bytes": ESP_SIZE - MIB}, MIB, "the size"),
+        (1, {"start_bytes": 2 * MIB, "size_bytes": ESP_SIZE - MIB}, 2 * MIB, "the start"),
+        (2, {"name": "root"}, MIB + ESP_SIZE, "the name 'root'"),
+        (2, {"name": "zosboot"}, MIB + ESP_SIZE, "the name 'zosboot'"),
+        (2, {"type": "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"}, MIB + ESP_SIZE, "the type"),
+        (2, {"size_bytes": LINES[1].size_bytes - MIB}, MIB + ESP_SIZE, "the size"),
+        (2, {"start_bytes": LINES[1].start_bytes + MIB, "size_bytes": MIB}, 2 * MIB + ESP_SIZE, "the start"),
+        (2, {"number": 3}, MIB + ESP_SIZE, "the number 3"),
+    ],
+    ids=str,
+)
+def test_one_difference_and_it_is_not_ours(tmp_path, number, changes, offset, told):
+    lines = list(LINES)
+    lines[number - 1] = lines[number - 1]._replace(**changes)
+    found = look(write(tmp_path, lines))
+    assert isinstance(found, layout.Unrecognised)
+    assert told in found.reason
+    assert found.offset == offset
+
+
+@pytest.mark.parametrize("attribute", ["RequiredPartition", "LegacyBIOSBootable", "GUID:59", "GUID:63"])
+def test_an_attribute_that_is_not_ours(tmp_path, attribute):
+    of = image_disk(sparse(tmp_path / "image", SIZE))
+    script = gpt.script(GUID, LINES, 512).replace('name="zosdata"', f'name="zosdata", attrs="{attribute}"')
+    sfdisk(of, script)
+    found = look(of)
+    assert isinstance(found, layout.Unrecognised)
+    assert "the attributes" in found.reason
+    assert found.offset == LINES[1].start_bytes
+
+
+def test_a_partition_too_many(tmp_path):
+    lines = [LINES[0], LINES[1]._replace(size_bytes=MIB)]
+    other = lines[1]._replace(
+        number=3, uuid="33333333-2222-4333-8444-555555555555", start_bytes=lines[1].start_bytes + MIB
+    )
+    found = look(write(tmp_path, [*lines, other]))
+    assert isinstance(found, layout.Unrecognised)
+    assert "3 partitions where our own layout has 2" in found.reason
+
+
+@pytest.mark.parametrize("lines", [LINES[:1], []], ids=["one", "none"])
+def test_a_partition_too_few(tmp_path, lines):
+    found = look(write(tmp_path, lines))
+    assert isinstance(found, layout.Unrecognised)
+    assert f"{len(lines)} partitions" in found.reason
+
+
+def test_an_esp_of_another_size_is_another_layout(tmp_path):
+    found = look(write(tmp_path, LINES), esp_size=ESP_SIZE + MIB)
+    assert isinstance(found, layout.Unrecognised)
+    assert "the size" in found.reason
+
+
+def test_an_mbr_of_another_scheme_under_a_finished_table(states):
+    parts = {name: states["U"][name] for name in PIECES}
+    for at, value in ((450, 0x83), (462, 0x80), (510, 0)):
+        broken = bytearray(parts["MBR"])
+        broken[at] = value
+        found = recognise(parts | {"MBR": bytes(broken)})
+        assert isinstance(found, layout.Unrecognised)
+        assert "not a protective one" in found.reason
+
+
+def test_other_tables_at_each_end_contradict_each_other(states, tmp_path):
+    other = written(tmp_path, "other", guid="66666666-2222-4333-8444-555555555555", tag=9)
+    mixed = {name: (other if name in ("BE", "BH") else states["U"])[name] for name in PIECES}
+    found = recognise(mixed)
+    assert isinstance(found, layout.Unrecognised)
+    assert "contradict" in found.reason
+
+
+def test_a_mark_that_only_the_backup_has_is_no_cut(states):
+    """Clearing writes the backup first: it never has more marks than the primary."""
+    parts = {"BE": "M", "BH": "M", "PE": "U", "PH": "U", "MBR": "U"}
+    found = recognise({name: states[state][name] for name, state in parts.items()})
+    assert isinstance(found, layout.Unrecognised)
+
+
+@pytest.mark.parametrize(
+    ("missing", "offset"), [(("BE", "BH"), SIZE - 512), (("PE", "PH"), SIZE - 512), (("BE", "BH", "PE"), 512)]
+)
+def test_the_offset_is_where_the_damage_is(states, missing, offset):
+    parts = {name: states["0" if name in missing else "U"][name] for name in PIECES}
+    found = recognise(parts)
+    assert isinstance(found, layout.Unrecognised)
+    assert found.offset == offset
+
+
+def test_other_bytes_in_the_first_mib_are_no_cut(states):
+    parts = {name: states["M" if name in ("BE", "BH") else "0"][name] for name in PIECES}
+    head = bytearray(MIB)
+    tail = (parts["BE"] + parts["BH"]).rjust(MIB, b"\0")
+    of = disk(size_bytes=SIZE)
+    for at in (0, 512, 1024 + gpt.ENTRIES_BYTES, MIB - 1):
+        head[at] = 1
+        found = layout.recognise(of, bytes(head), gpt.read(bytes(head), tail, SIZE, 512), ESP_SIZE)
+        assert isinstance(found, layout.Unrecognised)
+        head[at] = 0
+
+
+# The layout itself.
+
+
+@given(
+    size=st.integers(700 * MIB, 20 * 1024 * GIB),
+    sector=st.sampled_from([512, 4096]),
+    firmware=st.sampled_from(Firmware),
+    role=st.sampled_from(Role),
+    esp=st.integers(33, 600),
+)
+def test_slots_fill_the_disk_on_mib_boundaries(size, sector, firmware, role, esp):
+    of = disk(size_bytes=size // sector * sector, sector_size=sector)
+    slots = layout.slots(of, firmware, role, esp * MIB)
+    assert slots[0].start_bytes == MIB
+    for slot, following in itertools.pairwise(slots):
+        assert slot.start_bytes + slot.size_bytes == following.start_bytes
+    assert all(slot.start_bytes % MIB == slot.size_bytes % MIB == 0 < slot.size_bytes for slot in slots)
+    usable_end = of.size_bytes - sector - gpt.ENTRIES_BYTES
+    assert usable_end - MIB < slots[-1].start_bytes + slots[-1].size_bytes <= usable_end
+    assert [slot.kind for slot in slots][-2:] == [PartitionKind.ESP, PartitionKind.DATA]
+    assert (slots[0].kind is PartitionKind.BIOS_BOOT) == (firmware is Firmware.BIOS)
+    assert slots[-2].size_bytes == esp * MIB

@@ -1,0 +1,115 @@
+"""A blank disk of which one byte is not zero: wherever the scan reads, it is not blank any more."""
+
+import itertools
+import os
+import random
+
+import pytest
+from support import GIB, MIB, config, image_disk, poke, sparse
+
+from zosstorage.block import emptiness, probe, scan
+from zosstorage.model import Kind
+
+BLOCK = scan.BLOCK
+# One on which every known format has room for all its copies, and one that is no round number of anything.
+SIZES = {"2TiB": 2048 * GIB, "odd": 12 * GIB + 77 * 512}
+
+
+@pytest.fixture(scope="module", params=SIZES.values(), ids=SIZES)
+def big(request, tmp_path_factory):
+    return image_disk(sparse(tmp_path_factory.mktemp("mutation") / "image", request.param))
+
+
+@pytest.fixture
+def known_sample(monkeypatch):
+    """The same sample each time, so that a test can know it; elsewhere no two runs have the same."""
+    monkeypatch.setattr(os, "urandom", lambda count: random.Random(5).randbytes(count))  # noqa: S311 - that is what it is for
+
+
+@pytest.fixture
+def silent_probers(monkeypatch):
+    """Probers that see nothing, as those of a machine do for a byte that is no signature."""
+
+    class Silent(probe.Probers):
+        def look(self):
+            pass
+
+        def wait(self):
+            return {of.path: [] for of in self.disks}
+
+    monkeypatch.setattr(probe, "Probers", Silent)
+
+
+def flipped(of, places):
+    """Each of the bytes in turn set to one of its other 255 values."""
+    for at in places:
+        poke(of.path, at, bytes([random.randrange(1, 256)]))  # noqa: S311
+        yield at
+        poke(of.path, at, b"\0")
+
+
+def in_each(pieces):
+    """Of every piece the first byte, the last one, and one between."""
+    return sorted({at for begin, size in pieces for at in (begin, begin + size - 1, begin + random.randrange(size))})  # noqa: S311
+
+
+def in_turn(pieces):
+    """Of one piece the first byte, of the next the last one, of the next one between."""
+    kinds = itertools.cycle((lambda _: 0, lambda size: size - 1, random.randrange))
+    return [begin + kind(size) for (begin, size), kind in zip(pieces, kinds, strict=False)]
+
+
+def test_a_byte_at_every_place_that_is_known(big):
+    pieces = scan.regions(big, "signatures")
+    assert len(pieces) > 150
+    places = in_each(pieces) if len(pieces) > 300 else in_turn(pieces)
+    with scan.Reader(big) as reader:
+        assert scan.find_used([reader], "signatures")[big.path] is None
+        for at in flipped(big, places):
+            found = scan.find_used([reader], "signatures")[big.path]
+            assert found is not None, at
+            assert (found.check, found.offset) == ("bytes", at)
+
+
+def test_a_byte_in_blocks_of_the_sample(big, known_sample):
+    """A random quarter of the blocks, spread over the whole disk: all are read by the same lines."""
+    pieces = scan._sample(big.size_bytes, scan.SAMPLES_SSD)
+    assert set(pieces) <= set(scan.regions(big, "sampled"))
+    pieces = pieces[random.randrange(4) :: 4]  # noqa: S311
+    with scan.Reader(big) as reader:
+        assert scan.find_used([reader], "sampled")[big.path] is None
+        for at in flipped(big, in_turn(pieces)):
+            found = scan.find_used([reader], "sampled")[big.path]
+            assert found is not None, at
+            assert (found.check, found.offset) == ("bytes", at)
+
+
+def test_the_verdict_turns_with_it(big, known_sample, silent_probers):
+    """The whole examination, over every fortieth piece that it reads, and the last look before the first write."""
+    settings = config(validate={"scan": "sampled"})
+    pieces = scan.regions(big, "sampled")
+    known = [range(begin, begin + size) for begin, size in scan.regions(big, "signatures")]
+    assert emptiness.examine([big], settings)[0].kind is Kind.BLANK
+    assert emptiness.no_longer_blank([big]) == {}
+    for at in flipped(big, in_turn([pieces[0], *pieces[3:-1:40], pieces[-1]])):
+        (verdict,) = emptiness.examine([big], settings)
+        assert verdict.kind is Kind.FOREIGN, at
+        assert [(found.check, found.offset) for found in verdict.evidence] == [("bytes", at)]
+        assert bool(emptiness.no_longer_blank([big])) == any(at in piece for piece in known)
+
+
+@pytest.mark.parametrize("value", [0x01, 0x80, 0xFF])
+def test_every_byte_of_a_block(value):
+    for at in range(BLOCK):
+        data = bytearray(BLOCK)
+        data[at] = value
+        assert scan.first_used(MIB, bytes(data)) == scan.Finding(MIB + at, bytes(data[at : at + 16]))
+
+
+@pytest.mark.parametrize("length", [MIB, scan._CHUNK])
+def test_bytes_of_a_longer_piece(length):
+    edges = [edge + near for edge in range(0, length + 1, length // 16) for near in (-1, 0, 1)]
+    for at in [*edges[1:-2], length - 1, *range(5, length, length // 19)]:
+        data = bytearray(length)
+        data[at] = 1
+        assert scan.first_used(0, bytes(data)).offset == at

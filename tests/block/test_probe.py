@@ -1,0 +1,153 @@
+import json
+import os
+import time
+
+import pytest
+from support import disk
+
+from zosstorage.block import probe
+from zosstorage.errors import ToolError
+
+# Rows as util-linux 2.38 prints them.
+ROWS = [
+    {"device": "sda", "offset": "0x438", "type": "ext4", "uuid": "a-b", "label": "root", "parttype": None},
+    {"device": "sdb", "offset": "0x0", "type": "crypto_LUKS", "uuid": None, "label": None},
+    {"device": "sda", "offset": "0x1fe", "type": "dos", "uuid": None, "label": None},
+]
+
+
+@pytest.fixture(autouse=True)
+def one_processor(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+def wipefs(rows):
+    return json.dumps({"signatures": rows}) if rows else ""
+
+
+def probed(*disks):
+    with probe.Probers([disk(one) if isinstance(one, str) else one for one in disks]) as probers:
+        probers.look()
+        return probers.wait()
+
+
+def nothing():
+    """What is done meanwhile."""
+
+
+def test_nothing_on_any(fake_tools):
+    fake_tools("wipefs")
+    fake_tools("blkid", status=2)
+    assert probed("sda", "sdb") == {"/dev/sda": [], "/dev/sdb": []}
+    assert fake_tools.of("wipefs") == [
+        ["wipefs", "--json", "--output", "DEVICE,OFFSET,TYPE,LABEL,UUID", "/dev/sda", "/dev/sdb"]
+    ]
+    assert sorted(fake_tools.of("blkid")) == [
+        ["blkid", "-p", "-o", "export", f"/dev/{name}"] for name in ("sda", "sdb")
+    ]
+
+
+def test_signatures_with_their_offsets(fake_tools):
+    fake_tools("wipefs", stdout=wipefs(ROWS))
+    fake_tools("blkid", status=2)
+    found = probed("sda", "sdb")
+    assert [(one.check, one.offset, one.found) for one in found["/dev/sda"]] == [
+        ("wipefs", 1080, "a signature of ext4 labelled root with UUID a-b"),
+        ("wipefs", 510, "a signature of dos"),
+    ]
+    assert [(one.offset, one.found) for one in found["/dev/sdb"]] == [(0, "a signature of crypto_LUKS")]
+    assert all(path in one.hint for path, all_found in found.items() for one in all_found)
+
+
+def test_a_node_in_a_folder(fake_tools):
+    """wipefs names a device by the last part of its path."""
+    fake_tools("wipefs", stdout=wipefs([ROWS[0] | {"device": "c0d0"}]))
+    fake_tools("blkid", status=2)
+    of = disk("cciss!c0d0", path="/dev/cciss/c0d0")
+    assert probed(of)["/dev/cciss/c0d0"][0].offset == 1080
+
+
+@pytest.mark.parametrize(
+    ("status", "stdout", "told"),
+    [
+        (0, "DEVNAME=/dev/sda\nTYPE=xfs\nLABEL=a=b\n", "TYPE=xfs, LABEL=a=b"),
+        (8, "", "several contradicting signatures"),
+    ],
+)
+def test_what_blkid_sees(fake_tools, status, stdout, told):
+    fake_tools("wipefs")
+    fake_tools("blkid", stdout=stdout, status=status)
+    (found,) = probed("sda")["/dev/sda"]
+    assert (found.check, found.offset, found.found) == ("blkid", None, told)
+
+
+@pytest.mark.parametrize(("tool", "status"), [("wipefs", 1), ("blkid", 1), ("blkid", 4)])
+def test_a_prober_that_fails_is_no_verdict(fake_tools, tool, status):
+    fake_tools("wipefs")
+    fake_tools("blkid", status=2)
+    fake_tools(tool, stderr="input/output error", status=status)
+    with pytest.raises(ToolError, match=f"{tool} .* failed with status {status}: input/output error"):
+        probed("sda")
+
+
+def test_processors_share_the_devices(fake_tools, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    nodes = [f"/dev/sda{number}" for number in range(1, 8)]
+    fake_tools("wipefs")
+    assert probe.signatures(nodes, nothing) == []
+    fake_tools("blkid", body='shift 3; for node; do printf "DEVNAME=%s\\nTYPE=btrfs\\n\\n" "$node"; done')
+    assert set(probe.contents(nodes, nothing)[0]) == set(nodes)
+    for tool in ("wipefs", "blkid"):
+        shares = [call[4:] for call in fake_tools.of(tool)]
+        assert sorted(map(len, shares)) == [2, 2, 3]
+        assert sorted(node for share in shares for node in share) == nodes
+
+
+def test_no_disks(fake_tools):
+    assert probed() == {}
+    assert probe.signatures([], nothing) == []
+    assert fake_tools.calls == []
+
+
+def test_signatures_of_partitions(fake_tools):
+    fake_tools("wipefs", stdout=wipefs([ROWS[0] | {"type": None}]))
+    (found,) = probe.signatures(["/dev/sda"], nothing)
+    assert found == probe.Signature("/dev/sda", 1080, "unknown", "root", "a-b")
+
+
+def test_contents(fake_tools):
+    blocks = [
+        "DEVNAME=/dev/sda1\nLABEL_FATBOOT=X\nLABEL=ZOSBOOT\nUUID=1A2B-3C4D\nTYPE=vfat",
+        "DEVNAME=/dev/sda2\nTYPE=btrfs",
+    ]
+    fake_tools("blkid", stdout="\n\n".join(blocks) + "\n")
+    found, meanwhile = probe.contents(["/dev/sda1", "/dev/sda2"], lambda: "something else")
+    assert found == {"/dev/sda1": ("vfat", "ZOSBOOT", "1a2b-3c4d"), "/dev/sda2": ("btrfs", "", "")}
+    assert meanwhile == "something else"
+    assert fake_tools.calls == [["blkid", "-p", "-o", "export", "/dev/sda1", "/dev/sda2"]]
+
+
+def test_contents_of_a_device_that_carries_nothing(fake_tools):
+    fake_tools("blkid", status=2)
+    with pytest.raises(ToolError, match="status 2"):
+        probe.contents(["/dev/sda1"], nothing)
+
+
+@pytest.mark.parametrize("tool", ["wipefs", "blkid"])
+def test_none_is_left_running_when_something_else_fails(fake_tools, tool):
+    fake_tools(tool, body="exec sleep 60")
+    ask = {"wipefs": probe.signatures, "blkid": probe.contents}[tool]
+
+    def fails():
+        raise ToolError("the marks are gone")
+
+    began = time.monotonic()
+    with pytest.raises(ToolError, match="the marks are gone"):
+        ask(["/dev/sda1"], fails)
+    assert time.monotonic() - began < 30  # it was killed, and waited for
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_window_of_a_disk():
+    assert probe.contents_argv("/dev/sda", 1048576, 4096)[4:] == ["-O", "1048576", "-S", "4096", "/dev/sda"]

@@ -1,0 +1,245 @@
+import logging
+import os
+
+import pytest
+from attrs import evolve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import GIB, MIB, disk, image_disk, poke, sparse
+
+from zosstorage.block import scan, superblocks
+
+BLOCK = scan.BLOCK
+
+
+@pytest.fixture
+def image(tmp_path):
+    return image_disk(sparse(tmp_path / "image", 64 * MIB))
+
+
+def find(of, how="sampled"):
+    with scan.Reader(of) as reader:
+        return scan.find_used([reader], how)[of.path]
+
+
+# What is read.
+
+sizes = st.integers(2 * MIB // 512, 2**44 // 512).map(lambda sectors: sectors * 512)
+
+
+@pytest.mark.parametrize("how", ["signatures", "sampled", "full"])
+@settings(max_examples=25, deadline=None)
+@given(size=st.one_of(sizes.map(lambda size: size % (200 * MIB) + 64 * MIB), sizes), rotational=st.booleans())
+def test_regions_lie_within_the_disk(how, size, rotational):
+    size = min(size, 4 * GIB) if how == "full" else size
+    for offset, length in scan.regions(disk(size_bytes=size, rotational=rotational), how):
+        assert offset >= 0
+        assert length > 0
+        assert offset + length <= size
+
+
+@pytest.mark.parametrize("size", [2 * MIB, 64 * MIB, 64 * MIB + 512, 4 * MIB * 7 + 4096, GIB - 512])
+def test_a_full_scan_reads_every_byte_once(size):
+    at = 0
+    for offset, length in scan.regions(disk(size_bytes=size), "full"):
+        assert offset == at
+        at += length
+    assert at == size
+
+
+@pytest.mark.parametrize("how", ["signatures", "sampled"])
+def test_both_ends_and_known_places_are_read(how):
+    of = disk(size_bytes=600 * GIB)
+    places = scan.regions(of, how)
+    assert places == sorted(places)
+    assert {(0, MIB), (of.size_bytes - MIB, MIB)} <= set(places)
+    assert {(region.offset, region.length) for region in superblocks.regions(of.size_bytes)} <= set(places)
+
+
+@pytest.mark.parametrize(("rotational", "count"), [(False, scan.SAMPLES_SSD), (True, scan.SAMPLES_ROTATING)])
+@pytest.mark.parametrize("size", [64 * MIB, 10 * GIB, 4096 * GIB + 512])
+def test_one_sample_in_every_stratum(rotational, count, size):
+    places = scan._sample(size, count)
+    assert len(places) == count
+    stratum = size // count
+    for number, (offset, length) in enumerate(places):
+        assert length == BLOCK
+        assert offset % BLOCK == 0
+        assert number * stratum - BLOCK < offset < (number + 1) * stratum
+    regions = scan.regions(disk(size_bytes=size, rotational=rotational), "sampled")
+    assert len(set(regions) - set(scan.regions(disk(size_bytes=size), "signatures"))) <= count
+    assert len(regions) > count
+
+
+def test_samples_move_within_their_strata():
+    """No grid that data could hide between: another run looks elsewhere."""
+    one, other = (scan._sample(1024 * GIB, 1024) for _ in range(2))
+    assert sum(first != second for first, second in zip(one, other, strict=True)) > 1000
+
+
+def test_a_sampled_scan_reads_more_than_signatures():
+    of = disk(size_bytes=100 * GIB)
+    assert len(scan.regions(of, "sampled")) > len(scan.regions(of, "signatures")) + 900
+
+
+# What is found.
+
+
+@given(offset=st.integers(0, 2**44), before=st.integers(0, 9000), rest=st.binary(max_size=40))
+def test_first_used_is_the_first_byte_that_is_not_zero(offset, before, rest):
+    data = bytes(before) + b"\x01" + rest
+    found = scan.first_used(offset, data)
+    assert found == scan.Finding(offset + before, data[before : before + 16])
+
+
+@given(length=st.integers(0, scan._CHUNK))
+def test_zeros_are_not_used(length):
+    assert scan.first_used(0, bytes(length)) is None
+
+
+@pytest.mark.parametrize("how", ["signatures", "sampled", "full"])
+def test_a_blank_image_is_blank(image, how):
+    assert find(image, how) is None
+
+
+@pytest.mark.parametrize("how", ["signatures", "sampled", "full"])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_single_byte_in_any_region_that_is_read_is_found(image, how, data):
+    regions = scan.regions(image, how)
+    kept = regions if how == "full" else scan.regions(image, "signatures")  # samples lie elsewhere each time
+    offset, length = data.draw(st.sampled_from(kept))
+    at = offset + data.draw(st.integers(0, length - 1))
+    poke(image.path, at, bytes([data.draw(st.integers(1, 255))]))
+    try:
+        found = find(image, how)
+        assert found is not None
+        assert (found.check, found.offset) == ("bytes", at)
+        assert image.path in found.hint
+    finally:
+        poke(image.path, at, b"\0")
+
+
+def test_a_byte_in_a_sampled_block_is_found(image, monkeypatch):
+    monkeypatch.setattr(scan, "_sample", lambda *_: [(30 * MIB, BLOCK)])
+    assert (30 * MIB, BLOCK) not in scan.regions(image, "signatures")
+    poke(image.path, 30 * MIB + BLOCK - 1, b"\xff")
+    assert find(image, "sampled").offset == 30 * MIB + BLOCK - 1
+    assert find(image, "signatures") is None
+    assert find(image, "full").offset == 30 * MIB + BLOCK - 1
+
+
+def test_what_was_found_is_named_and_shown(image):
+    poke(image.path, 4242, b"\x07secret")
+    assert find(image).found.startswith("data: 07 73 65 63")
+    poke(image.path, 4242, bytes(7))
+    poke(image.path, 64 * 1024 + 0x40, b"_BHRfS_M")
+    found = find(image)
+    assert found.offset == 64 * 1024 + 0x40
+    assert found.found == "btrfs superblock: 5f 42 48 52 66 53 5f 4d 00 00 00 00 00 00 00 00 |_BHRfS_M........|"
+
+
+def test_several_disks_are_judged_each_for_itself(tmp_path):
+    disks = [image_disk(sparse(tmp_path / name, 8 * MIB + index * MIB)) for index, name in enumerate("abc")]
+    poke(disks[1].path, 5 * MIB, b"x")
+    readers = [scan.Reader(of) for of in disks]
+    found = scan.find_used(readers, "full")
+    for reader in readers:
+        reader.__exit__()
+    assert list(found) == [of.path for of in disks]
+    assert [evidence and evidence.offset for evidence in found.values()] == [None, 5 * MIB, None]
+
+
+def test_disks_take_turns(tmp_path, monkeypatch):
+    """Side by side: the second disk does not wait for the end of the first."""
+    disks = [image_disk(sparse(tmp_path / name, 16 * MIB)) for name in "ab"]
+    order = []
+    original = scan.Reader.at
+
+    def at(self, offset, length):
+        order.append(self.disk.path[-1])
+        return original(self, offset, length)
+
+    monkeypatch.setattr(scan.Reader, "at", at)
+    scan.find_used([scan.Reader(of) for of in disks], "full")
+    assert "".join(order) == "abababab"
+
+
+def test_no_disks():
+    assert scan.find_used([], "full") == {}
+
+
+# What cannot be read.
+
+
+def test_a_short_read_is_evidence(image):
+    os.truncate(image.path, 40 * MIB)
+    found = find(image, "full")
+    assert (found.check, found.offset) == ("read", 40 * MIB)
+    assert "0" in found.found
+    assert "failing disk" in found.hint
+
+
+def test_a_read_that_ends_within_a_region_is_evidence(image):
+    os.truncate(image.path, 40 * MIB + 100)
+    found = find(image, "full")
+    assert (found.check, found.offset, found.found) == ("read", 40 * MIB, "a read of 4194304 bytes gave only 100")
+
+
+def test_an_io_error_is_evidence(image, monkeypatch):
+    original = os.pread
+
+    def pread(handle, length, offset):
+        if offset >= 8 * MIB:
+            raise OSError(5, "Input/output error")
+        return original(handle, length, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    found = find(image, "full")
+    assert (found.check, found.offset, found.found) == ("read", 8 * MIB, "reading it failed: Input/output error")
+
+
+def test_a_disk_that_cannot_be_opened(tmp_path):
+    with pytest.raises(scan.UnreadableError) as caught:
+        scan.Reader(disk(path=str(tmp_path / "gone")))
+    assert caught.value.offset is None
+    assert "No such file" in caught.value.reason
+    assert scan.unreadable(caught.value).offset is None
+
+
+def test_reader_gives_both_ends(image):
+    poke(image.path, 0, b"head")
+    poke(image.path, image.size_bytes - 4, b"tail")
+    with scan.Reader(image) as reader:
+        head, tail = reader.head_and_tail()
+        assert (len(head), len(tail)) == (MIB, MIB)
+        assert (head[:4], tail[-4:]) == (b"head", b"tail")
+        assert not reader.blank_ends
+        handle = reader.fd
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handle)
+
+
+def test_a_reader_never_writes(image):
+    with scan.Reader(image) as reader, pytest.raises(OSError, match="Bad file descriptor"):
+        os.pwrite(reader.fd, b"x", 0)
+
+
+def test_progress_of_a_full_scan_is_logged(image, caplog, monkeypatch):
+    clock = iter(range(0, 10000, 2))
+    monkeypatch.setattr(scan.time, "monotonic", lambda: float(next(clock)))
+    with caplog.at_level(logging.INFO, "zosstorage"):
+        find(image, "full")
+    told = [record for record in caplog.records if record.message == "reading whole disks"]
+    assert told
+    assert told[-1].total_bytes == 64 * MIB
+    assert 0 < told[-1].percent <= 100
+
+
+def test_dump():
+    assert scan.dump(b"A\0~\x7f\x1f ") == "41 00 7e 7f 1f 20 |A.~.. |"
+
+
+def test_regions_of_a_smaller_disk_do_not_repeat():
+    places = scan.regions(evolve(disk(), size_bytes=2 * MIB), "signatures")
+    assert len(places) == len(set(places))

@@ -1,0 +1,116 @@
+"""Tables on disks with sectors of 512 and of 4096 bytes: an image file has none of its own, a loop device has."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from support import ESP_SIZE, GIB, MIB, config, disk, ends, poke, put_filesystems, sparse, write_table
+
+from zosstorage.block import emptiness, gpt, layout
+from zosstorage.model import Firmware, Kind
+
+pytestmark = pytest.mark.loop
+SIZE = 1 * GIB
+
+
+@pytest.fixture(params=[512, 4096])
+def loop(request, tmp_path):
+    if os.geteuid() != 0 or not shutil.which("losetup"):
+        pytest.skip("needs root and losetup")
+    image = sparse(tmp_path / "image", SIZE)
+    argv = ["losetup", "--find", "--show", "--sector-size", str(request.param), str(image)]
+    node = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    # A free node may still have the kernel's partitions of the last one that had it.
+    subprocess.run(["partx", "--delete", node], capture_output=True, check=False)
+    yield evolve(disk(Path(node).name), size_bytes=SIZE, sector_size=request.param)
+    subprocess.run(["losetup", "--detach", node], check=True)
+
+
+def look(of):
+    head, tail = ends(of)
+    tables = gpt.read(head, tail, of.size_bytes, of.sector_size)
+    return tables, layout.recognise(of, head, tables, ESP_SIZE)
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+def test_what_sfdisk_wrote_is_recognised(loop, firmware):
+    write_table(loop, firmware=firmware)
+    tables, found = look(loop)
+    assert tables.primary.valid
+    assert tables.backup.valid
+    assert tables.protective
+    assert isinstance(found, layout.Recognised)
+    assert (found.torn, found.firmware) == (False, firmware)
+    assert all(entry.start_bytes % MIB == entry.size_bytes % MIB == 0 for entry in found.entries)
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+def test_cleared_of_its_marks_it_is_what_sfdisk_writes_without_them(loop, firmware):
+    """To the byte, in both copies."""
+    write_table(loop, firmware=firmware, marked=False)
+    unmarked = ends(loop)
+    write_table(loop, firmware=firmware)
+    tables, _ = look(loop)
+    assert ends(loop) != unmarked
+    for offset, data in gpt.cleared(tables, loop.size_bytes, loop.sector_size):
+        poke(loop.path, offset, data)
+    assert ends(loop) == unmarked
+
+
+def test_every_byte_of_both_headers_counts(loop):
+    write_table(loop)
+    head, tail = ends(loop)
+    sector = loop.sector_size
+    for at in range(0, sector, 7):
+        broken = bytearray(head)
+        broken[sector + at] ^= 1
+        assert not gpt.read(bytes(broken), tail, SIZE, sector).primary.valid
+        broken = bytearray(tail)
+        broken[MIB - sector + at] ^= 1
+        assert not gpt.read(head, bytes(broken), SIZE, sector).backup.valid
+
+
+def test_a_cut_before_the_mbr(loop):
+    write_table(loop)
+    poke(loop.path, 0, bytes(512))
+    _, found = look(loop)
+    assert (found.torn, len(found.entries)) == (True, 2)
+
+
+def test_verdicts_by_the_real_probers(loop):
+    assert [verdict.kind for verdict in emptiness.examine([loop], config())] == [Kind.BLANK]
+    write_table(loop)
+    (verdict,) = emptiness.examine([loop], config())
+    assert (verdict.kind, verdict.finished) == (Kind.OURS, False)
+    write_table(loop, marked=False)
+    put_filesystems(loop)
+    (verdict,) = emptiness.examine([loop], config())
+    assert (verdict.kind, verdict.finished) == (Kind.OURS, True)
+
+
+@pytest.mark.parametrize("at", [446, MIB, SIZE - 1])
+def test_a_byte_on_a_blank_disk(loop, at):
+    poke(loop.path, at, b"\1")
+    (verdict,) = emptiness.examine([loop], config())
+    assert [(found.check, found.offset) for found in verdict.evidence] == [("bytes", at)]
+
+
+def test_the_rest_of_the_first_sector_of_an_unfinished_disk(loop):
+    """An MBR has 512 bytes; a sector may have more."""
+    if loop.sector_size == 512:
+        pytest.skip("there is no rest")
+    write_table(loop)
+    poke(loop.path, 600, b"\1")
+    (verdict,) = emptiness.examine([loop], config())
+    assert (verdict.kind, verdict.evidence[0].offset) == (Kind.FOREIGN, 600)
+
+
+def test_a_filesystem_is_seen_by_every_check(loop):
+    subprocess.run(["mkfs.fat", "-F", "32", "-n", "ZOSBOOT", loop.path], check=True, capture_output=True)
+    (verdict,) = emptiness.examine([loop], config())
+    assert verdict.kind is Kind.FOREIGN
+    assert {"wipefs", "blkid", "bytes"} <= {found.check for found in verdict.evidence}
+    assert any("vfat labelled ZOSBOOT" in found.found for found in verdict.evidence)

@@ -1,0 +1,108 @@
+import json
+import logging
+
+import pytest
+from support import config
+
+from zosstorage.errors import ConfigError, ExitCode
+from zosstorage.model import Kind
+from zosstorage.output import logs
+
+
+@pytest.fixture
+def logged(tmp_path, capsys):
+    """Set the log up, write to it, and give back what came to stderr and to the file."""
+
+    def write(work, **settings):
+        path = tmp_path / "sub/log"
+        logs.set_up(config(logging={"file": str(path)} | settings).logging)
+        work(logging.getLogger("zosstorage.some"))
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err == path.read_text("utf-8")
+        return err.splitlines()
+
+    return write
+
+
+def test_json_is_an_object_a_line(logged):
+    def work(log):
+        log.info(
+            "a %s\nb", "message", extra={"disk": "/dev/sda", "size_bytes": 5, "kind": Kind.BLANK, "list": ["ä", 1]}
+        )
+        log.warning("two", extra={"hint": "do it"})
+
+    first, second = (json.loads(line) for line in logged(work))
+    assert first["message"] == "a message\nb"
+    assert (first["level"], second["level"]) == ("INFO", "WARNING")
+    assert (first["disk"], first["size_bytes"], first["kind"], first["list"]) == ("/dev/sda", 5, "blank", ["ä", 1])
+    assert second["hint"] == "do it"
+    assert "time" in first
+
+
+def test_an_exception_is_in_its_line(logged):
+    def work(log):
+        log.debug("traceback", exc_info=ValueError("no"))
+
+    (line,) = logged(work, level="debug")
+    assert "ValueError: no" in json.loads(line)["exc_info"]
+
+
+def test_text_has_the_extra_fields_behind_it(logged):
+    def work(log):
+        log.info("disk %s", "seen", extra={"disk": "/dev/sda", "reason": "two words", "empty": ""})
+
+    (line,) = logged(work, format="text")
+    time, rest = line.split(" ", 1)
+    assert len(time) == 8
+    assert rest == "INFO    disk seen disk=/dev/sda reason='two words' empty=''"
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        ("error", ["error"]),
+        ("warn", ["warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("debug", ["debug", "info", "warning", "error"]),
+    ],
+)
+def test_levels(logged, level, shown):
+    def work(log):
+        for name in ("debug", "info", "warning", "error"):
+            getattr(log, name)("x")
+
+    assert [json.loads(line)["level"].lower() for line in logged(work, level=level)] == shown
+
+
+def test_the_states_log_too_and_others_do_not(logged):
+    def work(_):
+        logging.getLogger("states.mount").info("mine")
+        logging.getLogger("sh.command").warning("not mine")
+
+    assert [json.loads(line)["message"] for line in logged(work)] == ["mine"]
+
+
+def test_set_up_again_does_not_double(logged):
+    logged(lambda _: None)
+    assert len(logged(lambda log: log.info("x"))) == 1
+
+
+def test_a_log_file_grows(logged, tmp_path):
+    logged(lambda log: log.info("one"))
+    logs.set_up(config(logging={"file": str(tmp_path / "sub/log")}).logging)
+    logging.getLogger("zosstorage").info("two")
+    assert len((tmp_path / "sub/log").read_text("utf-8").splitlines()) == 2
+
+
+def test_a_log_file_takes_every_character(tmp_path):
+    logs.set_up(config(logging={"file": str(tmp_path / "log"), "format": "text"}).logging)
+    logging.getLogger("zosstorage").info("ä… \udcff")
+    assert (tmp_path / "log").read_text("utf-8").endswith("ä… \\udcff\n")
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        logs.set_up(config(logging={"file": f"{tmp_path}"}).logging)
+    assert caught.value.exit_code is ExitCode.CONFIG
+    assert "--log-file" in caught.value.hint

@@ -1,0 +1,99 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from zosstorage.system import files, paths
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("wanted", [0o600, 0o644, 0o666])
+def test_mode_whatever_the_umask_is(tmp_path, wanted):
+    before = os.umask(0o077)
+    try:
+        files.write_atomic(tmp_path / "file", "text\n", wanted)
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "file") == wanted
+    assert (tmp_path / "file").read_text("utf-8") == "text\n"
+
+
+def test_parents_are_made_and_nothing_is_left_beside(tmp_path):
+    path = tmp_path / "a/b/file"
+    for text in ("one", "two"):
+        files.write_atomic(path, text, 0o600)
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+    assert path.read_text("utf-8") == "two"
+
+
+def test_bytes_that_are_no_text_survive(tmp_path):
+    files.write_atomic(tmp_path / "file", b"\xff\n".decode("utf-8", "surrogateescape"), 0o600)
+    assert (tmp_path / "file").read_bytes() == b"\xff\n"
+
+
+def test_the_old_file_stays_when_writing_fails(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_text("old", "utf-8")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_atomic(path, "new", 0o600)
+    assert path.read_text("utf-8") == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_content_is_flushed_before_the_name_and_the_name_after(tmp_path, monkeypatch):
+    told = []
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def fsync(handle):
+        told.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        real_sync(handle)
+
+    def replace(self, target):
+        told.append("replace")
+        return real_replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    files.write_atomic(tmp_path / "file", "text", 0o600)
+    assert told == ["file", "replace", "folder"]
+
+
+def test_a_reader_never_sees_a_file_that_others_may_read(tmp_path, monkeypatch):
+    """The mode is set before the content is there."""
+    seen = []
+    real = os.fchmod
+
+    def fchmod(handle, wanted):
+        seen.append((stat.S_IMODE(os.fstat(handle).st_mode), os.fstat(handle).st_size))
+        real(handle, wanted)
+
+    monkeypatch.setattr(os, "fchmod", fchmod)
+    files.write_atomic(tmp_path / "file", "secret", 0o644)
+    assert seen == [(0o600, 0)]
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "expected"),
+    [
+        ("/", "/var/mounts", "/var/mounts"),
+        ("/sysroot", "/var/mounts", "/sysroot/var/mounts"),
+        ("/sysroot", "//var", "/sysroot/var"),
+        ("/a/b", "/", "/a/b"),
+    ],
+)
+def test_under_a_root(root, path, expected):
+    assert paths.under(root, path) == expected
+
+
+@pytest.mark.parametrize("root", ["/", "/sysroot", "/a b/c"])
+def test_inside_is_the_way_back(root):
+    assert paths.inside(paths.under(root, "/var/cache/vm-meta"), root) == "/var/cache/vm-meta"

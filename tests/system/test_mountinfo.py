@@ -1,0 +1,95 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zosstorage.system import mountinfo
+
+# Lines of a real machine: a plain mount, a btrfs subvolume, bcachefs of two members, a bind mount, optional fields.
+TEXT = r"""
+22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro
+35 22 0:31 /system /var/cache/system rw,noatime shared:13 master:2 - btrfs /dev/vdb3 rw,ssd,subvol=/system
+36 22 0:44 / /var/mounts/x rw,noatime - bcachefs /dev/sda2:/dev/sdb2 rw,compression=zstd
+37 22 254:1 /with\040blank\134and\011tab\012end\043 /mnt/a\040b ro - ext4 /dev/disk/by-id/a\040b rw
+38 22 0:5 / /proc rw - proc  rw
+39 37 8:1 / /mnt/a\040b rw - xfs /dev/sda1 rw
+"""
+
+
+@pytest.fixture
+def proc(tmp_path, monkeypatch):
+    """A /proc in which processes live in mount namespaces of their own."""
+    monkeypatch.setattr(mountinfo, "PROC", tmp_path)
+
+    def add(pid, namespace, text):
+        folder = tmp_path / str(pid)
+        (folder / "ns").mkdir(parents=True)
+        (folder / "ns/mnt").symlink_to(f"mnt:[{namespace}]")
+        (folder / "mountinfo").write_text(text, "utf-8")
+
+    return add
+
+
+def test_lines(tmp_path):
+    (tmp_path / "mountinfo").write_text(TEXT, "utf-8")
+    root, system, top, bind, proc, _ = mountinfo.read(tmp_path / "mountinfo")
+    assert (root.number, root.root, root.target, root.fstype, root.source) == ("254:1", "/", "/", "ext4", "/dev/vda1")
+    assert root.options == {"rw", "relatime", "errors=remount-ro"}
+    assert (system.root, system.target) == ("/system", "/var/cache/system")
+    assert {"noatime", "subvol=/system"} <= system.options
+    assert top.source == "/dev/sda2:/dev/sdb2"
+    assert bind.root == "/with blank\\and\ttab\nend#"
+    assert (bind.target, bind.source) == ("/mnt/a b", "/dev/disk/by-id/a b")
+    assert (proc.fstype, proc.source) == ("proc", "")
+
+
+plain = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@given(target=plain)
+def test_escapes(target):
+    escaped = "".join(f"\\{ord(char):03o}" if char in " \t\n\\#" else char for char in target)
+    assert mountinfo._plain(escaped) == target
+
+
+def test_names_that_are_no_text(tmp_path):
+    (tmp_path / "mountinfo").write_bytes(b"1 0 8:1 / /mnt/\xff rw - ext4 /dev/sda1 rw\n")
+    assert mountinfo.read(tmp_path / "mountinfo")[0].target == "/mnt/\udcff"
+
+
+def test_what_else_ends_lines_elsewhere(tmp_path):
+    """The kernel escapes the newline alone."""
+    target = "/mnt/a\rb\x0cc\x85d\u2028e"
+    path = tmp_path / "mountinfo"
+    path.write_bytes(f"1 0 8:1 / {target} rw - ext4 /dev/sda1 rw\n".encode())
+    assert [mounted.target for mounted in mountinfo.read(path)] == [target]
+    assert mountinfo.at(target, path).source == "/dev/sda1"
+
+
+def test_the_real_one():
+    assert any(mounted.target == "/" for mounted in mountinfo.read())
+
+
+def test_topmost_mount_at_a_path(tmp_path):
+    path = tmp_path / "mountinfo"
+    path.write_text(TEXT, "utf-8")
+    assert mountinfo.at("/mnt/a b", path).fstype == "xfs"
+    assert mountinfo.at("/mnt", path) is None
+    assert mountinfo.at("/var/cache/system", path).root == "/system"
+    assert mountinfo.at("/") == [mounted for mounted in mountinfo.read() if mounted.target == "/"][-1]
+
+
+def test_every_namespace_is_looked_at_once(proc):
+    for pid in (1, 2):
+        proc(pid, 100, "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    proc(3, 200, "2 0 8:17 / /container rw - ext4 /dev/sdb1 rw\n")
+    found = [mounted.target for mounted in mountinfo.every_namespace()]
+    assert sorted(found) == ["/", "/container"]
+
+
+def test_processes_that_end_meanwhile(proc, tmp_path):
+    proc(1, 100, "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    (tmp_path / "7/ns").mkdir(parents=True)
+    proc(8, 300, "")
+    (tmp_path / "8/mountinfo").unlink()
+    (tmp_path / "self").mkdir()
+    assert [mounted.target for mounted in mountinfo.every_namespace()] == ["/"]

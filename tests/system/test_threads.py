@@ -1,0 +1,90 @@
+import os
+import threading
+import time
+
+import pytest
+
+from zosstorage.errors import InterruptedRunError, ToolError
+from zosstorage.system import signals, threads
+from zosstorage.system.limits import LIMITS
+
+
+def test_each_item_is_worked_on_at_the_same_time():
+    meeting = threading.Barrier(3, timeout=30)
+    threads.each(lambda _: meeting.wait(), [1, 2, 3], str)
+
+
+def test_nothing_to_do():
+    threads.each(lambda _: pytest.fail("there is no item"), [], str)
+
+
+def test_the_first_error_is_raised_when_all_is_done():
+    done = []
+
+    def work(item):
+        if item % 2:
+            raise ValueError(item)
+        done.append(item)
+
+    with pytest.raises(ValueError, match=r"^1$"):
+        threads.each(work, [0, 1, 2, 3, 4], str)
+    assert sorted(done) == [0, 2, 4]
+
+
+def test_after_a_signal_nothing_begins(monkeypatch):
+    monkeypatch.setattr(signals._asked, "number", 15)
+    with pytest.raises(InterruptedRunError):
+        threads.each(lambda _: pytest.fail("it began"), [1], str)
+
+
+def test_a_signal_waits_until_all_is_done(monkeypatch):
+    done = []
+
+    def work(item):
+        monkeypatch.setattr(signals._asked, "number", 15)
+        signals.check()  # as its handler does, in whatever line of the main thread it comes
+        done.append(item)
+
+    with pytest.raises(InterruptedRunError):
+        threads.each(work, [1, 2], str)
+    assert sorted(done) == [1, 2]
+
+
+def test_a_thread_that_cannot_be_started_leaves_none_behind(monkeypatch):
+    real, done = threading.Thread.start, []
+
+    def start(thread):
+        if thread._args[0] == 2:
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    def work(item):
+        time.sleep(0.2)
+        done.append(item)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(OSError, match="Resource temporarily unavailable"):
+        threads.each(work, ["a", "b", "c", "d"], str)
+    assert sorted(done) == ["a", "b"]  # by the time that it is told
+
+
+def test_what_hangs_is_told(monkeypatch):
+    go_on = threading.Event()
+    monkeypatch.setattr(LIMITS, "timeout", 0.1)
+    with pytest.raises(ToolError, match=r"^/dev/b did not answer within 0\.1 s and hangs in the kernel$") as caught:
+        threads.each(lambda item: item == "/dev/b" and go_on.wait(), ["/dev/a", "/dev/b"], str)
+    go_on.set()
+    assert caught.value.argv == ()  # nothing is tried again beside it
+
+
+def test_flush(tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in ("one", "two")]
+    for path in paths:
+        path.write_bytes(b"x")
+    flushed = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (real(handle), flushed.append(os.fstat(handle).st_ino)))
+    threads.flush([str(path) for path in paths])
+    assert sorted(flushed) == sorted(path.stat().st_ino for path in paths)
+    with pytest.raises(FileNotFoundError):
+        threads.flush([str(tmp_path / "none")])

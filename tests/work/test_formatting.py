@@ -1,0 +1,296 @@
+import json
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from support import bcachefs_block, btrfs_block, config, disk, fat_sector, poke, sparse
+from support import facts as some_facts
+
+from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.system import executables
+from zosstorage.work import formatting
+
+BLOCK = 1 << 20
+
+
+@pytest.fixture
+def on_files(tmp_path):
+    """Facts whose partitions are files."""
+
+    def move(known):
+        parts = []
+        for part in known.partitions:
+            path = tmp_path / part.device.removeprefix("/dev/")
+            sparse(path, BLOCK)
+            parts.append(evolve(part, device=str(path)))
+        known = evolve(known, partition=tuple(parts))
+        return evolve(
+            known, format=tuple(evolve(one, devices=formatting.devices(plan, known)) for one, plan in pairs(known))
+        )
+
+    return move
+
+
+def pairs(known):
+    return zip(known.filesystems, known.plan.filesystems, strict=True)
+
+
+MODES = {
+    "single": (disk("sda"),),
+    "btrfs_raid1": (disk("sda"), disk("sdb")),
+    "bcachefs_2copy": (disk("sda"), disk("sdb", rotational=True), disk("sdc", rotational=True)),
+}
+
+
+@pytest.fixture(params=list(MODES))
+def known(request, on_files):
+    return on_files(some_facts(mode=request.param, disks=MODES[request.param]))
+
+
+@pytest.fixture
+def mkfs_tools(fake_tools):
+    for name in ("wipefs", "mkfs.fat", "mkfs.btrfs", "bcachefs"):
+        fake_tools(name)
+    return fake_tools
+
+
+def fill(known, *, label=b"ZOSDATA", skip=()):
+    """Superblocks as the plan has them."""
+    for filesystem in known.plan.filesystems:
+        for number, device in enumerate(formatting.devices(filesystem, known)):
+            if device not in skip:
+                fill_one(filesystem, device, number, label)
+
+
+def fill_one(filesystem, device, number, label):
+    count = len(filesystem.members)
+    if filesystem.type == "vfat":
+        poke(device, 0, fat_sector(int(filesystem.uuid.replace("-", ""), 16)))
+    elif filesystem.type == "btrfs":
+        member = f"{number:08d}-0000-4000-8000-000000000000"
+        poke(device, 65536, btrfs_block(filesystem.uuid, devices=count, member=member, label=label))
+    else:
+        poke(device, 4096, bcachefs_block(filesystem.uuid, devices=count, index=number, label=label))
+
+
+# Making.
+
+
+def make(known, wanted=None, require_marks=lambda: None):
+    formatting.make(known.plan.filesystems if wanted is None else wanted, known, config(), require_marks)
+
+
+def test_nothing_is_made_without_the_marks(mkfs_tools, known):
+    def fails():
+        raise NotEmptyError("no mark on partition 2")
+
+    with pytest.raises(NotEmptyError, match="no mark on partition 2"):
+        make(known, require_marks=fails)
+    assert {call[0] for call in mkfs_tools.calls} <= {"wipefs"}
+    with pytest.raises(NotEmptyError):
+        make(known, [], fails)
+
+
+def test_everything_is_made_at_once_after_a_look(mkfs_tools, known):
+    make(known)
+    looks = mkfs_tools.of("wipefs")
+    nodes = [part.device for part in known.partitions]
+    assert {tuple(call[1:4]) for call in looks} == {("--json", "--output", "DEVICE,OFFSET,TYPE,LABEL,UUID")}
+    assert sorted(node for call in looks for node in call[4:]) == sorted(nodes)
+    rest = mkfs_tools.calls[len(looks) :]
+    assert not any(call[0] == "wipefs" for call in rest)
+    assert len(rest) == len(known.plan.filesystems)
+    words = [word for call in rest for word in call]
+    assert all(words.count(node) == 1 for node in nodes)
+
+
+def test_nothing_to_make(mkfs_tools, known):
+    make(known, [])
+    assert mkfs_tools.calls == []
+
+
+def signature(device, kind, label):
+    row = {"device": Path(device).name, "offset": "0x10040", "type": kind, "label": label, "uuid": None}
+    return json.dumps({"signatures": [row]})
+
+
+def data(known):
+    return next(one for one in known.plan.filesystems if one.is_data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"), [("ext4", None), ("ext4", "ZOSDATA"), (None, "home"), (None, None), ("gpt", None)], ids=str
+)
+def test_what_somebody_else_made_is_not_overwritten(mkfs_tools, known, kind, label):
+    device = formatting.devices(data(known), known)[0]
+    mkfs_tools("wipefs", stdout=signature(device, kind or data(known).type, label))
+    with pytest.raises(NotEmptyError, match="nothing was made") as caught:
+        make(known)
+    assert device in caught.value.message
+    assert {call[0] for call in mkfs_tools.calls} == {"wipefs"}
+
+
+@pytest.mark.parametrize("label", [None, "ZOSDATA"])
+def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools, known, label):
+    device = formatting.devices(data(known), known)[0]
+    mkfs_tools("wipefs", stdout=signature(device, data(known).type, label))
+    fill(known)  # its own superblock has the label, where wipefs shows none
+    make(known)
+    erased = [call for call in mkfs_tools.of("wipefs") if "--all" in call]
+    if data(known).type == "btrfs":
+        assert erased == [["wipefs", "--all", "--quiet", *formatting.devices(data(known), known)]]
+    else:
+        assert erased == []
+        assert "--force" in mkfs_tools.of("bcachefs")[0]
+    assert not any("-f" in call for call in mkfs_tools.of("mkfs.btrfs"))
+
+
+def test_without_leftovers_nothing_is_forced(mkfs_tools, known):
+    make(known)
+    assert not any({"-f", "--force", "--all"} & set(call) for call in mkfs_tools.calls)
+
+
+@pytest.mark.parametrize("fails", ["ESP", "data"])
+def test_one_that_fails_is_told_when_all_have_ended(mkfs_tools, known, fails):
+    makers = {"vfat": "mkfs.fat", "btrfs": "mkfs.btrfs", "bcachefs": "bcachefs"}
+    mkfs_tools(makers["vfat" if fails == "ESP" else data(known).type], status=1, stderr="no space")
+    with pytest.raises(ToolError, match="no space"):
+        make(known)
+    assert len(mkfs_tools.calls) == len(mkfs_tools.of("wipefs")) + len(known.plan.filesystems)
+
+
+def test_a_bcachefs_that_crashes_at_exit_is_judged_by_its_superblock(mkfs_tools, on_files):
+    known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
+    mkfs_tools("bcachefs", status=139)
+    make(known)
+    mkfs_tools("bcachefs", body="kill -SEGV $$")
+    make(known)
+
+
+def test_only_bcachefs_may_crash(mkfs_tools, on_files):
+    known = on_files(some_facts(mode="single", disks=MODES["single"]))
+    mkfs_tools("mkfs.btrfs", status=139)
+    with pytest.raises(ToolError):
+        make(known)
+
+
+def test_a_missing_mkfs(mkfs_tools, known):
+    (mkfs_tools.bin / "mkfs.fat").unlink()
+    with pytest.raises(ToolError, match=r"mkfs\.fat was not found"):
+        make(known)
+
+
+def test_tiers_reach_the_command(mkfs_tools, on_files):
+    known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
+    make(known)
+    (call,) = mkfs_tools.of("bcachefs")
+    labels = [word for word in call if word.startswith("--label=")]
+    assert labels == ["--label=ssd.0", "--label=hdd.0", "--label=hdd.1"]
+    assert "--replicas=2" in call
+
+
+# Reading back.
+
+
+def test_what_was_made_is_read_back(known):
+    fill(known)
+    assert formatting.read_back(known) == known.filesystems
+
+
+def test_a_filesystem_that_is_not_there(known):
+    fill(known)
+    device = formatting.devices(data(known), known)[-1]
+    poke(device, 0, bytes(BLOCK))
+    with pytest.raises(ToolError, match=f"{device} was read back as no filesystem of ours"):
+        formatting.read_back(known)
+
+
+def test_another_label(known):
+    fill(known, label=b"OTHER")
+    with pytest.raises(ToolError, match="OTHER"):
+        formatting.read_back(known)
+
+
+def test_another_uuid(known):
+    other = "12345678-0000-4000-8000-000000000000"
+    filesystems = tuple(evolve(one, uuid=other) if one.is_data else one for one in known.plan.filesystems)
+    fill(known)
+    with pytest.raises(ToolError, match=f"expected .*{other}"):
+        formatting.read_back(evolve(known, validate=evolve(known.plan, filesystems=filesystems)))
+
+
+def test_another_number_of_devices(known):
+    """One member fewer (or one more) is wanted than every superblock says there are."""
+    wanted = data(known)
+    members = wanted.members[:-1] or wanted.members * 2
+    filesystems = tuple(evolve(one, members=members) if one.is_data else one for one in known.plan.filesystems)
+    fill(known)
+    with pytest.raises(ToolError, match=f"expected .*, {len(members)}\\)"):
+        formatting.read_back(evolve(known, validate=evolve(known.plan, filesystems=filesystems)))
+
+
+def test_one_member_twice(on_files):
+    known = on_files(some_facts(mode="btrfs_raid1", disks=MODES["btrfs_raid1"]))
+    fill(known)
+    one, other = formatting.devices(data(known), known)
+    Path(other).write_bytes(Path(one).read_bytes())
+    with pytest.raises(ToolError, match="are not distinct devices"):
+        formatting.read_back(known)
+
+
+def test_a_device_that_is_gone(known):
+    fill(known)
+    Path(known.partitions[0].device).unlink()
+    with pytest.raises(ToolError, match="cannot be opened: No such file"):
+        formatting.read_back(known)
+
+
+def test_a_device_that_cannot_be_read(known, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(formatting.os, "pread", fail)
+    with pytest.raises(ToolError, match="cannot be read: Input/output error"):
+        formatting.read_content(known.partitions[0].device)
+
+
+# A second opinion.
+
+
+def blkid_text(known, **changes):
+    blocks = []
+    for filesystem in known.plan.filesystems:
+        for device in formatting.devices(filesystem, known):
+            seen = {"TYPE": filesystem.type, "LABEL": filesystem.label, "UUID": filesystem.uuid} | changes
+            blocks.append("\n".join([f"DEVNAME={device}", *(f"{key}={value}" for key, value in seen.items())]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def test_blkid_agrees(fake_tools, known):
+    fill(known)
+    fake_tools("blkid", stdout=blkid_text(known))
+    assert formatting.read_back_twice(known) == formatting.read_back(known)
+    asked = [node for call in fake_tools.calls for node in call[4:]]
+    assert sorted(asked) == sorted(part.device for part in known.partitions if part.device in blkid_text(known))
+
+
+@pytest.mark.parametrize("change", [{"TYPE": "ext4"}, {"LABEL": "other"}, {"UUID": "other"}], ids=str)
+def test_blkid_sees_something_else(fake_tools, known, change):
+    fill(known)
+    fake_tools("blkid", stdout=blkid_text(known, **change))
+    with pytest.raises(ToolError, match=f"blkid sees .*{next(iter(change.values()))}"):
+        formatting.read_back_twice(known)
+
+
+def test_blkid_sees_nothing(fake_tools, known):
+    fill(known)
+    fake_tools("blkid", status=2)
+    with pytest.raises(ToolError, match=r"blkid .* failed with status 2"):
+        formatting.read_back_twice(known)
+
+
+def test_blkid_is_not_believed_alone(fake_tools, known):
+    fake_tools("blkid", stdout=blkid_text(known))
+    with pytest.raises(ToolError, match="was read back as no filesystem of ours"):
+        formatting.read_back_twice(known)
+    assert executables.which("blkid")

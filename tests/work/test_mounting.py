@@ -1,0 +1,341 @@
+import logging
+import os
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from support import config, disk, facts
+
+from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.system import mountinfo
+from zosstorage.system.mountinfo import Mounted
+from zosstorage.work import mounting
+
+NAMES = ["system", "etc", "modules", "vm-meta"]
+TIERS = (disk("sda"), disk("sdb", rotational=True))
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """What is mounted, as mountinfo tells it; a target may be mounted over."""
+    found = []
+    monkeypatch.setattr(mountinfo, "at", lambda target: topmost(found, target))
+    return found
+
+
+def settings(tmp_path, **sections):
+    return evolve(config(**sections), root=str(tmp_path))
+
+
+def tops(tmp_path, mode="dual_independent", disks=None, **sections):
+    known = facts(mode=mode, disks=disks) if disks else facts(mode=mode)
+    return mounting.tops(known, settings(tmp_path, **sections))
+
+
+def targets(tmp_path, mode="dual_independent", disks=None, **sections):
+    known = facts(mode=mode, disks=disks) if disks else facts(mode=mode)
+    primary = next(one for one in known.plan.filesystems if one.primary)
+    return mounting.targets(primary, known, settings(tmp_path, **sections))
+
+
+def topmost(found, target):
+    return next((one for one in reversed([*found]) if one.target == target), None)
+
+
+def mounted(wanted, **changes):
+    """The line of mountinfo for a mount as it was asked for."""
+    base = Mounted(
+        "0:40",
+        f"/{wanted.subvolume}",
+        os.path.realpath(wanted.target),
+        wanted.filesystem.type,
+        wanted.nodes[0],
+        frozenset(["rw", *wanted.options]),
+    )
+    return base._replace(**changes)
+
+
+# What is asked for.
+
+
+def test_each_data_filesystem_below_the_data_root(tmp_path):
+    found = tops(tmp_path)
+    uuids = [one.filesystem.uuid for one in found]
+    assert [one.target for one in found] == [f"{tmp_path}/var/mounts/{uuid}" for uuid in uuids]
+    assert [one.argv for one in found] == [
+        ["mount", "-t", "btrfs", "-o", "subvolid=5,noatime", f"UUID={one.filesystem.uuid}", one.target] for one in found
+    ]
+    assert all(one.subvolume == "" for one in found)
+
+
+def test_four_subvolumes_of_the_primary_in_order(tmp_path):
+    found = targets(tmp_path)
+    assert [one.subvolume for one in found] == NAMES
+    assert [one.target for one in found] == [f"{tmp_path}/var/cache/{name}" for name in NAMES]
+    assert [one.mount.options for one in found] == [f"subvol={name},noatime" for name in NAMES]
+    assert len({one.filesystem.uuid for one in found}) == 1
+
+
+def test_bcachefs_has_its_members_named(tmp_path):
+    (top,) = tops(tmp_path, "ssd_hdd_bcachefs", TIERS)
+    assert top.argv == ["mount", "-t", "bcachefs", "-o", "noatime", "/dev/sda2:/dev/sdb2", top.target]
+    assert top.mount.source == f"UUID={top.filesystem.uuid}"
+    options = [one.mount.options for one in targets(tmp_path, "ssd_hdd_bcachefs", TIERS)]
+    assert options == [f"X-mount.subdir={name},noatime" for name in NAMES]
+
+
+def test_configured_places_and_options(tmp_path):
+    sections = {
+        "mounts": {"data_root": "/data", "targets": {"etc": "/etc/zos"}},
+        "filesystems": {"btrfs": {"compression": "zstd", "mount_options": ["nodev"]}},
+    }
+    assert tops(tmp_path, **sections)[0].target.startswith(f"{tmp_path}/data/")
+    etc = targets(tmp_path, **sections)[1]
+    assert (etc.target, etc.mount.options) == (f"{tmp_path}/etc/zos", "subvol=etc,nodev,compress=zstd")
+
+
+def test_mount_options_may_be_none(tmp_path):
+    found = tops(tmp_path, filesystems={"btrfs": {"mount_options": []}})
+    assert found[0].argv[3:5] == ["-o", "subvolid=5"]
+
+
+def test_bcachefs_without_options(tmp_path):
+    (top,) = tops(tmp_path, "ssd_hdd_bcachefs", TIERS, filesystems={"bcachefs": {"mount_options": []}})
+    assert top.argv[3:5] == ["-o", ""]  # an empty list is a list to mount
+
+
+# What is there.
+
+
+def test_as_it_was_asked_for(tmp_path, table):
+    for wanted in [*tops(tmp_path), *targets(tmp_path), *tops(tmp_path, "ssd_hdd_bcachefs", TIERS)]:
+        table[:] = [mounted(wanted)]
+        assert mounting.mismatch(wanted) == ""
+
+
+def test_all_members_of_bcachefs_in_any_order(tmp_path, table):
+    (top,) = tops(tmp_path, "ssd_hdd_bcachefs", TIERS)
+    table.append(mounted(top, source="/dev/sdb2:/dev/sda2"))
+    assert mounting.mismatch(top) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"target": "/elsewhere"}, "nothing is mounted there"),
+        ({"fstype": "ext4"}, "ext4 is mounted there"),
+        ({"source": "/dev/sdz1"}, "/dev/sdz1 is mounted there, not /dev/sda2"),
+        ({"source": "/dev/sda2:/dev/sdz1"}, "/dev/sda2:/dev/sdz1 is mounted there, not /dev/sda2"),
+        ({"root": "/"}, "/ of the filesystem is mounted there, not /etc"),
+        ({"root": "/etc/deeper"}, "/etc/deeper of the filesystem"),
+        ({"options": frozenset(["rw"])}, "the mount has not the options noatime"),
+        ({"options": frozenset(["rw", "relatime"])}, "the mount has not the options noatime"),
+    ],
+)
+def test_what_differs(tmp_path, table, changes, told):
+    wanted = targets(tmp_path)[1]
+    table.append(mounted(wanted, **changes))
+    assert told in mounting.mismatch(wanted)
+
+
+def test_only_the_topmost_mount_counts(tmp_path, table):
+    wanted = tops(tmp_path)[0]
+    table += [mounted(wanted), mounted(wanted, fstype="tmpfs", source="tmpfs")]
+    assert mounting.mismatch(wanted) == "tmpfs is mounted there"
+
+
+@pytest.mark.parametrize(
+    ("shown", "same"), [("compress=zstd:3", True), ("compress=zstd", True), ("compress=lzo", False), (None, False)]
+)
+def test_compression_is_shown_with_its_level(tmp_path, table, shown, same):
+    wanted = tops(tmp_path, filesystems={"btrfs": {"compression": "zstd"}})[0]
+    table.append(mounted(wanted, options=frozenset(["noatime", *([shown] if shown else [])])))
+    assert (mounting.mismatch(wanted) == "") is same
+
+
+def test_a_target_behind_a_link(tmp_path, table):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "var").symlink_to("real")
+    wanted = tops(tmp_path)[0]
+    table.append(mounted(wanted))
+    assert f"{tmp_path}/real/" in table[0].target
+    assert mounting.mismatch(wanted) == ""
+
+
+# Mounting.
+
+
+@pytest.fixture
+def mounter(fake_tools, table):
+    """A mount program that does what it is told (or something else), and umount."""
+
+    done = fake_tools.records / "mounted"
+
+    def set_up(wanted, *, status=0, **changes):
+        fake_tools("mount", body=f"echo > {done}", status=status)
+        fake_tools("umount", body=f"/bin/rm -f {done}")
+        line = mounted(wanted, **changes)
+        return lambda: [line] if done.exists() else []
+
+    return set_up
+
+
+def reading(monkeypatch, lines):
+    monkeypatch.setattr(mountinfo, "at", lambda target: topmost(lines(), target))
+
+
+def test_a_mount(tmp_path, fake_tools, mounter, monkeypatch):
+    wanted = tops(tmp_path)[0]
+    reading(monkeypatch, mounter(wanted))
+    mounting.mount([wanted], [])
+    assert fake_tools.calls == [wanted.argv]
+    assert Path(wanted.target).is_dir()
+
+
+def test_a_mount_that_ignores_what_it_does_not_know(tmp_path, fake_tools, mounter, monkeypatch):
+    """The mount of busybox mounts the top of a bcachefs and says that all is well."""
+    wanted = targets(tmp_path, "ssd_hdd_bcachefs", TIERS)[0]
+    reading(monkeypatch, mounter(wanted, root="/"))
+    with pytest.raises(ToolError, match="but / of the filesystem is mounted there, not /system") as caught:
+        mounting.mount([wanted], [])
+    assert "busybox" in caught.value.hint
+    assert fake_tools.calls == [wanted.argv, ["umount", wanted.target]]
+
+
+def test_a_mount_that_fails(tmp_path, fake_tools, table):
+    fake_tools("mount", status=32, stderr="wrong fs type")
+    with pytest.raises(ToolError, match="wrong fs type"):
+        mounting.mount(tops(tmp_path)[:1], [])
+    assert len(fake_tools.calls) == 1
+
+
+def test_a_mount_that_fails_and_mounts_all_the_same(tmp_path, fake_tools, mounter, monkeypatch):
+    wanted = tops(tmp_path)[0]
+    reading(monkeypatch, mounter(wanted, status=1))
+    with pytest.raises(ToolError):
+        mounting.mount([wanted], [])
+    assert fake_tools.calls[-1] == ["umount", wanted.target]
+
+
+def test_a_mount_that_does_nothing(tmp_path, fake_tools, table):
+    fake_tools("mount")
+    with pytest.raises(ToolError, match="but nothing is mounted there"):
+        mounting.mount(tops(tmp_path)[:1], [])
+    assert len(fake_tools.calls) == 1
+
+
+def test_mounts_are_made_side_by_side(tmp_path, fake_tools, monkeypatch):
+    """Each waits for a sign of the other: one after the other they would never end."""
+    meet = f"""for last; do :; done; : > {tmp_path}/met.$$
+    n=0; until [ "$(/bin/ls {tmp_path} | /bin/grep -c met)" = 2 ]; do
+        n=$((n+1)); [ $n -gt 500 ] && exit 9; /bin/sleep 0.01; done; echo > "$last.done" """
+    fake_tools("mount", body=meet)
+    both = tops(tmp_path)
+    reading(monkeypatch, lambda: [mounted(one) for one in both if Path(f"{one.target}.done").exists()])
+    made = []
+    mounting.mount(both, made)
+    assert made == both
+
+
+def test_one_that_fails_leaves_the_others(tmp_path, fake_tools, monkeypatch):
+    first, second = tops(tmp_path)
+    fake_tools("mount", body=f'for last; do :; done; [ "$last" = {second.target} ] && echo bad >&2 && exit 32; true')
+    reading(monkeypatch, lambda: [mounted(first)])
+    made = []
+    with pytest.raises(ToolError, match="bad"):
+        mounting.mount([first, second], made)
+    assert made == [first]
+    assert [call[0] for call in fake_tools.calls] == ["mount", "mount"]
+
+
+def test_mounts_are_undone_backwards(tmp_path, fake_tools, caplog):
+    fake_tools("umount", status=32, stderr="target is busy\n")
+    found = tops(tmp_path)
+    with caplog.at_level(logging.WARNING, "zosstorage"):
+        mounting.unmount(found)
+    assert [call[1] for call in fake_tools.calls] == [one.target for one in reversed(found)]
+    assert [record.reason for record in caplog.records] == ["target is busy"] * 2
+
+
+# Members.
+
+
+def test_members_of_several_devices_are_scanned_for(tmp_path, fake_tools):
+    fake_tools("btrfs")
+    mounting.scan(tops(tmp_path, "btrfs_raid1", (disk("sda"), disk("sdb"))))
+    assert fake_tools.calls == [["btrfs", "device", "scan", "/dev/sda2", "/dev/sdb2"]]
+
+
+@pytest.mark.parametrize(("mode", "disks"), [("dual_independent", None), ("ssd_hdd_bcachefs", TIERS)])
+def test_others_need_no_scan(tmp_path, fake_tools, mode, disks):
+    mounting.scan(tops(tmp_path, mode, disks))
+    assert fake_tools.calls == []
+
+
+# Subvolumes.
+
+
+def test_subvolumes_of_bcachefs_are_folders(tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "system").write_bytes(b"")
+    (tmp_path / "modules").symlink_to("etc")
+    assert mounting.subvolumes(str(tmp_path), "bcachefs", NAMES) == ["etc"]
+
+
+def test_a_folder_on_btrfs_is_no_subvolume(tmp_path):
+    for name in NAMES:
+        (tmp_path / name).mkdir()
+    assert mounting.subvolumes(str(tmp_path), "btrfs", NAMES) == []
+
+
+# Profiles.
+
+
+@pytest.fixture
+def allocation(tmp_path, monkeypatch):
+    """/sys/fs/btrfs with the profiles of data and metadata."""
+    real = mounting.Path
+
+    def moved(path):
+        return real(str(path).replace("/sys/fs/btrfs", f"{tmp_path}/btrfs", 1))
+
+    monkeypatch.setattr(mounting, "Path", moved)
+
+    def write(uuid, **profiles):
+        for kind, names in profiles.items():
+            folder = tmp_path / "btrfs" / uuid / "allocation" / kind
+            folder.mkdir(parents=True)
+            (folder / "total_bytes").write_text("1\n", "ascii")
+            for name in names:
+                (folder / name).mkdir()
+
+    return write
+
+
+def mirror(tmp_path):
+    return tops(tmp_path, "btrfs_raid1", (disk("sda"), disk("sdb")))[0]
+
+
+def test_a_mirror_keeps_two_copies(tmp_path, allocation):
+    top = mirror(tmp_path)
+    allocation(top.filesystem.uuid, data=["raid1"], metadata=["raid1"])
+    mounting.check_profile(top, "btrfs_raid1")
+
+
+@pytest.mark.parametrize(
+    ("data", "metadata", "told"),
+    [
+        (["single"], ["raid1"], "the data of"),
+        (["raid1"], ["dup"], "the metadata of"),
+        (["raid1", "single"], ["raid1"], "raid1, single"),
+    ],
+)
+def test_a_mirror_that_keeps_one(tmp_path, allocation, data, metadata, told):
+    top = mirror(tmp_path)
+    allocation(top.filesystem.uuid, data=data, metadata=metadata)
+    with pytest.raises(NotEmptyError, match=told):
+        mounting.check_profile(top, "btrfs_raid1")
+
+
+def test_other_topologies_have_any_profile(tmp_path):
+    mounting.check_profile(tops(tmp_path)[0], "dual_independent")

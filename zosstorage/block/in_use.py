@@ -1,0 +1,111 @@
+"""Who uses a disk right now: kernel partitions, holders, mounts of any namespace, swap, and exclusive openers."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from zosstorage.block import claim, sysfs
+from zosstorage.model import Disk, Evidence
+from zosstorage.system import mountinfo
+
+
+class Usage(NamedTuple):
+    """A look at the whole machine, to be asked about each disk.
+
+    Attributes:
+        mounts: mount targets by `major:minor` and by source node.
+        swaps: nodes and files in /proc/swaps.
+        btrfs: kernel names of the devices of mounted btrfs filesystems, whose mountinfo shows one device only.
+    """
+
+    mounts: dict[str, tuple[str, ...]]
+    swaps: frozenset[str]
+    btrfs: frozenset[str]
+
+    @classmethod
+    def look(cls) -> Usage:
+        found: dict[str, list[str]] = {}
+        for mounted in mountinfo.every_namespace():
+            for key in {mounted.number, *mounted.source.split(":")}:  # bcachefs names all members, by colons
+                found.setdefault(key, []).append(mounted.target)
+        return cls({key: tuple(dict.fromkeys(targets)) for key, targets in found.items()}, _swaps(), _btrfs_devices())
+
+    def of(self, disk: Disk, *, claim: bool = True) -> tuple[Evidence, ...]:
+        """Every sign that the disk or a partition of it is in use; without a claim, only what others tell."""
+        nodes = _numbers(disk)
+        return (
+            *self._mounted(nodes),
+            *(_busy(f"{node} is swap space", f"swapoff {node}") for node in nodes if node in self.swaps),
+            *(
+                _busy(f"{node} is a device of a mounted btrfs", "unmount that filesystem")
+                for node in nodes
+                if Path(node).name in self.btrfs
+            ),
+            *(
+                _busy(f"{node} is held by {', '.join(names)}", "stop what is stacked on it (dmsetup, mdadm --stop)")
+                for node, names in sysfs.holders(disk).items()
+            ),
+            *(_busy(f"it is stacked on {name}", "name the lowest disk instead") for name in sysfs.slaves(disk)),
+            *(_exclusive(disk) if claim else ()),
+        )
+
+    def _mounted(self, nodes: dict[str, str]) -> list[Evidence]:
+        return [
+            _busy(f"{node} is mounted at {', '.join(targets)}", f"umount {targets[0]}")
+            for node, number in nodes.items()
+            if (targets := self.mounts.get(number, self.mounts.get(node, ())))
+        ]
+
+
+def kernel_partitions(disk: Disk) -> tuple[Evidence, ...]:
+    """Partitions that the kernel has on a disk that should have none."""
+    return tuple(
+        Evidence(
+            "kernel partitions",
+            part.start_bytes,
+            f"the kernel has the partition {part.device} of {part.size_bytes} bytes",
+            f"if it is stale, partx --delete {disk.path}",
+        )
+        for part in sysfs.partitions(disk)
+    )
+
+
+def _busy(found: str, hint: str) -> Evidence:
+    return Evidence("in use", None, found, hint)
+
+
+def _exclusive(disk: Disk) -> tuple[Evidence, ...]:
+    """Ask the kernel for the disk alone: it refuses while anything has claimed it or a partition of it."""
+    try:
+        os.close(claim.claim(disk.path))
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            return (Evidence("in use", None, f"it cannot be opened: {error.strerror}", "look in the kernel's log"),)
+        return (_busy("another program or the kernel holds it exclusively", f"see fuser -v {disk.path} and lsblk"),)
+    return ()
+
+
+def _numbers(disk: Disk) -> dict[str, str]:
+    """Node → `major:minor` of the disk and its partitions."""
+    found = {disk.path: disk.number}
+    for part in sysfs.partitions(disk):
+        try:
+            found[part.device] = sysfs.device_number(part.device)
+        except OSError:  # it went away while we looked
+            continue
+    return found
+
+
+def _swaps() -> frozenset[str]:
+    try:
+        lines = (mountinfo.PROC / "swaps").read_text("utf-8", "surrogateescape").splitlines()[1:]
+    except OSError:  # a kernel without swap
+        return frozenset()
+    return frozenset(line.split()[0] for line in lines if line.strip())
+
+
+def _btrfs_devices() -> frozenset[str]:
+    return frozenset(entry.name for entry in Path("/sys/fs/btrfs").glob("*/devices/*"))
