@@ -5,21 +5,19 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from attrs import evolve, frozen
+
 from zosstorage.block import claim, tables
-from zosstorage.errors import NotEmptyError, ZosstorageError
-from zosstorage.model import Kind, Verdict
+from zosstorage.errors import ZosstorageError
 from zosstorage.system import run
-from zosstorage.value import Value, evolve
+from zosstorage.work import partitioning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from zosstorage.config.schema import Config
-    from zosstorage.model import Facts, Plan, PlannedDisk
-    from zosstorage.witness import Look
+    from zosstorage.facts import Facts
 
 
-class Partition(Value):
+@frozen
+class Partition:
     """Write the table, with its marks "in progress", onto every disk that needs one, and tell the kernel.
 
     It must not write to any disk before all of them were claimed and seen to be the same ones, blank still; and it
@@ -27,48 +25,29 @@ class Partition(Value):
     its marks until Format is done.
     """
 
-    config: Config
-
     def holds(self, facts: Facts) -> bool:
+        """Whether disks and kernel have the partitions that they had."""
         try:
             pending = facts.format is None  # what is made next needs the marks: without them the disks decide anew
-            return tables.nodes(facts.plan.disks, self.config, marked=pending) == facts.partitions
+            return tables.partitions(facts.plan.disks, marked=pending) == facts.partitions
         except ZosstorageError:
             return False
 
-    def looks(self, facts: Facts) -> list[Look]:
-        return [look for planned in facts.plan.disks for look in tables.looks(planned)]
-
     def work(self, facts: Facts) -> Facts:
-        disks = facts.plan.disks
+        """Write the tables.
+
+        Raises:
+            NotEmptyError: a disk is in use, is another, or is not what it was; nothing was written to any.
+            ToolError: sfdisk or partx failed twice.
+        """
+        disks, total = facts.plan.disks, len(facts.discovery.disks)
         written = [planned for planned in disks if planned.write_table]
         with ExitStack() as stack:
             for planned in written:
                 stack.enter_context(claim.locked(planned.disk, exclusive=True))
             for planned in disks:
                 claim.check(planned.disk)  # once they are held: waiting for a lock leaves time to swap a disk
-            self._check_unchanged(written, facts.plan)
-            run.once_more(lambda: tables.write(written), lambda: self._check_ours(written, facts.plan))
-        tables.tell_kernel(disks)
-        return evolve(facts, partition=tables.nodes(disks, self.config, marked=True))
-
-    def _check_ours(self, disks: Sequence[PlannedDisk], plan: Plan) -> None:
-        """After a failed write: each disk carries our table, torn perhaps, or is as blank as it was."""
-        for planned in disks:
-            claim.check(planned.disk)
-            try:
-                tables.recognised([planned], self.config)
-            except NotEmptyError:
-                self._check_unchanged([planned], plan)
-
-    def _check_unchanged(self, disks: Sequence[PlannedDisk], plan: Plan) -> None:
-        """The last look, with the disks ours alone: blank ones blank still, torn tables of ours still those."""
-        from zosstorage.block import emptiness
-        from zosstorage.planning import decide
-
-        were_blank = {verdict.path for verdict in plan.verdicts if verdict.kind is Kind.BLANK}
-        tables.recognised([planned for planned in disks if planned.disk.path not in were_blank], self.config)
-        used = emptiness.no_longer_blank([planned.disk for planned in disks if planned.disk.path in were_blank])
-        if used:
-            verdicts = [Verdict(path, Kind.FOREIGN, evidence) for path, evidence in used.items()]
-            raise decide.refusal(verdicts, len(plan.verdicts))
+            partitioning.check_unchanged(written, total)
+            run.retry_once(lambda: partitioning.write(written), lambda: partitioning.check_ours(written, total))
+        partitioning.tell_kernel(disks)
+        return evolve(facts, partition=tables.partitions(disks, marked=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zosstorage.system import executables
-from zosstorage.system.limits import LIMITS
+from zosstorage.system.running import LIMIT
 
 sys.path.insert(0, str(Path(__file__).parent))  # support.py: test files are no package
 
@@ -53,9 +53,9 @@ def _plain_logging():
 @pytest.fixture(autouse=True)
 def _plain_limit():
     """The time limit of commands as a test finds it."""
-    before = LIMITS.timeout
+    before = LIMIT.seconds
     yield
-    LIMITS.timeout = before
+    LIMIT.seconds = before
 
 
 class FakeTools:

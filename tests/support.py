@@ -9,29 +9,29 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from zosstorage.block import gpt, layout, sysfs
-from zosstorage.config.load import settle
+from zosstorage.block import emptiness, gpt, layout, sysfs
+from zosstorage.config.schema import Config
+from zosstorage.converter import structure
 from zosstorage.errors import InterruptedRunError
+from zosstorage.facts import Facts, Filesystem, Mount, Mounted, Partition, Validated, Written
 from zosstorage.model import (
     Content,
+    Depth,
     Discovery,
     Disk,
     Evidence,
-    Facts,
-    Filesystem,
     Firmware,
     Kind,
-    Mount,
-    Partition,
     PartitionKind,
     Role,
     SeenPartition,
     Verdict,
-    Written,
 )
-from zosstorage.planning import decide
+from zosstorage.observed import Observations, ObservedDisk, ObservedKernel, ObservedPlace, ObservedTool, OwnTable
+from zosstorage.planning import decide as deciding
+from zosstorage.planning.roles import Target
 from zosstorage.system import signals
-from zosstorage.system.paths import under
+from zosstorage.system.files import under
 
 RATIONALE = Path(__file__).parent.parent / "docs/rationale.md"
 MIB, GIB = 1 << 20, 1 << 30
@@ -49,11 +49,9 @@ def stopped(name="SIGTERM"):
         yield
 
 
-def config(**sections):
+def config(*, root="/", **sections):
     """The defaults, with sections of the configuration file laid over them."""
-    found, mistakes = settle(dict(sections))
-    assert not mistakes
-    return found
+    return evolve(structure(dict(sections), Config), root=str(root))
 
 
 def disk(name="vda", **changes):
@@ -104,18 +102,22 @@ def seen(of, *, firmware=Firmware.UEFI, role=Role.DATA, tag=1, marked=frozenset(
     content = content or {}
     return tuple(
         SeenPartition(
-            number,
-            slot.kind,
-            slot.name,
-            slot.type,
-            str(UUID(int=(tag << 64) | number)),
-            slot.start_bytes,
-            slot.size_bytes,
-            slot.kind in marked,
-            content.get(slot.kind),
+            part.number,
+            part.kind,
+            part.name,
+            part.type,
+            _uuid(tag, part.number),
+            part.start_bytes,
+            part.size_bytes,
+            part.kind in marked,
+            content.get(part.kind),
         )
-        for number, slot in enumerate(layout.slots(of, firmware, role, esp_size), 1)
+        for part in layout.partitions(of, firmware, role, esp_size)
     )
+
+
+def _uuid(tag, number):
+    return str(UUID(int=(tag << 64) | number))
 
 
 def esp_content(tag=1):
@@ -148,10 +150,10 @@ def unfinished(of, *, tag=1, data=None, **rest):
 
 
 def new_partitions(of, *, firmware=Firmware.UEFI, role=Role.DATA, marked=True, tag=1, esp_size=ESP_SIZE):
-    """The lines of a table of our own layout."""
+    """The partitions of a table of our own layout."""
     return [
-        gpt.NewPartition(part.number, part.type, part.uuid, part.name, part.start_bytes, part.size_bytes, marked=marked)
-        for part in seen(of, firmware=firmware, role=role, tag=tag, esp_size=esp_size)
+        evolve(part, uuid=_uuid(tag, part.number), make=marked)
+        for part in layout.partitions(of, firmware, role, esp_size)
     ]
 
 
@@ -180,6 +182,31 @@ def write_table(of, *, guid=GUID, **rest):
     sfdisk(of, gpt.script(guid, new_partitions(of, **rest), of.sector_size))
 
 
+def planned_images(folder):
+    """Two blank images of 1 GiB, "one" and "two", and what a run would make of them on a BIOS machine."""
+    disks = [
+        image_disk(sparse(folder / name, GIB), name=name, number=f"7:{number}", serial=name, wwn=name)
+        for number, name in enumerate(("one", "two"))
+    ]
+    return decide(discovery(*disks, firmware=Firmware.BIOS), [blank(one) for one in disks]).disks
+
+
+def kernel_partitions(planned):
+    """The partitions of a disk of a plan, as the kernel has them."""
+    return {
+        part.number: Partition(
+            part.number, f"{planned.disk.path}p{part.number}", "", "", "", part.start_bytes, part.size_bytes
+        )
+        for part in planned.partitions
+    }
+
+
+def write_planned(*disks):
+    """Put the tables of a plan on its images."""
+    for planned in disks:
+        sfdisk(planned.disk, gpt.script(planned.guid, planned.partitions, planned.disk.sector_size))
+
+
 def ends(of):
     """The first and the last MiB of an image."""
     with Path(of.path).open("rb") as file:
@@ -195,24 +222,77 @@ def poke(path, offset, data):
         file.write(data)
 
 
-def facts(*, firmware=Firmware.UEFI, mode="dual_independent", disks=None, make=True, root="/", fstab=None):
+def examine(*disks, depth=Depth.SAMPLED):
+    """The verdicts on some disks, by a look at each."""
+    return tuple(map(emptiness.verdict, emptiness.observe(disks, depth, ESP_SIZE)))
+
+
+def observed(of, verdict=None, **changes):
+    """What was seen of a disk that gets a verdict."""
+    verdict = verdict or blank(of)
+    base = ObservedDisk(of, writes="1 8 0 0")
+    if verdict.kind is Kind.OURS:
+        base = evolve(base, table=OwnTable(verdict.guid, verdict.torn, verdict.partitions))
+    if verdict.kind is Kind.FOREIGN:
+        base = evolve(base, findings=verdict.evidence)
+    return evolve(base, **changes)
+
+
+def target(of, verdict=None):
+    return Target(of, verdict or blank(of))
+
+
+TOOLS = ("blkid", "wipefs", "sfdisk", "partx", "mount", "umount", "mkfs.fat", "mkfs.btrfs", "btrfs", "bcachefs")
+
+
+def place(path, **changes):
+    """A path where nothing is in the way."""
+    return evolve(ObservedPlace(path, False, "/", True, False, "", path), **changes)
+
+
+def observations(found, verdicts, settings=None, **changes):
+    """Everything that Validate would read of a machine with those disks on which nothing is in the way."""
+    settings = settings or config()
+    paths = [settings.mounts.data_root, *settings.mounts.targets.values(), settings.report.path, settings.fstab.path]
+    whole = [under(settings.root, path) for path in paths if path != settings.report.path] + [settings.report.path]
+    base = Observations(
+        found,
+        tuple(observed(disk, verdict) for disk, verdict in zip(found.disks, verdicts, strict=True)),
+        {name: ObservedTool(f"/sbin/{name}") for name in TOOLS},
+        ObservedKernel(frozenset(("btrfs", "vfat", "bcachefs")), {}, "mount from util-linux 2.41"),
+        settings.root,
+        {path: place(path) for path in whole},
+    )
+    return evolve(base, **changes)
+
+
+def decide(found, verdicts, settings=None, *, new_uuid=None):
+    """The plan for disks with those verdicts, on a machine where nothing else is in the way."""
+    settings = settings or config()
+    return deciding.decide(observations(found, verdicts, settings), settings, new_uuid=new_uuid or uuids())
+
+
+def facts(*, firmware=Firmware.UEFI, mode="dual_independent", disks=None, make=True, root="/", fstab=None, **sections):
     """Everything that a run over some disks would know at its end, as the states would have found it."""
     disks = disks or (disk("sda"), disk("sdb"))
-    settings = config(topology={"mode": mode})
+    enabled = {"enabled": True, "path": fstab} if fstab else {}
+    settings = config(topology={"mode": mode}, fstab=enabled, root=root, **sections)
     verdicts = [
         blank(one) if make else finished(one, tag=tag, data=data_content(f"{tag}{FS_UUID[1:]}"))
         for tag, one in enumerate(disks, 1)
     ]
-    plan = decide.decide(discovery(*disks, firmware=firmware), verdicts, settings, new_uuid=uuids())
-    known = Facts(discover=discovery(*disks, firmware=firmware), validate=plan, partition=_partitions(plan))
+    found = discovery(*disks, firmware=firmware)
+    plan = decide(found, verdicts, settings)
+    writes = {one.path: "1 8 0 0" for one in disks}
+    known = Facts(found, Validated(plan, tuple(verdicts), writes), _partitions(plan))
     known = evolve(known, format=_filesystems(plan, known))
-    return evolve(known, mount=_mounts(plan, root), report=Written("/run/state.json", "0" * 64, "provisioned", fstab))
+    written = Written("/run/state.json", "0" * 64, "provisioned", plan.fstab)
+    return evolve(known, mount=_mounted(plan), report=written)
 
 
 def _partitions(plan):
     return tuple(
         Partition(
-            planned.disk.path,
             part.number,
             sysfs.partition_device(planned.disk, part.number),
             part.name,
@@ -227,24 +307,14 @@ def _partitions(plan):
 
 
 def _filesystems(plan, known):
-    return tuple(
-        Filesystem(one.uuid, one.label, one.type, tuple(known.device(member) for member in one.members))
-        for one in plan.filesystems
-    )
+    return tuple(Filesystem(one.uuid, one.label, one.type, known.devices(one)) for one in plan.filesystems)
 
 
-def _mounts(plan, root):
-    data = [one for one in plan.filesystems if one.is_data]
-    tops = [
-        Mount(f"UUID={one.uuid}", under(root, f"/var/mounts/{one.uuid}"), one.type, "subvolid=5,noatime")
-        for one in data
-    ]
-    primary = next(one for one in data if one.primary)
-    targets = [
-        Mount(f"UUID={primary.uuid}", under(root, f"/var/cache/{name}"), primary.type, f"subvol={name},noatime")
-        for name in ("system", "etc", "modules", "vm-meta")
-    ]
-    return (*tops, *targets)
+def _mounted(plan):
+    primary = next(one for one in plan.data if plan.primary in (None, one.uuid))
+    pairs = [*((one, one.top) for one in plan.data), *((primary, mount) for mount in plan.targets)]
+    mounts = (Mount(f"UUID={one.uuid}", mount.target, one.type, ",".join(mount.options)) for one, mount in pairs)
+    return Mounted(primary.uuid, tuple(mounts))
 
 
 def fat_sector(serial=0x1A2B3C4D, label=b"ZOSBOOT"):
@@ -281,9 +351,9 @@ def bcachefs_block(uuid=FS_UUID, *, label=b"ZOSDATA", index=0, devices=1, replic
 
 def put_filesystems(of, *, esp=None, data=None, firmware=Firmware.UEFI):
     """Superblocks where they belong in our own layout on an image."""
-    *_, esp_slot, data_slot = layout.slots(of, firmware, Role.DATA, ESP_SIZE)
-    poke(of.path, esp_slot.start_bytes, fat_sector() if esp is None else esp)
-    poke(of.path, data_slot.start_bytes + 64 * 1024, btrfs_block() if data is None else data)
+    *_, esp_part, data_part = layout.partitions(of, firmware, Role.DATA, ESP_SIZE)
+    poke(of.path, esp_part.start_bytes, fat_sector() if esp is None else esp)
+    poke(of.path, data_part.start_bytes + 64 * 1024, btrfs_block() if data is None else data)
 
 
 def rows(letter):

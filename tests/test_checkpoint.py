@@ -1,3 +1,4 @@
+import hashlib
 import json
 import logging
 import stat
@@ -8,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import data_content, disk, esp_content, facts, finished, foreign, ours
 
-from zosstorage import checkpoint
+from zosstorage import __version__, checkpoint
 from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
+from zosstorage.converter import unstructure
 from zosstorage.errors import ZosstorageError
-from zosstorage.model import Facts, Firmware, PartitionKind
-from zosstorage.plain import plain
+from zosstorage.facts import Facts
+from zosstorage.model import Firmware, PartitionKind
 from zosstorage.system import mountinfo
 
 BOOT = "aaaaaaaa-1111-4222-8333-444444444444"
@@ -33,10 +35,10 @@ def boot(tmp_path_factory, monkeypatch):
 
 def done(known, count=6):
     """A checkpoint in which the first states are done."""
-    found = Checkpoint(boot_id=BOOT, config_digest=DIGEST)
+    found = Checkpoint(boot_id=BOOT, config_digest=DIGEST, program=__version__)
     for name in STATES[:count]:
         record = found.record(name)
-        record.status, record.facts = "done", plain(getattr(known, name))
+        record.status, record.facts = "done", unstructure(getattr(known, name))
         record.started, record.finished, record.seconds = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", 1.0
     return found
 
@@ -85,7 +87,7 @@ def test_verdicts_come_back(tmp_path):
     }
     verdicts = (foreign(one), finished(one), ours(one, torn=True, guid="", content=content, marked={PartitionKind.ESP}))
     known = facts()
-    known = evolve(known, validate=evolve(known.plan, verdicts=verdicts, unused=(one,)))
+    known = evolve(known, validate=evolve(known.validated, verdicts=verdicts, writes={"/dev/sda": None}))
     assert saved(tmp_path / "c", done(known)).facts() == known
 
 
@@ -107,7 +109,7 @@ def test_the_form_of_the_file(tmp_path):
     found.record("validate").error = Failure("no", "do", 5)
     checkpoint.save(path, found)
     data = json.loads(path.read_text("utf-8"))
-    assert set(data) == {"version", "boot_id", "config_digest", "states"}
+    assert set(data) == {"version", "boot_id", "config_digest", "program", "digest", "states"}
     assert data["version"] == 1
     keys = {"name", "status", "started", "finished", "seconds", "error", "facts"}
     assert all(set(record) == keys for record in data["states"])
@@ -145,7 +147,7 @@ def reason(path, caplog, digest=DIGEST):
     """Why a checkpoint is not trusted, as the log says it."""
     with caplog.at_level(logging.WARNING, "zosstorage"):
         found = checkpoint.trusted(path, digest)
-    assert found == Checkpoint(boot_id=checkpoint.boot_id(), config_digest=digest)
+    assert found == Checkpoint(boot_id=checkpoint.boot_id(), config_digest=digest, program=__version__)
     return [record.reason for record in caplog.records]
 
 
@@ -170,6 +172,14 @@ def test_of_another_configuration(tmp_path, caplog):
     assert reason(tmp_path / "c", caplog, "e" * 64) == ["it is of another configuration"]
 
 
+@pytest.mark.parametrize("program", ["0.0.9", "", "99.0"])
+def test_of_another_version_of_the_program(tmp_path, caplog, program):
+    found = done(facts())
+    found.program = program
+    checkpoint.save(tmp_path / "c", found)
+    assert reason(tmp_path / "c", caplog) == ["it is of another version of the program"]
+
+
 def test_a_machine_that_does_not_tell_its_boot(tmp_path, caplog, boot):
     boot.unlink()
     found = done(facts())
@@ -179,7 +189,7 @@ def test_a_machine_that_does_not_tell_its_boot(tmp_path, caplog, boot):
 
 
 def changed(**changes):
-    data = json.loads(json.dumps(plain(done(facts()))))
+    data = json.loads(json.dumps(unstructure(done(facts()))))
     return data | changes
 
 
@@ -235,7 +245,7 @@ def test_a_damaged_one_is_told_and_not_trusted(tmp_path, caplog, content):
     assert len(reason(path, caplog)) == 1
 
 
-@pytest.mark.parametrize("missing", ["boot_id", "config_digest"])
+@pytest.mark.parametrize("missing", ["boot_id", "config_digest", "program"])
 def test_one_that_does_not_say_what_it_is_of(tmp_path, caplog, missing):
     data = changed()
     del data[missing]
@@ -253,7 +263,7 @@ def test_a_folder_in_its_place(tmp_path, caplog):
     assert len(reason(tmp_path / "c", caplog)) == 1
 
 
-PLAIN = json.loads(json.dumps(plain(done(facts()))))
+PLAIN = json.loads(json.dumps(unstructure(done(facts()))))
 
 
 def places(value, path=()):
@@ -275,12 +285,41 @@ def test_whatever_value_is_wrong_it_is_refused_or_read_as_facts(tmp_path_factory
     for key in where[:-1]:
         spot = spot[key]
     spot[where[-1]] = other
+    told = json.dumps(found | {"digest": ""}, sort_keys=True)
+    found["digest"] = hashlib.sha256(told.encode("ascii")).hexdigest()
     path.write_text(json.dumps(found), "utf-8")
     try:
         loaded = checkpoint.load(path)
         assert isinstance(loaded.facts(), Facts)
     except ValueError:
         pass
+
+
+def _options(document):
+    document["states"][1]["facts"]["plan"]["filesystems"][-1]["options"] = ["-f", "/dev/sdz"]
+
+
+def _fewer_targets(document):
+    document["states"][1]["facts"]["plan"]["targets"].pop()
+
+
+def _fstab(document):
+    document["states"][1]["facts"]["plan"]["fstab"] = "/etc/passwd"
+
+
+def _done(document):
+    document["states"][5]["status"] = "pending"
+
+
+@pytest.mark.parametrize("edit", [_options, _fewer_targets, _fstab, _done], ids=lambda edit: edit.__name__)
+def test_one_that_was_edited_by_hand_is_never_trusted(tmp_path, caplog, edit):
+    """What mkfs is told, and what is mounted where, is in it."""
+    path = tmp_path / "c"
+    checkpoint.save(path, done(facts()))
+    document = json.loads(path.read_text("utf-8"))
+    edit(document)
+    path.write_text(json.dumps(document), "utf-8")
+    assert reason(path, caplog) == ["it was changed after it was saved"]
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])

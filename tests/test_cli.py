@@ -2,8 +2,8 @@ import pytest
 from program import call
 
 from zosstorage import __version__, cli
-from zosstorage.config.flags import FLAGS, Setting
 from zosstorage.errors import ExitCode, UnimplementedError, UsageError
+from zosstorage.flags import FLAGS, Setting
 
 
 def parsed(*argv):
@@ -48,6 +48,7 @@ def test_commands(command):
         ("--json status", {"command": "status", "json": True}),
         ("graph --format dot", {"command": "graph", "format": "dot"}),
         ("schema report", {"command": "schema", "document": "report"}),
+        ("schema plan", {"command": "schema", "document": "plan"}),
         ("config show", {"command": "config", "action": "show"}),
         ("config show --origins", {"command": "config", "action": "show", "origins": True}),
         ("config check f.yaml", {"command": "config", "action": "check", "file": "f.yaml"}),
@@ -97,7 +98,8 @@ def test_a_path_is_taken_from_the_working_directory(flag, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     (setting,) = cli.parse([flag, "a/../b"]).settings
     assert setting.value == f"{tmp_path}/b"
-    assert cli.parse(["--config", "c", "--cmdline", "d"])[1:3] == (f"{tmp_path}/c", f"{tmp_path}/d")
+    named = cli.parse(["--config", "c", "--cmdline", "d"])
+    assert (named.config, named.cmdline) == (f"{tmp_path}/c", f"{tmp_path}/d")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_force_after_two_dashes_is_an_operand():
         ("config check", "config takes show [--origins] | check FILE"),
         ("config check a b", "config takes show [--origins] | check FILE"),
         ("config check a --origins", "config takes show [--origins] | check FILE"),
-        ("schema everything", "schema: found the text 'everything'; allowed: config, report, checkpoint"),
+        ("schema everything", "schema: found the text 'everything'; allowed: config, report, checkpoint, plan"),
         ("schema config report", "schema does not take 'report'"),
         ("--json", "--json belongs to plan and status, not to run"),
         ("plan --until mount", "--until belongs to step, not to plan"),
@@ -212,7 +214,7 @@ def test_the_version_is_printed():
 
 def test_the_help_is_the_tables():
     text = " ".join(cli.help_text().split())
-    for title, rows in cli.HELP_SECTIONS.items():
+    for title, rows in cli.help_sections().items():
         assert f"{title}:" in text
         for left, told in rows:
             assert f"{left} {told}" in text

@@ -1,17 +1,17 @@
 import itertools
-import json
 import logging
 import re
 
 import pytest
 from attrs import evolve
 from support import facts
+from transitions import MachineError
 
 from zosstorage import checkpoint as checkpoints
-from zosstorage.checkpoint import STATES, Checkpoint
+from zosstorage.checkpoint import Checkpoint
 from zosstorage.errors import InterruptedRunError, NotEmptyError, ZosstorageError
+from zosstorage.facts import STATES, Facts
 from zosstorage.machine import ABORTED, EDGES, START, Provisioner, graph
-from zosstorage.model import Facts
 
 KNOWN = facts()
 
@@ -83,8 +83,6 @@ def test_edges_lead_forward_one_by_one_or_out():
 
 
 def test_no_edge_leads_back_or_jumps(states, path):
-    from transitions import MachineError
-
     provisioner = machine(states, path)
     provisioner.run("validate")
     triggers = {name for name in dir(provisioner) if name.startswith("to_") or name in ("advance", "abort")}
@@ -98,8 +96,6 @@ def test_no_edge_leads_back_or_jumps(states, path):
 
 
 def test_nothing_follows_the_last_state(states, path):
-    from transitions import MachineError
-
     provisioner = machine(states, path)
     provisioner.run()
     with pytest.raises(MachineError):
@@ -266,9 +262,9 @@ def test_when_one_does_not_hold_all_begins_again(states, path, told, caplog, nam
 
 def test_facts_that_cannot_be_read_begin_again(states, path, told):
     machine(states, path).run("partition")
-    data = json.loads(path.read_text("utf-8"))
-    data["states"][1]["facts"] = {"action": "create"}
-    path.write_text(json.dumps(data), "utf-8")
+    found = checkpoints.load(path)
+    found.record("validate").facts = {"action": "create"}
+    checkpoints.save(path, found)
     told.clear()
     machine(states, path).run()
     assert told == [f"work {name}" for name in STATES]

@@ -11,8 +11,9 @@ import pytest
 from support import UGLY
 
 from zosstorage import __version__, checkpoint, cli
-from zosstorage.__main__ import _COMMANDS, main
+from zosstorage.__main__ import main
 from zosstorage.checkpoint import Checkpoint, Failure
+from zosstorage.commands import _COMMANDS
 from zosstorage.errors import ExitCode
 from zosstorage.output import failure
 from zosstorage.system import lock
@@ -43,7 +44,7 @@ def test_version_and_help(capsys):
     assert told(capsys, "--help") == (0, cli.help_text(), "")
 
 
-@pytest.mark.parametrize("document", ["config", "report", "checkpoint"])
+@pytest.mark.parametrize("document", ["config", "report", "checkpoint", "plan"])
 def test_schemas(capsys, document):
     status, out, _ = told(capsys, "schema", document)
     assert status == 0
@@ -52,7 +53,7 @@ def test_schemas(capsys, document):
 
 def test_a_schema_of_a_document_that_is_written_asks_for_every_key(capsys):
     schema = json.loads(told(capsys, "schema", "checkpoint")[1])
-    assert schema["required"] == ["version", "boot_id", "config_digest", "states"]
+    assert schema["required"] == ["version", "boot_id", "config_digest", "program", "digest", "states"]
     assert "exit_code" in schema["$defs"]["Failure"]["required"]
     assert "required" not in json.loads(told(capsys, "schema", "config")[1])
 
@@ -158,13 +159,7 @@ def test_a_run_directory_that_is_a_file(capsys, tmp_path, run_dir, words, subjec
 
 @pytest.fixture
 def nobody():
-    """This process without root's rights; what it imports late is imported before."""
-    import pythonjsonlogger.json  # noqa: F401  the log's
-
-    from zosstorage.config import build, sources  # noqa: F401
-    from zosstorage.output import logs  # noqa: F401
-    from zosstorage.system import run
-
+    """This process without root's rights."""
     was = os.geteuid()
     if was == 0:
         os.seteuid(65534)

@@ -1,12 +1,14 @@
 import pytest
-from attrs import fields
-from support import ALL_KINDS, blank, disk, facts, finished, foreign, ours, unfinished
+from attrs import evolve, fields
+from support import ALL_KINDS, GUID, blank, disk, facts, finished, foreign, observed, seen, unfinished
 
 from zosstorage.errors import ExitCode, InterruptedRunError, NotEmptyError, ToolError, ZosstorageError
-from zosstorage.model import Disk, Facts, PartitionKind
+from zosstorage.facts import STATES, Facts
+from zosstorage.model import Disk, PartitionKind
+from zosstorage.observed import OwnTable
 
 
-@pytest.mark.parametrize("name", ["discovery", "plan", "partitions", "filesystems", "mounts", "written"])
+@pytest.mark.parametrize("name", ["discovery", "validated", "plan", "partitions", "filesystems", "mounted", "written"])
 def test_a_fact_that_is_not_known_yet(name):
     with pytest.raises(LookupError, match="has not been completed"):
         getattr(Facts(), name)
@@ -18,6 +20,33 @@ def test_the_node_of_a_partition():
     assert [known.device(part.uuid) for part in known.partitions] == [part.device for part in known.partitions]
 
 
+def test_the_nodes_of_a_filesystem_are_in_the_order_of_its_members():
+    known = facts(mode="btrfs_raid1")
+    (data,) = known.plan.data
+    assert known.devices(data) == tuple(known.device(member) for member in data.members) == ("/dev/sda2", "/dev/sdb2")
+    assert [known.devices(esp) for esp in known.plan.filesystems[:2]] == [("/dev/sda1",), ("/dev/sdb1",)]
+
+
+def test_facts_have_a_field_for_each_state():
+    assert STATES == ("discover", "validate", "partition", "format", "mount", "report")
+
+
+def test_the_owner_of_a_partition():
+    plan = facts(mode="btrfs_raid1").plan
+    for planned in plan.disks:
+        assert {plan.owner(part.uuid) for part in planned.partitions} == {planned}
+    assert plan.members(plan.data[0]) == plan.disks
+
+
+@pytest.mark.parametrize(
+    ("write_table", "clear_marks", "flagged"),
+    [(False, False, False), (True, False, True), (False, True, True), (True, True, True)],
+)
+def test_a_disk_of_a_plan_has_flags_while_it_is_written_or_cleared(write_table, clear_marks, flagged):
+    planned = evolve(facts().plan.disks[0], write_table=write_table, clear_marks=clear_marks)
+    assert planned.flagged is flagged
+
+
 def test_identity_is_what_must_not_change():
     names = {"number", "serial", "wwn", "size_bytes", "sector_size", "diskseq"}
     assert set(disk().identity) == {getattr(disk(), name) for name in names}
@@ -25,23 +54,35 @@ def test_identity_is_what_must_not_change():
 
 
 @pytest.mark.parametrize(
-    ("verdict", "done"),
+    ("marked", "torn", "done"),
     [
-        (blank(disk()), False),
-        (foreign(disk()), False),
-        (finished(disk()), True),
-        (finished(disk(), torn=True), False),
-        (unfinished(disk()), False),
-        *((ours(disk(), marked={kind}), False) for kind in sorted(ALL_KINDS - {PartitionKind.BIOS_BOOT})),
+        ((), False, True),
+        ((), True, False),
+        (tuple(sorted(ALL_KINDS)), False, False),
+        *(((kind,), False, False) for kind in sorted(ALL_KINDS - {PartitionKind.BIOS_BOOT})),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=str,
 )
-def test_finished(verdict, done):
-    assert verdict.finished is done
+def test_a_finished_table_is_whole_and_without_marks(marked, torn, done):
+    assert OwnTable(GUID, torn, seen(disk(), marked=marked)).finished is done
 
 
-def test_the_data_partition_is_the_last():
-    assert finished(disk()).data == finished(disk()).partitions[-1]
+@pytest.mark.parametrize("verdict", [blank(disk()), foreign(disk())], ids=["blank", "foreign"])
+def test_a_disk_that_is_not_ours_has_no_table(verdict):
+    assert observed(disk(), verdict).table is None
+    assert [verdict.seen(kind) for kind in PartitionKind] == [None] * 3
+
+
+def test_partitions_of_a_verdict_by_kind():
+    verdict = finished(disk())
+    assert verdict.data == verdict.seen(PartitionKind.DATA) == verdict.partitions[-1]
+    assert verdict.seen(PartitionKind.ESP) == verdict.partitions[0]
+    assert verdict.seen(PartitionKind.BIOS_BOOT) is None
+
+
+def test_the_uuid_of_the_data_filesystem_of_a_verdict():
+    assert finished(disk()).data_uuid == finished(disk()).data.content.uuid != ""
+    assert unfinished(disk()).data_uuid == ""
 
 
 def test_exit_codes_are_those_of_the_contract():

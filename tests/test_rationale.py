@@ -13,6 +13,7 @@ from support import (
     blank,
     config,
     data_content,
+    decide,
     discovery,
     disk,
     ends,
@@ -30,7 +31,6 @@ from support import (
 from zosstorage.block import gpt, layout
 from zosstorage.errors import ZosstorageError
 from zosstorage.model import Firmware, PartitionKind, Role
-from zosstorage.planning import decide
 
 SPACE = UUID(int=7)
 
@@ -78,7 +78,7 @@ def seen_as(of):
     found = layout.recognise(of, head, gpt.read(head, tail, of.size_bytes, of.sector_size), ESP_SIZE)
     if isinstance(found, layout.Unrecognised):
         return "refused"
-    marks = {entry.marked for entry in found.entries}
+    marks = {entry.marked for entry in found.partitions}
     assert len(marks) == 1
     return f"{'torn' if found.torn else 'whole'}, {'marked' if marks.pop() else 'cleared'}"
 
@@ -143,7 +143,7 @@ def settings(text):
 def outcome(machine, asked):
     firmware = Firmware.BIOS if asked.partitions.firmware == "bios" else Firmware.UEFI
     try:
-        plan = decide.decide(discovery(*machine.disks, firmware=firmware), machine.verdicts, asked)
+        plan = decide(discovery(*machine.disks, firmware=firmware), machine.verdicts, asked)
     except ZosstorageError as error:
         return f"exit {int(error.exit_code)}", ""
     order = [of.path for of in machine.disks]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from program import call
 
-from zosstorage import cli, machine
-from zosstorage.config.choices import TopologyMode
+from zosstorage import cli, topologies
 from zosstorage.errors import ExitCode
+from zosstorage.facts import STATES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,12 +57,12 @@ def held(request):
 
 
 def rendered(title):
-    rows = [(f"`{left}`", told) for left, told in cli.HELP_SECTIONS[title]]
+    rows = [(f"`{left}`", told) for left, told in cli.help_sections()[title]]
     lines = ["| {} | {} |".format(*(cell.replace("|", r"\|") for cell in row)) for row in rows]
     return "\n".join(["\n| | |", "| --- | --- |", *lines]) + "\n\n"
 
 
-@pytest.mark.parametrize("title", cli.HELP_SECTIONS)
+@pytest.mark.parametrize("title", cli.help_sections())
 def test_the_readme_has_the_tables_of_the_help(held, title):
     held(ROOT / "README.md", f"help: {title}", rendered(title))
 
@@ -71,12 +71,12 @@ def test_the_help_that_is_printed_has_every_row():
     printed = zosstorage("--help")
     assert printed == cli.help_text()
     squeezed = " ".join(printed.split())
-    for rows in cli.HELP_SECTIONS.values():
+    for rows in cli.help_sections().values():
         assert all(f"{left} {told}" in squeezed for left, told in rows)
 
 
 def test_every_exit_code_is_told():
-    assert {int(code) for code, _ in cli.HELP_SECTIONS["Exit codes"]} == set(map(int, ExitCode))
+    assert {int(code) for code, _ in cli.help_sections()["Exit codes"]} == set(map(int, ExitCode))
 
 
 # The README's own claims.
@@ -84,12 +84,12 @@ def test_every_exit_code_is_told():
 
 def test_the_states_are_those_of_the_machine():
     named = re.findall(r"^\| (\w+) \| .* \| (?:yes|no) \|$", readme(), re.MULTILINE)
-    assert tuple(named) == cli.STATES == machine.STATES
+    assert tuple(named) == cli.STATES == STATES
 
 
 def test_the_topologies_are_those_of_the_configuration():
     named = re.findall(r"^\| `(\w+)` \|", section("Topologies"), re.MULTILINE)
-    assert {*named, "auto"} == set(TopologyMode)
+    assert ("auto", *named) == topologies.modes()
 
 
 def test_the_example_configuration_is_valid(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 
@@ -136,8 +137,6 @@ def check_images(scenario: Scenario, machine: Machine, log: Log) -> None:
 
 
 def digest_of_blank() -> str:
-    import hashlib
-
     return hashlib.sha256().hexdigest()
 
 

@@ -26,7 +26,7 @@ from qemu import Drive
 from recordings import SIZE, record
 from scenarios import PROVISIONINGS
 
-from states.validate import Validate
+from zosstorage import commands
 from zosstorage.__main__ import main
 from zosstorage.errors import ExitCode
 
@@ -136,7 +136,7 @@ def _plan(machine: Machine) -> str:
     Nor does it look at this machine's other disks, which it would do for people to read: they are none of the state.
     """
     words = ["--config", str(machine.config), "--root", str(machine.root), "--cmdline", os.devnull]
-    others = mock.patch.object(Validate, "examine_rejected", return_value=())
+    others = mock.patch.object(commands, "observe_rejected", return_value=())
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()), others:
         main([*words, "plan", "--json"])
     return out.getvalue()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
+from attrs import define, evolve, field, frozen
+
+from zosstorage import __version__
+from zosstorage.converter import structure, unstructure
 from zosstorage.errors import ConfigError, UsageError, ZosstorageError
-from zosstorage.model import Facts
-from zosstorage.plain import plain, structure
-from zosstorage.system.files import write_atomic
+from zosstorage.facts import STATES, Facts
+from zosstorage.system.files import read_regular, write_atomic
 from zosstorage.system.mountinfo import PROC
-from zosstorage.value import Record, Value, field, names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,11 +22,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION = 1
-STATES = names(Facts)
 Status = Literal["done", "failed", "pending"]
 
 
-class Failure(Value):
+@frozen
+class Failure:
     """Why a state failed."""
 
     message: str
@@ -31,7 +34,8 @@ class Failure(Value):
     exit_code: int
 
 
-class StateRecord(Record):
+@define
+class StateRecord:
     """A state in the checkpoint; times are RFC 3339 in UTC, `facts` is what the state found or made."""
 
     name: str
@@ -47,20 +51,26 @@ def _all_pending() -> list[StateRecord]:
     return [StateRecord(name) for name in STATES]
 
 
-class Checkpoint(Record):
+@define
+class Checkpoint:
     """The file; `states` in the order of the machine.
 
     Attributes:
         boot_id: of the boot it was written in (/proc/sys/kernel/random/boot_id).
         config_digest: SHA-256 of the settings that decide what is made.
+        program: the version of the program that wrote it.
+        digest: SHA-256 of all the rest: a plan that was edited by hand must not be carried out.
     """
 
     version: int = field(default=VERSION, metadata={"schema": {"enum": [VERSION]}})
     boot_id: str = ""
     config_digest: str = ""
+    program: str = ""
+    digest: str = field(default="", eq=False)
     states: list[StateRecord] = field(factory=_all_pending)
 
     def record(self, name: str) -> StateRecord:
+        """The record of a state."""
         return next(record for record in self.states if record.name == name)
 
     @property
@@ -101,20 +111,28 @@ def load(path: Path) -> Checkpoint | None:
     """The checkpoint of an earlier run; None if there is none.
 
     Raises:
-        ValueError: it is not one of ours, or damaged.
+        ValueError: it is not one of ours, damaged, or was edited.
         OSError: it cannot be read.
     """
     try:
-        text = path.read_text("utf-8")
+        data = read_regular(path)
     except FileNotFoundError:
         return None
     try:
-        found = structure(json.loads(text), Checkpoint)
+        found = structure(json.loads(data.decode("utf-8")), Checkpoint)
     except Exception as error:  # whatever is wrong with the file, it is the same to us
         raise ValueError(f"it is damaged: {type(error).__name__}") from error
     if found.version != VERSION or tuple(record.name for record in found.states) != STATES:
         raise ValueError(f"it is not a checkpoint of version {VERSION}")
+    if found.digest != _digest(found):
+        raise ValueError("it was changed after it was saved")
     return found
+
+
+def _digest(checkpoint: Checkpoint) -> str:
+    """SHA-256, in hex, of everything that a checkpoint says."""
+    told = json.dumps(unstructure(evolve(checkpoint, digest="")), sort_keys=True)
+    return hashlib.sha256(told.encode("ascii")).hexdigest()
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -123,8 +141,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         ConfigError: the run directory cannot be written.
     """
+    sealed = evolve(checkpoint, digest=_digest(checkpoint))
     try:
-        write_atomic(path, json.dumps(plain(checkpoint)) + "\n", 0o600)
+        write_atomic(path, json.dumps(unstructure(sealed)) + "\n", 0o600)
     except OSError as error:
         raise ConfigError(
             f"the checkpoint {path} cannot be written: {error.strerror}", hint="give another --run-dir, on a tmpfs"
@@ -142,8 +161,8 @@ def unusable(path: Path, error: ValueError | OSError) -> ZosstorageError:
 
 
 def trusted(path: Path, config_digest: str) -> Checkpoint:
-    """The checkpoint, if it is of this boot and this configuration; else an empty one, and the log says why."""
-    fresh = Checkpoint(boot_id=boot_id(), config_digest=config_digest)
+    """The checkpoint, if it is of this boot, configuration and program; else an empty one, and the log says why."""
+    fresh = Checkpoint(boot_id=boot_id(), config_digest=config_digest, program=__version__)
     try:
         found = load(path)
     except (ValueError, OSError) as error:
@@ -154,6 +173,7 @@ def trusted(path: Path, config_digest: str) -> Checkpoint:
     for what, then, now in (
         ("boot", found.boot_id, fresh.boot_id),
         ("configuration", found.config_digest, fresh.config_digest),
+        ("version of the program", found.program, fresh.program),
     ):
         if then != now or not now:
             reason = f"it is of another {what}"

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import os.path
+import textwrap
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
 
 from zosstorage import text
-from zosstorage.config.cmdline import well_formed
-from zosstorage.config.flags import FLAGS, CliOptions, Kind, Setting, spelled
 from zosstorage.errors import UnimplementedError, UsageError
+from zosstorage.facts import STATES
+from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, spelled, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["COMMANDS", "HELP_SECTIONS", "STATES", "CliOptions", "help_text", "parse"]
+__all__ = ["COMMANDS", "STATES", "CliOptions", "help_sections", "help_text", "parse"]
 
-STATES = ("discover", "validate", "partition", "format", "mount", "report")
-DOCUMENTS = ("config", "report", "checkpoint")
+DOCUMENTS = ("config", "report", "checkpoint", "plan")
 FORMATS = ("mermaid", "dot")
 
 
-class _Command(NamedTuple):
+@frozen
+class _Command:
     """A command: its own flags, its usage after the name, and its help."""
 
     flags: tuple[str, ...]
@@ -36,7 +40,7 @@ COMMANDS = {
     "status": _Command(("--json",), "[--json]", "the checkpoint as a table; writes nothing"),
     "reset": _Command(("--from",), "[--from STATE]", "forget the checkpoint, or from STATE on; touches no disk"),
     "graph": _Command(("--format",), "[--format mermaid|dot]", "the state machine as a diagram"),
-    "schema": _Command((), "[config|report|checkpoint]", "JSON Schema of that document"),
+    "schema": _Command((), f"[{'|'.join(DOCUMENTS)}]", "JSON Schema of that document"),
     "config": _Command(
         ("--origins",), "show [--origins] | check FILE", "the merged configuration and its sources; or check one file"
     ),
@@ -56,6 +60,25 @@ _GLOBAL_FLAGS = {
     "--version": ("", "print the version and exit"),
     "--help": ("", "print this help and exit"),
 }
+_EXIT_CODES = (
+    ("0", "provisioned, or already provisioned"),
+    ("1", "a defect of zosstorage itself, or its output cannot be written"),
+    ("2", "usage"),
+    ("3", "configuration"),
+    ("4", "no eligible disk, or not the expected number of them"),
+    ("5", "a target disk is not empty, or what it carries contradicts the plan: nothing was written"),
+    ("6", "a tool or a kernel feature is missing or too old, or a tool failed or timed out"),
+    ("7", "another zosstorage holds the lock"),
+    ("8", "unimplemented (--force)"),
+)
+_FILES = (
+    ("/etc/zosstorage/config.yaml", "the configuration file, read when it is there"),
+    ("/proc/cmdline", "zosstorage.KEY=VALUE words, which outrank everything else"),
+    ("/run/zosstorage/checkpoint.json", "which states are done"),
+    ("/run/zosstorage/state.json", "the report, written after success"),
+    ("/run/zosstorage/lock", "held for the whole run"),
+    ("/etc/fstab", "takes the four subvolume mounts, with --fstab"),
+)
 
 
 def _flag_table() -> tuple[tuple[str, str], ...]:
@@ -68,45 +91,22 @@ def _spelling(name: str) -> str:
     return f"{spelled(name)}/--no-{name}" if FLAGS[name].kind is Kind.SWITCH else spelled(name)
 
 
-# What the help prints, and what the README must say as well: (left column, meaning) in titled tables.
-HELP_SECTIONS: dict[str, tuple[tuple[str, str], ...]] = {
-    "Commands": tuple((f"{name} {command.usage}".strip(), command.help) for name, command in COMMANDS.items()),
-    "Flags": _flag_table(),
-    "Exit codes": (
-        ("0", "provisioned, or already provisioned"),
-        ("1", "a defect of zosstorage itself, or its output cannot be written"),
-        ("2", "usage"),
-        ("3", "configuration"),
-        ("4", "no eligible disk, or not the expected number of them"),
-        ("5", "a target disk is not empty, or what it carries contradicts the plan: nothing was written"),
-        ("6", "a tool or a kernel feature is missing or too old, or a tool failed or timed out"),
-        ("7", "another zosstorage holds the lock"),
-        ("8", "unimplemented (--force)"),
-    ),
-    "Files": (
-        ("/etc/zosstorage/config.yaml", "the configuration file, read when it is there"),
-        ("/proc/cmdline", "zosstorage.KEY=VALUE words, which outrank everything else"),
-        ("/run/zosstorage/checkpoint.json", "which states are done"),
-        ("/run/zosstorage/state.json", "the report, written after success"),
-        ("/run/zosstorage/witness.json", "what was seen then: a rerun that sees the same has nothing to do"),
-        ("/run/zosstorage/lock", "held for the whole run"),
-        ("/etc/fstab", "takes the four subvolume mounts, with --fstab"),
-    ),
-}
+def help_sections() -> dict[str, tuple[tuple[str, str], ...]]:
+    """What the help prints, and what the README must say as well: (left column, meaning) in titled tables."""
+    commands = tuple((f"{name} {command.usage}".strip(), command.help) for name, command in COMMANDS.items())
+    return {"Commands": commands, "Flags": _flag_table(), "Exit codes": _EXIT_CODES, "Files": _FILES}
 
 
 def help_text() -> str:
     """What `--help` prints, ending with a newline."""
     lines = ["zosstorage [FLAGS] [COMMAND]", "", "Provisions the empty disks of a node on its first boot."]
-    for title, rows in HELP_SECTIONS.items():
+    for title, rows in help_sections().items():
         width = max(len(left) for left, _ in rows)
         lines += ["", f"{title}:", *(line for left, told in rows for line in _row(left, told, width))]
     return "\n".join(lines) + "\n"
 
 
 def _row(left: str, told: str, width: int) -> list[str]:
-    import textwrap
-
     first, *rest = textwrap.wrap(told, 76)
     return [f"  {left:<{width}}  {first}", *(" " * (width + 4) + line for line in rest)]
 
@@ -192,11 +192,9 @@ def _chosen(option: str, value: str, choices: Sequence[str]) -> str:
 
 def _absolute(option: str, value: str) -> str:
     """A path typed in a shell is meant from where the shell is."""
-    import os.path
-
     if not value:
         raise _usage(f"{option}: found an empty path")
-    return os.path.abspath(value)  # noqa: PTH100  pathlib is not imported on a rerun
+    return os.path.abspath(value)  # noqa: PTH100  Path.absolute() keeps `..`
 
 
 def _no_flags(rest: list[str]) -> list[str]:

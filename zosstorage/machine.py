@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from attrs import define, field
+from transitions import Machine
+
 from zosstorage import checkpoint as checkpoints
-from zosstorage import witness
-from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
+from zosstorage.checkpoint import Checkpoint
+from zosstorage.converter import unstructure
 from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, ZosstorageError
-from zosstorage.model import Facts
-from zosstorage.plain import plain
+from zosstorage.facts import STATES, Facts
 from zosstorage.system import signals
-from zosstorage.value import Record, field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from transitions import Machine
-
-    from zosstorage.witness import Look
+    from zosstorage.checkpoint import StateRecord
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +38,12 @@ class State(Protocol):
     def holds(self, facts: Facts) -> bool:
         """Whether what this state found or made is still true on this machine; writes nothing."""
 
-    def looks(self, facts: Facts) -> list[Look]:
-        """Everything that `holds` looks at where it is True; no other bytes can make it False."""
-
     def work(self, facts: Facts) -> Facts:
         """Do it, and hand on the facts with one thing more."""
 
 
-class Provisioner(Record):
+@define(slots=False)  # the machine adds its triggers
+class Provisioner:
     """The model of the machine: drives the states over one checkpoint.
 
     Attributes:
@@ -75,14 +71,6 @@ class Provisioner(Record):
                 return
         self.skip = done
 
-    def looks(self) -> list[Look]:
-        """What the states look at, when all are done, to see that they still hold."""
-        return [look for name in STATES for look in self.states[name].looks(self.facts)]
-
-    def all_hold(self) -> bool:
-        """Whether all states are done and hold now."""
-        return self.checkpoint.completed == len(STATES) and all(map(self._holds, STATES))
-
     def _holds(self, name: str) -> bool:
         try:
             return self.states[name].holds(self.facts)
@@ -101,11 +89,9 @@ class Provisioner(Record):
             ZosstorageError: a state failed; the machine is aborted and the checkpoint tells it.
         """
         if self.skip == len(STATES):
-            log.info(witness.MESSAGE, extra={"states": list(STATES)})
+            log.info("already done in this boot: every state still holds", extra={"states": list(STATES)})
             return self.facts
-        from transitions import Machine as TransitionsMachine
-
-        TransitionsMachine(self, model_override=True, **_definition("enter"))
+        Machine(self, model_override=True, **_definition("enter"))
         try:
             while self.state != until:
                 self.advance()
@@ -138,17 +124,17 @@ class Provisioner(Record):
         began = time.monotonic()
         record.started, record.error = _now(), None
         try:
-            self.facts = self._told(record.name)
+            self.facts = self._run_state(record.name)
         except BaseException as error:
             try:
                 self._finish(record, began, "failed", _failure(error))
             except ZosstorageError as unsaved:  # the reason why the state failed matters more
                 log.warning("%s", unsaved.message)
             raise
-        record.facts = plain(getattr(self.facts, record.name))
+        record.facts = unstructure(getattr(self.facts, record.name))
         return self._finish(record, began, "done", None)
 
-    def _told(self, name: str) -> Facts:
+    def _run_state(self, name: str) -> Facts:
         """The work of a state; what the system refuses it is a failure of the machine, not a defect of ours.
 
         Raises:
@@ -161,7 +147,9 @@ class Provisioner(Record):
             message = f"the state {name} failed: {error.strerror or error}{where}"
             raise ToolError(message, hint="look for I/O errors in the kernel's log and run again") from error
 
-    def _finish(self, record: StateRecord, began: float, status: checkpoints.Status, error: Failure | None) -> float:
+    def _finish(
+        self, record: StateRecord, began: float, status: checkpoints.Status, error: checkpoints.Failure | None
+    ) -> float:
         record.status, record.error = status, error
         record.finished, record.seconds = _now(), round(time.monotonic() - began, 3)
         checkpoints.save(self.path, self.checkpoint)
@@ -187,14 +175,12 @@ def _definition(entered: str | None = None) -> dict[str, Any]:
 def graph(form: str) -> str:
     """The machine as a diagram, `mermaid` or `dot`, drawn from the machine itself."""
     if form == "mermaid":
-        from transitions.extensions import GraphMachine
+        from transitions.extensions import GraphMachine  # noqa: PLC0415 - 20 ms that only a drawing needs
 
         # The engine writes the title as the whole front matter, which is YAML with the key `title`.
         machine = GraphMachine(graph_engine="mermaid", title="title: zosstorage", **_definition())
         return str(machine.get_combined_graph().source)  # type: ignore[attr-defined]  # the engine's own class
-    from transitions import Machine as TransitionsMachine
-
-    return _dot(TransitionsMachine(None, **_definition()))
+    return _dot(Machine(None, **_definition()))
 
 
 def _dot(machine: Machine) -> str:
@@ -208,12 +194,14 @@ def _dot(machine: Machine) -> str:
     return "\n".join(["digraph zosstorage {", "  rankdir=LR;", *nodes, *edges, "}", ""])
 
 
-def _failure(error: BaseException) -> Failure:
+def _failure(error: BaseException) -> checkpoints.Failure:
     if isinstance(error, InterruptedRunError):
-        return Failure(error.message, error.hint, 128 + error.number)
+        return checkpoints.Failure(error.message, error.hint, 128 + error.number)
     if isinstance(error, ZosstorageError):
-        return Failure(error.message, error.hint, int(error.exit_code))
-    return Failure(f"{type(error).__name__}: {error}", "this is a defect of zosstorage", int(ExitCode.DEFECT))
+        return checkpoints.Failure(error.message, error.hint, int(error.exit_code))
+    return checkpoints.Failure(
+        f"{type(error).__name__}: {error}", "this is a defect of zosstorage", int(ExitCode.DEFECT)
+    )
 
 
 def _now() -> str:

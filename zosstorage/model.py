@@ -6,14 +6,13 @@ All offsets and sizes are bytes. UUIDs are lower-case strings, GPT type GUIDs up
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeVar
 
-from zosstorage.value import Value
-
-T = TypeVar("T")
+from attrs import frozen
 
 
 class Firmware(StrEnum):
+    """How the machine boots."""
+
     BIOS = "bios"
     UEFI = "uefi"
 
@@ -35,13 +34,24 @@ class Kind(StrEnum):
     FOREIGN = "foreign"
 
 
+class Depth(StrEnum):
+    """How far "empty" is checked beyond signatures."""
+
+    SIGNATURES = "signatures"
+    SAMPLED = "sampled"
+    FULL = "full"
+
+
 class PartitionKind(StrEnum):
+    """What a partition of our layout is for."""
+
     BIOS_BOOT = "bios_boot"
     ESP = "esp"
     DATA = "data"
 
 
-class Disk(Value):
+@frozen
+class Disk:
     """A whole disk as sysfs shows it.
 
     Attributes:
@@ -74,20 +84,25 @@ class Disk(Value):
         return (self.number, self.serial, self.wwn, self.size_bytes, self.sector_size, self.diskseq)
 
 
-class Rejected(Value):
+@frozen
+class Rejected:
     """A block device that Discover saw and did not take."""
 
     disk: Disk
     reason: str
 
 
-class Discovery(Value):
+@frozen
+class Discovery:
+    """The eligible disks and the rejected ones, each in natural order."""
+
     firmware: Firmware
     disks: tuple[Disk, ...]
     rejected: tuple[Rejected, ...]
 
 
-class Evidence(Value):
+@frozen
+class Evidence:
     """One finding: which check, at which byte of the disk (None: not on the medium), what it found, what to do."""
 
     check: str
@@ -96,7 +111,8 @@ class Evidence(Value):
     hint: str = ""
 
 
-class Content(Value):
+@frozen
+class Content:
     """A filesystem superblock as read from a partition.
 
     Attributes:
@@ -113,8 +129,16 @@ class Content(Value):
     replicas: int = 0
 
 
-class SeenPartition(Value):
-    """A partition of our own layout, as the disk says it."""
+@frozen
+class SeenPartition:
+    """An entry of a partition table as a disk says it, and what the partition carries.
+
+    Attributes:
+        kind: by its type; every type that is not one of our layout's counts as data.
+        marked: it has the flag "in progress".
+        content: None where it is none of our filesystems, or was not read.
+        attributes: the other attribute bits.
+    """
 
     number: int
     kind: PartitionKind
@@ -124,10 +148,12 @@ class SeenPartition(Value):
     start_bytes: int
     size_bytes: int
     marked: bool
-    content: Content | None
+    content: Content | None = None
+    attributes: int = 0
 
 
-class Verdict(Value):
+@frozen
+class Verdict:
     """Whether a disk may be written, with the evidence.
 
     Attributes:
@@ -144,178 +170,16 @@ class Verdict(Value):
     torn: bool = False
     partitions: tuple[SeenPartition, ...] = ()
 
+    def seen(self, kind: PartitionKind) -> SeenPartition | None:
+        """The partition of a kind on a disk of ours."""
+        return next((part for part in self.partitions if part.kind is kind), None)
+
     @property
     def data(self) -> SeenPartition:
         """The data partition of a disk of ours."""
         return next(part for part in self.partitions if part.kind is PartitionKind.DATA)
 
     @property
-    def finished(self) -> bool:
-        """A disk of ours without any mark "in progress" and with a whole table."""
-        return self.kind is Kind.OURS and not self.torn and not any(part.marked for part in self.partitions)
-
-
-class PlannedPartition(Value):
-    """A partition to be, or to be kept.
-
-    Attributes:
-        make: its content is to be made: it is marked "in progress" until that was read back.
-    """
-
-    number: int
-    kind: PartitionKind
-    name: str
-    type: str
-    uuid: str
-    start_bytes: int
-    size_bytes: int
-    make: bool
-
-
-class PlannedDisk(Value):
-    """A disk of the plan.
-
-    Attributes:
-        write_table: the table is to be written (the disk is blank, or our own table on it is torn).
-        clear_marks: the table carries a mark that is to be cleared at the end.
-    """
-
-    disk: Disk
-    role: Role
-    guid: str
-    write_table: bool
-    clear_marks: bool
-    partitions: tuple[PlannedPartition, ...]
-
-
-class PlannedFilesystem(Value):
-    """A filesystem to be, or to be kept.
-
-    Attributes:
-        uuid: of the filesystem; an ESP has a volume ID, `1A2B-3C4D`.
-        members: the UUIDs of its partitions, in the order of the disks.
-        primary: the one whose subvolumes are mounted at the targets. Where several filesystems are adopted,
-            the one that carries the subvolumes is it, which Mount finds out.
-        make: False where it is there already.
-    """
-
-    type: str
-    label: str
-    uuid: str
-    members: tuple[str, ...]
-    primary: bool
-    make: bool
-
-    @property
-    def is_data(self) -> bool:
-        return self.type != "vfat"
-
-
-class Action(StrEnum):
-    """What a run does to the disks of a plan."""
-
-    CREATE = "create"
-    RESUME = "resume"
-    ADOPT = "adopt"
-
-
-class Plan(Value):
-    """What a run will make, on which disks, and what was found on every disk."""
-
-    action: Action
-    topology: str
-    firmware: Firmware
-    disks: tuple[PlannedDisk, ...]
-    filesystems: tuple[PlannedFilesystem, ...]
-    unused: tuple[Disk, ...]
-    verdicts: tuple[Verdict, ...]
-
-    @property
-    def partitions(self) -> dict[str, tuple[PlannedDisk, PlannedPartition]]:
-        """Every partition and its disk, by partition UUID."""
-        return {part.uuid: (disk, part) for disk in self.disks for part in disk.partitions}
-
-
-class Partition(Value):
-    """A partition that is there, with its node; read back from the disk and the kernel."""
-
-    disk: str
-    number: int
-    device: str
-    name: str
-    type: str
-    uuid: str
-    start_bytes: int
-    size_bytes: int
-
-
-class Filesystem(Value):
-    """A filesystem that is there: read back from the superblock of each of its devices."""
-
-    uuid: str
-    label: str
-    type: str
-    devices: tuple[str, ...]
-
-
-class Mount(Value):
-    """A mount as asked for and read back; `source` is `UUID=…`, `target` includes the root prefix."""
-
-    source: str
-    target: str
-    fstype: str
-    options: str
-
-
-class Written(Value):
-    """What Report wrote."""
-
-    report: str
-    sha256: str
-    status: str
-    fstab: str | None
-
-
-class Facts(Value):
-    """Everything known so far; each state fills in one field and leaves the others as they are."""
-
-    discover: Discovery | None = None
-    validate: Plan | None = None
-    partition: tuple[Partition, ...] | None = None
-    format: tuple[Filesystem, ...] | None = None
-    mount: tuple[Mount, ...] | None = None
-    report: Written | None = None
-
-    @property
-    def discovery(self) -> Discovery:
-        return _known(self.discover, "discover")
-
-    @property
-    def plan(self) -> Plan:
-        return _known(self.validate, "validate")
-
-    @property
-    def partitions(self) -> tuple[Partition, ...]:
-        return _known(self.partition, "partition")
-
-    @property
-    def filesystems(self) -> tuple[Filesystem, ...]:
-        return _known(self.format, "format")
-
-    @property
-    def mounts(self) -> tuple[Mount, ...]:
-        return _known(self.mount, "mount")
-
-    @property
-    def written(self) -> Written:
-        return _known(self.report, "report")
-
-    def device(self, partition_uuid: str) -> str:
-        """The node of the partition with that UUID."""
-        return next(part.device for part in self.partitions if part.uuid == partition_uuid)
-
-
-def _known(value: T | None, state: str) -> T:
-    if value is None:
-        raise LookupError(f"the state {state} has not been completed")
-    return value
+    def data_uuid(self) -> str:
+        """The UUID of the filesystem on the data partition of a disk of ours; empty where it is none of ours."""
+        return self.data.content.uuid if self.data.content else ""

@@ -1,42 +1,14 @@
-"""Plain scalars, and the words that mistakes are told in. Imports nothing: every source needs it, on every run."""
+"""The words that messages are made of: values as found, choices, the nearest known name."""
 
 from __future__ import annotations
 
-import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Path = tuple[str | int, ...]
-
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
-_FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\.[0-9]{1,18}")
-# YAML 1.2's core schema: `yes`, `no`, `on`, `off` are text, and so are 0755, 0x10, 1_000 and 12:30:00.
-_WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
-# Text without any sign that YAML gives a meaning to, so that no parser is needed to read it.
-_PLAIN = re.compile(r"[A-Za-z0-9/_]([A-Za-z0-9/_.+*?=@%-]|:(?=[A-Za-z0-9/]))*")
 _LONGEST_SHOWN = 60
-
-
-def scalar(text: str) -> str | int | float | bool | None:
-    """What an unquoted YAML scalar means; numbers of more than 18 digits stay text."""
-    if text in _WORDS or (text.lower() in _WORDS and text in (text.upper(), text.capitalize())):
-        return _WORDS[text.lower()]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    return float(text) if _FLOAT.fullmatch(text) else text
-
-
-def is_plain(text: str) -> bool:
-    """True where `text` is one unquoted scalar to any YAML parser."""
-    return _PLAIN.fullmatch(text) is not None
-
-
-def dotted(path: Path) -> str:
-    """`devices.include[1]`."""
-    shown = "".join(f"[{part}]" if isinstance(part, int) else f".{clean(part)}" for part in path)
-    return shown.removeprefix(".") or "the document"
 
 
 def found(value: object) -> str:
@@ -56,24 +28,23 @@ def found(value: object) -> str:
 
 
 def one_of(choices: Iterable[str]) -> str:
+    """The choices in one line: `a, b, c`."""
     return ", ".join(choices)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean X?)`, or nothing where no known word is close."""
-    from difflib import get_close_matches
-
     close = get_close_matches(word[:_LONGEST_SHOWN], list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
 def clean(text: str, longest: int = _LONGEST_SHOWN) -> str:
-    """Text of others, fit for one line of a message: short and printable."""
+    """Text from outside, fit for one line of a message: short and printable."""
     shown = text if len(text) <= longest else text[:longest] + "…"
     return "".join(char if char.isprintable() else f"\\x{_number(char):02x}" for char in shown)
 
 
 def _number(char: str) -> int:
-    """A character's, or the byte's that was no text where the character stands for it (PEP 383)."""
+    """A character's number, or that of the byte it stands for where the byte was no text (PEP 383)."""
     number = ord(char)
     return number - 0xDC00 if 0xDC80 <= number <= 0xDCFF else number  # noqa: PLR2004

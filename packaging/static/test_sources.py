@@ -15,11 +15,10 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # the folder is no package
 
+import build  # noqa: E402 - found by the line above
 import fetch  # noqa: E402
 import kept  # noqa: E402
 import pins  # noqa: E402
-
-import build  # noqa: E402 - found by the line above
 
 PINNED = pins.load(build.PINS)
 PYTHON = PINNED["python"]

@@ -10,6 +10,8 @@ from support import disk, image_disk, sparse
 
 from zosstorage.block import claim, sysfs
 from zosstorage.errors import NotEmptyError
+from zosstorage.facts import Partition
+from zosstorage.system import threads
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def now(monkeypatch):
     return state
 
 
-def test_the_same_disk(now):
+def test_the_disk_that_was_examined_passes(now):
     claim.check(disk())
     assert now["nodes"] == []
 
@@ -57,7 +59,7 @@ def test_every_part_of_the_identity_counts(now, change, named):
 
 
 @pytest.mark.parametrize("change", [{"model": "new firmware"}, {"links": ("/dev/disk/by-id/x",)}, {"removable": True}])
-def test_what_is_no_identity_may_change(now, change):
+def test_attributes_outside_of_the_identity_may_change(now, change):
     now["disk"] = evolve(disk(), **change)
     claim.check(disk())
 
@@ -76,7 +78,7 @@ def node_of(number):
     return os.stat_result(words, {"st_rdev": os.makedev(major, minor)})
 
 
-def test_a_node_leads_to_what_the_kernel_means(monkeypatch):
+def test_a_node_must_lead_to_the_device_that_the_kernel_means(monkeypatch):
     monkeypatch.setattr(Path, "stat", lambda _: node_of("8:1"))
     claim.check_node("/dev/sda1", "8:1")
     for number in ("8:2", "1:8"):
@@ -85,7 +87,7 @@ def test_a_node_leads_to_what_the_kernel_means(monkeypatch):
 
 
 @pytest.mark.parametrize(("node", "told"), [("/dev/nope", "is not there"), ("/dev/null", "not the block device 1:3")])
-def test_what_is_no_block_device(node, told):
+def test_a_node_that_is_no_block_device(node, told):
     with pytest.raises(NotEmptyError, match=told):
         claim.check_node(node, "1:3")
 
@@ -96,14 +98,14 @@ def image(tmp_path):
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
-def test_the_lock_of_udev_is_held(image, exclusive):
+def test_the_lock_that_udev_respects_is_held(image, exclusive):
     with Path(image.path).open("rb") as other:
         with claim.locked(image, exclusive=exclusive), pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_lock_of_another_is_respected(image, monkeypatch):
+def test_a_lock_of_another_program_is_refused(image, monkeypatch):
     monkeypatch.setattr(claim, "_LOCK_SECONDS", 0.05)
     with Path(image.path).open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -111,7 +113,7 @@ def test_a_lock_of_another_is_respected(image, monkeypatch):
             pytest.fail("locked twice")
 
 
-def test_a_short_lock_is_waited_for(image):
+def test_a_short_lock_of_another_program_is_waited_for(image):
     """As udev takes one after every change."""
     with Path(image.path).open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_SH)
@@ -120,7 +122,7 @@ def test_a_short_lock_is_waited_for(image):
             fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
-def test_a_claim_of_a_moment_is_waited_for(image, monkeypatch):
+def test_a_short_claim_of_another_program_is_waited_for(image, monkeypatch):
     original, refused = os.open, []
 
     def busy_twice(*words):
@@ -154,7 +156,7 @@ def test_a_disk_in_use_cannot_be_claimed(image, monkeypatch):
         claim.locked(image, exclusive=True).__enter__()
 
 
-def test_the_handle_is_closed_also_when_the_work_fails(image):
+def test_the_handle_is_closed_when_the_work_fails(image):
     def handles():
         return [link.name for link in Path("/proc/self/fd").iterdir()]
 
@@ -162,3 +164,12 @@ def test_the_handle_is_closed_also_when_the_work_fails(image):
     with pytest.raises(RuntimeError, match="work"), claim.locked(image, exclusive=True):
         raise RuntimeError("work")
     assert len(handles()) == before
+
+
+def test_write_through_flushes_disks_and_their_partitions(monkeypatch):
+    """A partition has a page cache of its own."""
+    flushed = []
+    monkeypatch.setattr(threads, "flush", flushed.extend)
+    monkeypatch.setattr(sysfs, "partitions", lambda of: {1: Partition(1, f"{of.path}1", "", "", "", 0, 512)})
+    claim.write_through([disk("sda"), disk("sdb")])
+    assert flushed == ["/dev/sda", "/dev/sdb", "/dev/sda1", "/dev/sdb1"]

@@ -2,6 +2,7 @@ import struct
 from binascii import crc32
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from support import (
@@ -20,7 +21,8 @@ from support import (
 )
 
 from zosstorage.block import gpt, layout
-from zosstorage.model import Firmware
+from zosstorage.model import Firmware, PartitionKind
+from zosstorage.observed import OwnTable
 
 SIZE = 1 * GIB
 
@@ -49,7 +51,8 @@ def test_reads_what_sfdisk_wrote(written, which):
         (2 * MIB, ESP_SIZE),
         (2 * MIB + ESP_SIZE, SIZE - 3 * MIB - ESP_SIZE),
     ]
-    assert all(entry.marked and entry.attributes == 1 << 58 for entry in copy.entries)
+    assert [entry.kind for entry in copy.entries] == list(PartitionKind)
+    assert all(entry.marked and entry.attributes == 0 and entry.content is None for entry in copy.entries)
 
 
 def test_mbr_of_sfdisk_is_protective_without_boot_code(written):
@@ -61,7 +64,7 @@ def test_mbr_of_sfdisk_is_protective_without_boot_code(written):
 def test_unmarked_partitions_have_no_attributes(tmp_path):
     of = image_disk(sparse(tmp_path / "image", SIZE))
     write_table(of, marked=False)
-    assert [entry.attributes for entry in tables(*ends(of)).primary.entries] == [0, 0]
+    assert [(entry.marked, entry.attributes) for entry in tables(*ends(of)).primary.entries] == [(False, 0)] * 2
 
 
 @pytest.mark.parametrize("which", ["primary", "backup"])
@@ -124,7 +127,7 @@ def test_a_field_that_is_not_ours_is_invalid_though_its_checksum_is_right(writte
     assert not found.primary.valid
 
 
-def test_a_copy_of_the_primary_at_the_end_is_no_backup(written):
+def test_a_primary_copy_at_the_end_is_no_backup(written):
     head, tail = written
     array = head[1024 : 1024 + gpt.ENTRIES_BYTES]
     moved = tail[: -512 - gpt.ENTRIES_BYTES] + array + head[512:1024]
@@ -150,7 +153,7 @@ def test_zeros_are_no_table(sector):
 
 
 @given(head=st.binary(min_size=2048, max_size=2048), sector=st.sampled_from([512, 4096]))
-def test_noise_is_read_without_an_error(head, sector):
+def test_random_bytes_are_no_table(head, sector):
     noise = (head * 512)[:MIB]
     found = tables(noise, noise, sector=sector)
     assert not found.primary.valid
@@ -161,7 +164,8 @@ def test_noise_is_read_without_an_error(head, sector):
 def test_entries_are_read_whatever_they_hold(name, attributes):
     raw = b"\1" * 16 + b"\2" * 16 + struct.pack("<QQQ", 2**64 - 1, 0, attributes) + name
     (entry,) = gpt._entries(raw, 4096)
-    assert entry.attributes == attributes
+    assert (entry.marked, entry.attributes) == (bool(attributes & 1 << 58), attributes & ~(1 << 58))
+    assert entry.kind is PartitionKind.DATA  # as every type that is not one of our layout's
     assert "\0" not in entry.name
 
 
@@ -187,26 +191,26 @@ def mbr(**changes):
     ],
     ids=str,
 )
-def test_protective_mbr(changes, protective):
+def test_a_protective_mbr_has_one_entry_of_type_ee(changes, protective):
     head = mbr(**changes) + bytes(MIB - 512)
     assert tables(head, bytes(MIB)).protective is protective
 
 
 @pytest.mark.parametrize(("at", "expected"), [(0, True), (439, True), (445, True), (446, False)])
-def test_boot_code(at, expected):
+def test_boot_code_in_the_mbr(at, expected):
     head = mbr(**{f"b{at}": 0xEB}) + bytes(MIB - 512)
     assert tables(head, bytes(MIB)).boot_code is expected
 
 
 @pytest.mark.parametrize("sector", [512, 4096])
-def test_script(golden, sector):
+def test_the_script_for_sfdisk(golden, sector):
     of = disk(sector_size=sector)
     marked = new_partitions(of, firmware=Firmware.BIOS)
     cleared = new_partitions(of, marked=False)
     golden(f"script-{sector}.txt", gpt.script(GUID, marked, sector) + "\n" + gpt.script(GUID, cleared, sector))
 
 
-def test_the_command_neither_wipes_nor_tells():
+def test_sfdisk_neither_wipes_nor_tells_the_kernel():
     assert gpt.write_argv("/dev/sda") == [
         "sfdisk",
         "--quiet",
@@ -243,17 +247,17 @@ def written_over(both, pieces):
 
 @pytest.mark.parametrize("some", [False, True], ids=["all", "some"])
 @pytest.mark.parametrize("count", range(5))
-def test_a_clearing_that_was_cut_is_carried_to_its_end(tmp_path, count, some):
+def test_clearing_that_was_cut_is_completed_by_the_same_writes(tmp_path, count, some):
     """From every prefix of its writes, the same writes again give the same table; with all marked, or only one."""
     of = image_disk(sparse(tmp_path / "image", SIZE))
     lines = new_partitions(of, firmware=Firmware.BIOS)
     if some:
-        lines[:2] = [line._replace(marked=False) for line in lines[:2]]
+        lines[:2] = [evolve(line, make=False) for line in lines[:2]]
     sfdisk(of, gpt.script(GUID, lines, 512))
     pieces = clearing(of)
     apply(of, pieces[:count])
     found = layout.recognise(of, ends(of)[0], gpt.read(*ends(of), SIZE, 512), ESP_SIZE)
-    assert isinstance(found, layout.Recognised)
+    assert isinstance(found, OwnTable)
     assert found.torn is (0 < count < 4)
     assert found.finished is (count == 4)
     assert clearing(of) == pieces
@@ -266,7 +270,7 @@ def test_a_clearing_that_was_cut_is_carried_to_its_end(tmp_path, count, some):
 
 
 @given(attributes=st.lists(st.integers(0, 2**64 - 1), min_size=3, max_size=3))
-def test_clearing_touches_no_other_bit(written, attributes):
+def test_clearing_changes_no_other_bit(written, attributes):
     head, tail = (bytearray(end) for end in written)
     for number, value in enumerate(attributes):
         for end, start in ((head, 1024), (tail, MIB - 512 - gpt.ENTRIES_BYTES)):
@@ -275,10 +279,9 @@ def test_clearing_touches_no_other_bit(written, attributes):
     done = tables(*written_over(with_checksums(head, tail), gpt.cleared(found, SIZE, 512)))
     assert done.primary.valid
     assert done.backup.valid
+    assert [entry.marked for entry in found.primary.entries] == [bool(value & 1 << 58) for value in attributes]
+    assert done.primary.entries == tuple(evolve(entry, marked=False) for entry in found.primary.entries)
     assert [entry.attributes for entry in done.primary.entries] == [value & ~(1 << 58) for value in attributes]
-    assert [entry._replace(attributes=0) for entry in done.primary.entries] == [
-        entry._replace(attributes=0) for entry in found.primary.entries
-    ]
 
 
 def with_checksums(head, tail):

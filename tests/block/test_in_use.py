@@ -4,7 +4,7 @@ import pytest
 from support import disk, image_disk, sparse
 
 from zosstorage.block import in_use, sysfs
-from zosstorage.block.sysfs import KernelPartition
+from zosstorage.facts import Partition
 from zosstorage.system import mountinfo
 from zosstorage.system.mountinfo import Mounted
 
@@ -21,7 +21,7 @@ def machine(tmp_path, monkeypatch):
     proc.mkdir()
     (proc / "swaps").write_text("Filename\tType\tSize\tUsed\tPriority\n", "ascii")
     monkeypatch.setattr(mountinfo, "PROC", proc)
-    found = {"mounts": [], "partitions": (), "holders": {}, "slaves": (), "btrfs": frozenset(), "proc": proc}
+    found = {"mounts": [], "partitions": {}, "holders": {}, "slaves": (), "btrfs": frozenset(), "proc": proc}
     monkeypatch.setattr(mountinfo, "every_namespace", lambda: tuple(found["mounts"]))
     monkeypatch.setattr(sysfs, "partitions", lambda _: found["partitions"])
     monkeypatch.setattr(sysfs, "device_number", lambda node: f"7:{len(node)}")
@@ -35,39 +35,44 @@ def mounted(source, number="0:0", target="/mnt"):
     return Mounted(number, "/", target, "x", source, frozenset())
 
 
+def partition(node, start=0):
+    """A partition as the kernel knows it."""
+    return Partition(1, node, "", "", "", start, 512)
+
+
 def seen(of):
     found = in_use.Usage.look().of(of)
     assert all((one.check, one.offset) == ("in use", None) and one.hint for one in found)
     return [one.found for one in found]
 
 
-def test_nothing_uses_it(image):
+def test_an_unused_disk(image):
     assert seen(image) == []
 
 
-def test_mounted_by_number(image, machine):
+def test_a_mount_is_found_by_device_number(image, machine):
     machine["mounts"] = [mounted("/dev/other", "7:77", "/a"), mounted("/dev/other", "7:77", "/b")]
     assert seen(image) == [f"{image.path} is mounted at /a, /b"]
 
 
-def test_mounted_by_node(image, machine):
+def test_a_mount_is_found_by_node(image, machine):
     machine["mounts"] = [mounted(image.path)]
     assert seen(image) == [f"{image.path} is mounted at /mnt"]
 
 
-def test_one_of_the_members_of_a_bcachefs(image, machine):
+def test_a_member_of_a_mounted_bcachefs(image, machine):
     machine["mounts"] = [mounted(f"/dev/sdz1:{image.path}")]
     assert seen(image) == [f"{image.path} is mounted at /mnt"]
 
 
-def test_a_partition_of_it_is_mounted(image, machine):
+def test_a_mounted_partition(image, machine):
     node = f"{image.path}p1"
-    machine["partitions"] = (KernelPartition(node, 1, 0, 512),)
+    machine["partitions"] = {1: partition(node)}
     machine["mounts"] = [mounted("/dev/root", f"7:{len(node)}")]
     assert seen(image) == [f"{node} is mounted at /mnt"]
 
 
-def test_swap(image, machine):
+def test_swap_space(image, machine):
     (machine["proc"] / "swaps").write_text(f"Filename Type Size\n{image.path} partition 1 0 -2\n", "ascii")
     assert seen(image) == [f"{image.path} is swap space"]
 
@@ -91,7 +96,7 @@ def test_holders_and_slaves(image, machine):
     ("number", "told"),
     [(16, "another program or the kernel holds it exclusively"), (6, "it cannot be opened: No such device or address")],
 )
-def test_it_cannot_be_claimed(image, monkeypatch, number, told):
+def test_a_disk_that_cannot_be_claimed(image, monkeypatch, number, told):
     def refuse(path, flags, *_):
         assert flags & os.O_EXCL
         raise OSError(number, os.strerror(number))
@@ -100,7 +105,13 @@ def test_it_cannot_be_claimed(image, monkeypatch, number, told):
     assert seen(image) == [told]
 
 
-def test_asking_lets_go_again(image):
+def test_without_a_claim_only_others_are_asked(image, machine, monkeypatch):
+    machine["slaves"] = ("sdz",)
+    monkeypatch.setattr(os, "open", lambda *_: pytest.fail("it was opened"))
+    assert [one.found for one in in_use.Usage.look().of(image, claim=False)] == ["it is stacked on sdz"]
+
+
+def test_asking_closes_its_handles(image):
     before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names, not paths
     seen(image)
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
@@ -110,13 +121,13 @@ def test_a_partition_that_went_away_meanwhile(image, machine, monkeypatch):
     def gone(node):
         raise FileNotFoundError(node)
 
-    machine["partitions"] = (KernelPartition("/dev/imagep1", 1, 0, 512),)
+    machine["partitions"] = {1: partition("/dev/imagep1")}
     monkeypatch.setattr(sysfs, "device_number", gone)
     assert seen(image) == []
 
 
-def test_kernel_partitions(machine):
-    machine["partitions"] = (KernelPartition("/dev/sda1", 1, 1048576, 512),)
+def test_kernel_partitions_are_evidence(machine):
+    machine["partitions"] = {1: partition("/dev/sda1", 1048576)}
     (found,) = in_use.kernel_partitions(disk("sda"))
     assert (found.check, found.offset) == ("kernel partitions", 1048576)
     assert found.found == "the kernel has the partition /dev/sda1 of 512 bytes"

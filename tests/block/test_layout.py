@@ -1,12 +1,14 @@
 import itertools
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from support import ESP_SIZE, GIB, GUID, MIB, disk, ends, image_disk, new_partitions, sfdisk, sparse, write_table
 
 from zosstorage.block import gpt, layout
 from zosstorage.model import Firmware, PartitionKind, Role
+from zosstorage.observed import OwnTable
 
 SIZE = 1 * GIB
 PIECES = ("BE", "BH", "PE", "PH", "MBR")  # in the order in which libfdisk writes and flushes them
@@ -41,7 +43,7 @@ def states(tmp_path_factory):
     marked = written(folder, "marked")
     some = image_disk(sparse(folder / "some", SIZE))
     lines = new_partitions(some, firmware=Firmware.BIOS)
-    lines[-1] = lines[-1]._replace(marked=False)
+    lines[-1] = evolve(lines[-1], make=False)
     sfdisk(some, gpt.script(GUID, lines, 512))
     return {
         "0": {name: bytes(len(data)) for name, data in marked.items()},
@@ -63,8 +65,10 @@ def judged(states, combination):
     found = recognise({name: states[state][name] for name, state in zip(PIECES, combination, strict=True)})
     if isinstance(found, layout.Unrecognised):
         return "unrecognised"
+    assert isinstance(found, OwnTable)
+    assert found.finished is (combination == "UUUUM")
     assert found.guid == ("" if combination[1:] == "0000" else GUID)
-    marks = "".join("M" if entry.marked else "U" for entry in found.entries)
+    marks = "".join("M" if entry.marked else "U" for entry in found.partitions)
     return f"{'torn' if found.torn else 'whole'} {marks}"
 
 
@@ -113,15 +117,15 @@ HARMLESS = {
 RECOGNISED = CREATING | CLEARING | REWRITING | HARMLESS
 
 
-def test_mbr_is_the_same_in_every_table(states):
+def test_the_mbr_is_the_same_in_every_table(states):
     assert states["M"]["MBR"] == states["S"]["MBR"] == states["U"]["MBR"]
 
 
-def test_every_cut_while_the_table_is_made_is_recognised(states):
+def test_a_table_cut_off_while_it_was_made_is_recognised(states):
     assert {cut: judged(states, cut) for cut in prefixes("00000", "MMMMM")[1:]} == CREATING
 
 
-def test_every_cut_while_the_marks_are_cleared_is_recognised(states):
+def test_a_table_cut_off_while_marks_were_cleared_is_recognised(states):
     expected = {"MMMMM": "whole MMM"} | CLEARING
     assert {cut: judged(states, cut) for cut in prefixes("MMMMM", "UUUUM")} == expected
 
@@ -131,7 +135,7 @@ def test_every_cut_while_the_marks_are_cleared_is_recognised(states):
 WRITTEN = {"torn MMM": "MS", "torn MMU": "S", "torn UUU": "U", "whole MMM": "U", "whole MMU": "U", "whole UUU": ""}
 
 
-def test_whatever_is_cut_however_often_is_recognised(states):
+def test_a_table_cut_off_any_number_of_times_is_recognised(states):
     reached, waiting = set(), [(cut, False) for cut in prefixes("00000", "MMMMM")[1:]]
     while waiting:
         state, complete = waiting.pop()
@@ -150,12 +154,12 @@ def test_whatever_is_cut_however_often_is_recognised(states):
 @pytest.mark.parametrize(
     "combination", ["".join(parts) for parts in itertools.product("0MSU", "0MSU", "0MSU", "0MSU", "0M")]
 )
-def test_every_combination_of_pieces(states, combination):
+def test_every_combination_of_pieces_is_judged(states, combination):
     assert judged(states, combination) == RECOGNISED.get(combination, "unrecognised")
 
 
-def test_a_prefix_of_a_piece_is_the_piece(states):
-    """Our tables differ in the first sector of a piece only: a sector is written whole or not at all."""
+def test_tables_of_ours_differ_in_the_first_sector_of_a_piece_only(states):
+    """A sector is written whole or not at all: a piece cut off is the old one or the new one."""
     for one, other in itertools.combinations(states.values(), 2):
         for name in PIECES:
             assert one[name][512:] == other[name][512:]
@@ -201,13 +205,14 @@ LINES = new_partitions(disk(size_bytes=SIZE), marked=False)
 @pytest.mark.parametrize("firmware", list(Firmware))
 @pytest.mark.parametrize("role", [Role.DATA, Role.CACHE, Role.BACKING])
 @pytest.mark.parametrize("marked", [False, True])
-def test_recognises_what_it_wrote(tmp_path, firmware, role, marked):
+def test_a_table_of_ours_is_recognised(tmp_path, firmware, role, marked):
     found = look(write(tmp_path, new_partitions(disk(size_bytes=SIZE), firmware=firmware, role=role, marked=marked)))
     kinds = (PartitionKind.ESP, PartitionKind.DATA)
     expected = (PartitionKind.BIOS_BOOT, *kinds) if firmware is Firmware.BIOS else kinds
-    assert (found.guid, found.torn, found.firmware, found.kinds) == (GUID, False, firmware, expected)
-    assert {entry.marked for entry in found.entries} == {marked}
-    assert found.entries[-1].name == ("zoscache" if role is Role.CACHE else "zosdata")
+    assert (found.guid, found.torn, found.finished) == (GUID, False, not marked)
+    assert tuple(part.kind for part in found.partitions) == expected
+    assert {part.marked for part in found.partitions} == {marked}
+    assert found.partitions[-1].name == ("zoscache" if role is Role.CACHE else "zosdata")
 
 
 @pytest.mark.parametrize(
@@ -227,9 +232,9 @@ def test_recognises_what_it_wrote(tmp_path, firmware, role, marked):
     ],
     ids=str,
 )
-def test_one_difference_and_it_is_not_ours(tmp_path, number, changes, offset, told):
+def test_one_difference_makes_a_table_unrecognised(tmp_path, number, changes, offset, told):
     lines = list(LINES)
-    lines[number - 1] = lines[number - 1]._replace(**changes)
+    lines[number - 1] = evolve(lines[number - 1], **changes)
     found = look(write(tmp_path, lines))
     assert isinstance(found, layout.Unrecognised)
     assert told in found.reason
@@ -247,10 +252,10 @@ def test_an_attribute_that_is_not_ours(tmp_path, attribute):
     assert found.offset == LINES[1].start_bytes
 
 
-def test_a_partition_too_many(tmp_path):
-    lines = [LINES[0], LINES[1]._replace(size_bytes=MIB)]
-    other = lines[1]._replace(
-        number=3, uuid="33333333-2222-4333-8444-555555555555", start_bytes=lines[1].start_bytes + MIB
+def test_a_table_with_a_partition_too_many(tmp_path):
+    lines = [LINES[0], evolve(LINES[1], size_bytes=MIB)]
+    other = evolve(
+        lines[1], number=3, uuid="33333333-2222-4333-8444-555555555555", start_bytes=lines[1].start_bytes + MIB
     )
     found = look(write(tmp_path, [*lines, other]))
     assert isinstance(found, layout.Unrecognised)
@@ -258,7 +263,7 @@ def test_a_partition_too_many(tmp_path):
 
 
 @pytest.mark.parametrize("lines", [LINES[:1], []], ids=["one", "none"])
-def test_a_partition_too_few(tmp_path, lines):
+def test_a_table_with_a_partition_too_few(tmp_path, lines):
     found = look(write(tmp_path, lines))
     assert isinstance(found, layout.Unrecognised)
     assert f"{len(lines)} partitions" in found.reason
@@ -280,7 +285,7 @@ def test_an_mbr_of_another_scheme_under_a_finished_table(states):
         assert "not a protective one" in found.reason
 
 
-def test_other_tables_at_each_end_contradict_each_other(states, tmp_path):
+def test_different_tables_at_both_ends_contradict_each_other(states, tmp_path):
     other = written(tmp_path, "other", guid="66666666-2222-4333-8444-555555555555", tag=9)
     mixed = {name: (other if name in ("BE", "BH") else states["U"])[name] for name in PIECES}
     found = recognise(mixed)
@@ -288,7 +293,7 @@ def test_other_tables_at_each_end_contradict_each_other(states, tmp_path):
     assert "contradict" in found.reason
 
 
-def test_a_mark_that_only_the_backup_has_is_no_cut(states):
+def test_a_mark_in_the_backup_alone_is_unrecognised(states):
     """Clearing writes the backup first: it never has more marks than the primary."""
     parts = {"BE": "M", "BH": "M", "PE": "U", "PH": "U", "MBR": "U"}
     found = recognise({name: states[state][name] for name, state in parts.items()})
@@ -298,14 +303,14 @@ def test_a_mark_that_only_the_backup_has_is_no_cut(states):
 @pytest.mark.parametrize(
     ("missing", "offset"), [(("BE", "BH"), SIZE - 512), (("PE", "PH"), SIZE - 512), (("BE", "BH", "PE"), 512)]
 )
-def test_the_offset_is_where_the_damage_is(states, missing, offset):
+def test_the_offset_of_a_damaged_copy(states, missing, offset):
     parts = {name: states["0" if name in missing else "U"][name] for name in PIECES}
     found = recognise(parts)
     assert isinstance(found, layout.Unrecognised)
     assert found.offset == offset
 
 
-def test_other_bytes_in_the_first_mib_are_no_cut(states):
+def test_other_bytes_in_the_first_mib_of_a_torn_table(states):
     parts = {name: states["M" if name in ("BE", "BH") else "0"][name] for name in PIECES}
     head = bytearray(MIB)
     tail = (parts["BE"] + parts["BH"]).rjust(MIB, b"\0")
@@ -327,15 +332,30 @@ def test_other_bytes_in_the_first_mib_are_no_cut(states):
     role=st.sampled_from(Role),
     esp=st.integers(33, 600),
 )
-def test_slots_fill_the_disk_on_mib_boundaries(size, sector, firmware, role, esp):
+def test_partitions_fill_the_disk_on_mib_boundaries(size, sector, firmware, role, esp):
     of = disk(size_bytes=size // sector * sector, sector_size=sector)
-    slots = layout.slots(of, firmware, role, esp * MIB)
-    assert slots[0].start_bytes == MIB
-    for slot, following in itertools.pairwise(slots):
-        assert slot.start_bytes + slot.size_bytes == following.start_bytes
-    assert all(slot.start_bytes % MIB == slot.size_bytes % MIB == 0 < slot.size_bytes for slot in slots)
+    parts = layout.partitions(of, firmware, role, esp * MIB)
+    assert parts[0].start_bytes == MIB
+    for part, following in itertools.pairwise(parts):
+        assert part.start_bytes + part.size_bytes == following.start_bytes
+    assert all(part.start_bytes % MIB == part.size_bytes % MIB == 0 < part.size_bytes for part in parts)
     usable_end = of.size_bytes - sector - gpt.ENTRIES_BYTES
-    assert usable_end - MIB < slots[-1].start_bytes + slots[-1].size_bytes <= usable_end
-    assert [slot.kind for slot in slots][-2:] == [PartitionKind.ESP, PartitionKind.DATA]
-    assert (slots[0].kind is PartitionKind.BIOS_BOOT) == (firmware is Firmware.BIOS)
-    assert slots[-2].size_bytes == esp * MIB
+    assert usable_end - MIB < parts[-1].start_bytes + parts[-1].size_bytes <= usable_end
+    assert [part.kind for part in parts][-2:] == [PartitionKind.ESP, PartitionKind.DATA]
+    assert (parts[0].kind is PartitionKind.BIOS_BOOT) == (firmware is Firmware.BIOS)
+    assert parts[-2].size_bytes == esp * MIB
+    assert [part.number for part in parts] == list(range(1, len(parts) + 1))
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+def test_partitions_of_the_layout_have_no_uuids_and_are_to_be_made(firmware):
+    parts = layout.partitions(disk(), firmware, Role.DATA, ESP_SIZE)
+    assert all(part.uuid == "" and part.make for part in parts)
+    assert all(part.type == gpt.TYPES[part.kind] for part in parts)
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+@pytest.mark.parametrize("esp", [33, 512, 2048])
+def test_the_smallest_disk_has_room_for_data(sector, esp):
+    of = disk(size_bytes=layout.smallest(esp * MIB), sector_size=sector)
+    assert layout.partitions(of, Firmware.BIOS, Role.DATA, esp * MIB)[-1].size_bytes >= 256 * MIB

@@ -1,14 +1,14 @@
-"""A blank disk of which one byte is not zero: wherever the scan reads, it is not blank any more."""
+"""A disk of zeros with one other byte is not blank, wherever the scan reads."""
 
 import itertools
 import os
 import random
 
 import pytest
-from support import GIB, MIB, config, image_disk, poke, sparse
+from support import GIB, MIB, examine, image_disk, poke, sparse
 
 from zosstorage.block import emptiness, probe, scan
-from zosstorage.model import Kind
+from zosstorage.model import Depth, Kind
 
 BLOCK = scan.BLOCK
 # One on which every known format has room for all its copies, and one that is no round number of anything.
@@ -34,7 +34,7 @@ def silent_probers(monkeypatch):
         def look(self):
             pass
 
-        def wait(self):
+        def finish(self):
             return {of.path: [] for of in self.disks}
 
     monkeypatch.setattr(probe, "Probers", Silent)
@@ -59,47 +59,46 @@ def in_turn(pieces):
     return [begin + kind(size) for (begin, size), kind in zip(pieces, kinds, strict=False)]
 
 
-def test_a_byte_at_every_place_that_is_known(big):
-    pieces = scan.regions(big, "signatures")
+def test_a_byte_at_every_known_place_is_found(big):
+    pieces = scan.regions(big, Depth.SIGNATURES)
     assert len(pieces) > 150
     places = in_each(pieces) if len(pieces) > 300 else in_turn(pieces)
     with scan.Reader(big) as reader:
-        assert scan.find_used([reader], "signatures")[big.path] is None
+        assert scan.find_used([reader], Depth.SIGNATURES)[big.path] is None
         for at in flipped(big, places):
-            found = scan.find_used([reader], "signatures")[big.path]
+            found = scan.find_used([reader], Depth.SIGNATURES)[big.path]
             assert found is not None, at
             assert (found.check, found.offset) == ("bytes", at)
 
 
-def test_a_byte_in_blocks_of_the_sample(big, known_sample):
+def test_a_byte_in_a_block_of_the_sample_is_found(big, known_sample):
     """A random quarter of the blocks, spread over the whole disk: all are read by the same lines."""
     pieces = scan._sample(big.size_bytes, scan.SAMPLES_SSD)
-    assert set(pieces) <= set(scan.regions(big, "sampled"))
+    assert set(pieces) <= set(scan.regions(big, Depth.SAMPLED))
     pieces = pieces[random.randrange(4) :: 4]  # noqa: S311
     with scan.Reader(big) as reader:
-        assert scan.find_used([reader], "sampled")[big.path] is None
+        assert scan.find_used([reader], Depth.SAMPLED)[big.path] is None
         for at in flipped(big, in_turn(pieces)):
-            found = scan.find_used([reader], "sampled")[big.path]
+            found = scan.find_used([reader], Depth.SAMPLED)[big.path]
             assert found is not None, at
             assert (found.check, found.offset) == ("bytes", at)
 
 
-def test_the_verdict_turns_with_it(big, known_sample, silent_probers):
+def test_a_byte_in_any_piece_turns_the_verdict(big, known_sample, silent_probers):
     """The whole examination, over every fortieth piece that it reads, and the last look before the first write."""
-    settings = config(validate={"scan": "sampled"})
-    pieces = scan.regions(big, "sampled")
-    known = [range(begin, begin + size) for begin, size in scan.regions(big, "signatures")]
-    assert emptiness.examine([big], settings)[0].kind is Kind.BLANK
+    pieces = scan.regions(big, Depth.SAMPLED)
+    known = [range(begin, begin + size) for begin, size in scan.regions(big, Depth.SIGNATURES)]
+    assert examine(big)[0].kind is Kind.BLANK
     assert emptiness.no_longer_blank([big]) == {}
     for at in flipped(big, in_turn([pieces[0], *pieces[3:-1:40], pieces[-1]])):
-        (verdict,) = emptiness.examine([big], settings)
+        (verdict,) = examine(big)
         assert verdict.kind is Kind.FOREIGN, at
         assert [(found.check, found.offset) for found in verdict.evidence] == [("bytes", at)]
         assert bool(emptiness.no_longer_blank([big])) == any(at in piece for piece in known)
 
 
 @pytest.mark.parametrize("value", [0x01, 0x80, 0xFF])
-def test_every_byte_of_a_block(value):
+def test_every_byte_of_a_block_is_found(value):
     for at in range(BLOCK):
         data = bytearray(BLOCK)
         data[at] = value
@@ -107,7 +106,7 @@ def test_every_byte_of_a_block(value):
 
 
 @pytest.mark.parametrize("length", [MIB, scan._CHUNK])
-def test_bytes_of_a_longer_piece(length):
+def test_bytes_of_a_longer_piece_are_found(length):
     edges = [edge + near for edge in range(0, length + 1, length // 16) for near in (-1, 0, 1)]
     for at in [*edges[1:-2], length - 1, *range(5, length, length // 19)]:
         data = bytearray(length)

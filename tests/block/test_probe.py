@@ -28,14 +28,14 @@ def wipefs(rows):
 def probed(*disks):
     with probe.Probers([disk(one) if isinstance(one, str) else one for one in disks]) as probers:
         probers.look()
-        return probers.wait()
+        return probers.finish()
 
 
 def nothing():
     """What is done meanwhile."""
 
 
-def test_nothing_on_any(fake_tools):
+def test_disks_on_which_no_prober_sees_anything(fake_tools):
     fake_tools("wipefs")
     fake_tools("blkid", status=2)
     assert probed("sda", "sdb") == {"/dev/sda": [], "/dev/sdb": []}
@@ -59,8 +59,7 @@ def test_signatures_with_their_offsets(fake_tools):
     assert all(path in one.hint for path, all_found in found.items() for one in all_found)
 
 
-def test_a_node_in_a_folder(fake_tools):
-    """wipefs names a device by the last part of its path."""
+def test_wipefs_names_a_node_in_a_folder_by_its_last_part(fake_tools):
     fake_tools("wipefs", stdout=wipefs([ROWS[0] | {"device": "c0d0"}]))
     fake_tools("blkid", status=2)
     of = disk("cciss!c0d0", path="/dev/cciss/c0d0")
@@ -82,7 +81,7 @@ def test_what_blkid_sees(fake_tools, status, stdout, told):
 
 
 @pytest.mark.parametrize(("tool", "status"), [("wipefs", 1), ("blkid", 1), ("blkid", 4)])
-def test_a_prober_that_fails_is_no_verdict(fake_tools, tool, status):
+def test_a_prober_that_fails(fake_tools, tool, status):
     fake_tools("wipefs")
     fake_tools("blkid", status=2)
     fake_tools(tool, stderr="input/output error", status=status)
@@ -90,7 +89,7 @@ def test_a_prober_that_fails_is_no_verdict(fake_tools, tool, status):
         probed("sda")
 
 
-def test_processors_share_the_devices(fake_tools, monkeypatch):
+def test_one_process_a_processor_shares_the_devices(fake_tools, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     nodes = [f"/dev/sda{number}" for number in range(1, 8)]
     fake_tools("wipefs")
@@ -103,10 +102,16 @@ def test_processors_share_the_devices(fake_tools, monkeypatch):
         assert sorted(node for share in shares for node in share) == nodes
 
 
-def test_no_disks(fake_tools):
+def test_no_disks_start_no_prober(fake_tools):
     assert probed() == {}
     assert probe.signatures([], nothing) == []
     assert fake_tools.calls == []
+
+
+def test_probers_that_were_not_started_are_no_silent_ones():
+    """No finding would be taken for a blank disk."""
+    with probe.Probers([disk("sda")]) as probers, pytest.raises(KeyError):
+        probers.finish()
 
 
 def test_signatures_of_partitions(fake_tools):
@@ -115,7 +120,7 @@ def test_signatures_of_partitions(fake_tools):
     assert found == probe.Signature("/dev/sda", 1080, "unknown", "root", "a-b")
 
 
-def test_contents(fake_tools):
+def test_contents_of_partitions(fake_tools):
     blocks = [
         "DEVNAME=/dev/sda1\nLABEL_FATBOOT=X\nLABEL=ZOSBOOT\nUUID=1A2B-3C4D\nTYPE=vfat",
         "DEVNAME=/dev/sda2\nTYPE=btrfs",
@@ -134,7 +139,7 @@ def test_contents_of_a_device_that_carries_nothing(fake_tools):
 
 
 @pytest.mark.parametrize("tool", ["wipefs", "blkid"])
-def test_none_is_left_running_when_something_else_fails(fake_tools, tool):
+def test_no_prober_runs_on_when_something_else_fails(fake_tools, tool):
     fake_tools(tool, body="exec sleep 60")
     ask = {"wipefs": probe.signatures, "blkid": probe.contents}[tool]
 
@@ -149,5 +154,13 @@ def test_none_is_left_running_when_something_else_fails(fake_tools, tool):
         os.waitpid(-1, os.WNOHANG)
 
 
-def test_a_window_of_a_disk():
+def test_blkid_can_look_at_a_window_of_a_disk():
     assert probe.contents_argv("/dev/sda", 1048576, 4096)[4:] == ["-O", "1048576", "-S", "4096", "/dev/sda"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"signatures": [{"device": "sdx"}]}', '{"signatures": 5}'])
+def test_a_wipefs_that_prints_something_else_is_a_failed_tool(fake_tools, text):
+    fake_tools("wipefs", stdout=text)
+    fake_tools("blkid", status=2)
+    with pytest.raises(ToolError, match="printed what cannot be read"):
+        probed("sda")

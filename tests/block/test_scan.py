@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from support import GIB, MIB, disk, image_disk, poke, sparse
 
 from zosstorage.block import scan, superblocks
+from zosstorage.model import Depth
 
 BLOCK = scan.BLOCK
 
@@ -17,9 +18,9 @@ def image(tmp_path):
     return image_disk(sparse(tmp_path / "image", 64 * MIB))
 
 
-def find(of, how="sampled"):
+def find(of, depth=Depth.SAMPLED):
     with scan.Reader(of) as reader:
-        return scan.find_used([reader], how)[of.path]
+        return scan.find_used([reader], depth)[of.path]
 
 
 # What is read.
@@ -27,12 +28,12 @@ def find(of, how="sampled"):
 sizes = st.integers(2 * MIB // 512, 2**44 // 512).map(lambda sectors: sectors * 512)
 
 
-@pytest.mark.parametrize("how", ["signatures", "sampled", "full"])
+@pytest.mark.parametrize("depth", list(Depth))
 @settings(max_examples=25, deadline=None)
 @given(size=st.one_of(sizes.map(lambda size: size % (200 * MIB) + 64 * MIB), sizes), rotational=st.booleans())
-def test_regions_lie_within_the_disk(how, size, rotational):
-    size = min(size, 4 * GIB) if how == "full" else size
-    for offset, length in scan.regions(disk(size_bytes=size, rotational=rotational), how):
+def test_regions_lie_within_the_disk(depth, size, rotational):
+    size = min(size, 4 * GIB) if depth == Depth.FULL else size
+    for offset, length in scan.regions(disk(size_bytes=size, rotational=rotational), depth):
         assert offset >= 0
         assert length > 0
         assert offset + length <= size
@@ -41,16 +42,16 @@ def test_regions_lie_within_the_disk(how, size, rotational):
 @pytest.mark.parametrize("size", [2 * MIB, 64 * MIB, 64 * MIB + 512, 4 * MIB * 7 + 4096, GIB - 512])
 def test_a_full_scan_reads_every_byte_once(size):
     at = 0
-    for offset, length in scan.regions(disk(size_bytes=size), "full"):
+    for offset, length in scan.regions(disk(size_bytes=size), Depth.FULL):
         assert offset == at
         at += length
     assert at == size
 
 
-@pytest.mark.parametrize("how", ["signatures", "sampled"])
-def test_both_ends_and_known_places_are_read(how):
+@pytest.mark.parametrize("depth", [Depth.SIGNATURES, Depth.SAMPLED])
+def test_both_ends_and_all_known_places_are_read(depth):
     of = disk(size_bytes=600 * GIB)
-    places = scan.regions(of, how)
+    places = scan.regions(of, depth)
     assert places == sorted(places)
     assert {(0, MIB), (of.size_bytes - MIB, MIB)} <= set(places)
     assert {(region.offset, region.length) for region in superblocks.regions(of.size_bytes)} <= set(places)
@@ -66,12 +67,12 @@ def test_one_sample_in_every_stratum(rotational, count, size):
         assert length == BLOCK
         assert offset % BLOCK == 0
         assert number * stratum - BLOCK < offset < (number + 1) * stratum
-    regions = scan.regions(disk(size_bytes=size, rotational=rotational), "sampled")
-    assert len(set(regions) - set(scan.regions(disk(size_bytes=size), "signatures"))) <= count
+    regions = scan.regions(disk(size_bytes=size, rotational=rotational), Depth.SAMPLED)
+    assert len(set(regions) - set(scan.regions(disk(size_bytes=size), Depth.SIGNATURES))) <= count
     assert len(regions) > count
 
 
-def test_samples_move_within_their_strata():
+def test_two_samples_read_other_blocks():
     """No grid that data could hide between: another run looks elsewhere."""
     one, other = (scan._sample(1024 * GIB, 1024) for _ in range(2))
     assert sum(first != second for first, second in zip(one, other, strict=True)) > 1000
@@ -79,7 +80,7 @@ def test_samples_move_within_their_strata():
 
 def test_a_sampled_scan_reads_more_than_signatures():
     of = disk(size_bytes=100 * GIB)
-    assert len(scan.regions(of, "sampled")) > len(scan.regions(of, "signatures")) + 900
+    assert len(scan.regions(of, Depth.SAMPLED)) > len(scan.regions(of, Depth.SIGNATURES)) + 900
 
 
 # What is found.
@@ -97,22 +98,22 @@ def test_zeros_are_not_used(length):
     assert scan.first_used(0, bytes(length)) is None
 
 
-@pytest.mark.parametrize("how", ["signatures", "sampled", "full"])
-def test_a_blank_image_is_blank(image, how):
-    assert find(image, how) is None
+@pytest.mark.parametrize("depth", list(Depth))
+def test_a_blank_image_is_blank(image, depth):
+    assert find(image, depth) is None
 
 
-@pytest.mark.parametrize("how", ["signatures", "sampled", "full"])
+@pytest.mark.parametrize("depth", list(Depth))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_a_single_byte_in_any_region_that_is_read_is_found(image, how, data):
-    regions = scan.regions(image, how)
-    kept = regions if how == "full" else scan.regions(image, "signatures")  # samples lie elsewhere each time
+def test_a_single_byte_in_any_region_that_is_read_is_found(image, depth, data):
+    regions = scan.regions(image, depth)
+    kept = regions if depth == Depth.FULL else scan.regions(image, Depth.SIGNATURES)  # samples lie elsewhere each time
     offset, length = data.draw(st.sampled_from(kept))
     at = offset + data.draw(st.integers(0, length - 1))
     poke(image.path, at, bytes([data.draw(st.integers(1, 255))]))
     try:
-        found = find(image, how)
+        found = find(image, depth)
         assert found is not None
         assert (found.check, found.offset) == ("bytes", at)
         assert image.path in found.hint
@@ -122,14 +123,14 @@ def test_a_single_byte_in_any_region_that_is_read_is_found(image, how, data):
 
 def test_a_byte_in_a_sampled_block_is_found(image, monkeypatch):
     monkeypatch.setattr(scan, "_sample", lambda *_: [(30 * MIB, BLOCK)])
-    assert (30 * MIB, BLOCK) not in scan.regions(image, "signatures")
+    assert (30 * MIB, BLOCK) not in scan.regions(image, Depth.SIGNATURES)
     poke(image.path, 30 * MIB + BLOCK - 1, b"\xff")
-    assert find(image, "sampled").offset == 30 * MIB + BLOCK - 1
-    assert find(image, "signatures") is None
-    assert find(image, "full").offset == 30 * MIB + BLOCK - 1
+    assert find(image, Depth.SAMPLED).offset == 30 * MIB + BLOCK - 1
+    assert find(image, Depth.SIGNATURES) is None
+    assert find(image, Depth.FULL).offset == 30 * MIB + BLOCK - 1
 
 
-def test_what_was_found_is_named_and_shown(image):
+def test_evidence_names_a_known_format_and_shows_bytes(image):
     poke(image.path, 4242, b"\x07secret")
     assert find(image).found.startswith("data: 07 73 65 63")
     poke(image.path, 4242, bytes(7))
@@ -139,18 +140,18 @@ def test_what_was_found_is_named_and_shown(image):
     assert found.found == "btrfs superblock: 5f 42 48 52 66 53 5f 4d 00 00 00 00 00 00 00 00 |_BHRfS_M........|"
 
 
-def test_several_disks_are_judged_each_for_itself(tmp_path):
+def test_each_of_several_disks_has_its_own_evidence(tmp_path):
     disks = [image_disk(sparse(tmp_path / name, 8 * MIB + index * MIB)) for index, name in enumerate("abc")]
     poke(disks[1].path, 5 * MIB, b"x")
     readers = [scan.Reader(of) for of in disks]
-    found = scan.find_used(readers, "full")
+    found = scan.find_used(readers, Depth.FULL)
     for reader in readers:
         reader.__exit__()
     assert list(found) == [of.path for of in disks]
     assert [evidence and evidence.offset for evidence in found.values()] == [None, 5 * MIB, None]
 
 
-def test_disks_take_turns(tmp_path, monkeypatch):
+def test_disks_are_read_in_turns(tmp_path, monkeypatch):
     """Side by side: the second disk does not wait for the end of the first."""
     disks = [image_disk(sparse(tmp_path / name, 16 * MIB)) for name in "ab"]
     order = []
@@ -161,12 +162,12 @@ def test_disks_take_turns(tmp_path, monkeypatch):
         return original(self, offset, length)
 
     monkeypatch.setattr(scan.Reader, "at", at)
-    scan.find_used([scan.Reader(of) for of in disks], "full")
+    scan.find_used([scan.Reader(of) for of in disks], Depth.FULL)
     assert "".join(order) == "abababab"
 
 
-def test_no_disks():
-    assert scan.find_used([], "full") == {}
+def test_a_scan_of_no_disks():
+    assert scan.find_used([], Depth.FULL) == {}
 
 
 # What cannot be read.
@@ -174,7 +175,7 @@ def test_no_disks():
 
 def test_a_short_read_is_evidence(image):
     os.truncate(image.path, 40 * MIB)
-    found = find(image, "full")
+    found = find(image, Depth.FULL)
     assert (found.check, found.offset) == ("read", 40 * MIB)
     assert "0" in found.found
     assert "failing disk" in found.hint
@@ -182,7 +183,7 @@ def test_a_short_read_is_evidence(image):
 
 def test_a_read_that_ends_within_a_region_is_evidence(image):
     os.truncate(image.path, 40 * MIB + 100)
-    found = find(image, "full")
+    found = find(image, Depth.FULL)
     assert (found.check, found.offset, found.found) == ("read", 40 * MIB, "a read of 4194304 bytes gave only 100")
 
 
@@ -195,7 +196,7 @@ def test_an_io_error_is_evidence(image, monkeypatch):
         return original(handle, length, offset)
 
     monkeypatch.setattr(os, "pread", pread)
-    found = find(image, "full")
+    found = find(image, Depth.FULL)
     assert (found.check, found.offset, found.found) == ("read", 8 * MIB, "reading it failed: Input/output error")
 
 
@@ -207,7 +208,7 @@ def test_a_disk_that_cannot_be_opened(tmp_path):
     assert scan.unreadable(caught.value).offset is None
 
 
-def test_reader_gives_both_ends(image):
+def test_a_reader_reads_both_ends_and_closes_its_handle(image):
     poke(image.path, 0, b"head")
     poke(image.path, image.size_bytes - 4, b"tail")
     with scan.Reader(image) as reader:
@@ -220,7 +221,7 @@ def test_reader_gives_both_ends(image):
         os.fstat(handle)
 
 
-def test_a_reader_never_writes(image):
+def test_a_reader_cannot_write(image):
     with scan.Reader(image) as reader, pytest.raises(OSError, match="Bad file descriptor"):
         os.pwrite(reader.fd, b"x", 0)
 
@@ -229,17 +230,17 @@ def test_progress_of_a_full_scan_is_logged(image, caplog, monkeypatch):
     clock = iter(range(0, 10000, 2))
     monkeypatch.setattr(scan.time, "monotonic", lambda: float(next(clock)))
     with caplog.at_level(logging.INFO, "zosstorage"):
-        find(image, "full")
+        find(image, Depth.FULL)
     told = [record for record in caplog.records if record.message == "reading whole disks"]
     assert told
     assert told[-1].total_bytes == 64 * MIB
     assert 0 < told[-1].percent <= 100
 
 
-def test_dump():
+def test_bytes_are_shown_as_hex_and_ascii():
     assert scan.dump(b"A\0~\x7f\x1f ") == "41 00 7e 7f 1f 20 |A.~.. |"
 
 
 def test_regions_of_a_smaller_disk_do_not_repeat():
-    places = scan.regions(evolve(disk(), size_bytes=2 * MIB), "signatures")
+    places = scan.regions(evolve(disk(), size_bytes=2 * MIB), Depth.SIGNATURES)
     assert len(places) == len(set(places))

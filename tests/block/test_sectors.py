@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from support import ESP_SIZE, GIB, MIB, config, disk, ends, poke, put_filesystems, sparse, write_table
+from support import ESP_SIZE, GIB, MIB, disk, ends, examine, poke, put_filesystems, sparse, write_table
 
-from zosstorage.block import emptiness, gpt, layout
-from zosstorage.model import Firmware, Kind
+from zosstorage.block import gpt, layout
+from zosstorage.model import Firmware, Kind, PartitionKind
+from zosstorage.observed import OwnTable
 
 pytestmark = pytest.mark.loop
 SIZE = 1 * GIB
@@ -42,13 +43,14 @@ def test_what_sfdisk_wrote_is_recognised(loop, firmware):
     assert tables.primary.valid
     assert tables.backup.valid
     assert tables.protective
-    assert isinstance(found, layout.Recognised)
-    assert (found.torn, found.firmware) == (False, firmware)
-    assert all(entry.start_bytes % MIB == entry.size_bytes % MIB == 0 for entry in found.entries)
+    assert isinstance(found, OwnTable)
+    assert (found.torn, len(found.partitions)) == (False, 3 if firmware is Firmware.BIOS else 2)
+    assert (found.partitions[0].kind is PartitionKind.BIOS_BOOT) is (firmware is Firmware.BIOS)
+    assert all(entry.start_bytes % MIB == entry.size_bytes % MIB == 0 for entry in found.partitions)
 
 
 @pytest.mark.parametrize("firmware", list(Firmware))
-def test_cleared_of_its_marks_it_is_what_sfdisk_writes_without_them(loop, firmware):
+def test_a_table_with_marks_cleared_is_what_sfdisk_writes_without_marks(loop, firmware):
     """To the byte, in both copies."""
     write_table(loop, firmware=firmware, marked=False)
     unmarked = ends(loop)
@@ -73,28 +75,29 @@ def test_every_byte_of_both_headers_counts(loop):
         assert not gpt.read(head, bytes(broken), SIZE, sector).backup.valid
 
 
-def test_a_cut_before_the_mbr(loop):
+def test_a_table_cut_off_before_its_mbr(loop):
     write_table(loop)
     poke(loop.path, 0, bytes(512))
     _, found = look(loop)
-    assert (found.torn, len(found.entries)) == (True, 2)
+    assert (found.torn, len(found.partitions)) == (True, 2)
 
 
 def test_verdicts_by_the_real_probers(loop):
-    assert [verdict.kind for verdict in emptiness.examine([loop], config())] == [Kind.BLANK]
+    assert [verdict.kind for verdict in examine(loop)] == [Kind.BLANK]
     write_table(loop)
-    (verdict,) = emptiness.examine([loop], config())
-    assert (verdict.kind, verdict.finished) == (Kind.OURS, False)
+    (verdict,) = examine(loop)
+    assert (verdict.kind, [part.marked for part in verdict.partitions]) == (Kind.OURS, [True, True])
     write_table(loop, marked=False)
     put_filesystems(loop)
-    (verdict,) = emptiness.examine([loop], config())
-    assert (verdict.kind, verdict.finished) == (Kind.OURS, True)
+    (verdict,) = examine(loop)
+    assert (verdict.kind, [part.marked for part in verdict.partitions]) == (Kind.OURS, [False, False])
+    assert not verdict.torn
 
 
 @pytest.mark.parametrize("at", [446, MIB, SIZE - 1])
 def test_a_byte_on_a_blank_disk(loop, at):
     poke(loop.path, at, b"\1")
-    (verdict,) = emptiness.examine([loop], config())
+    (verdict,) = examine(loop)
     assert [(found.check, found.offset) for found in verdict.evidence] == [("bytes", at)]
 
 
@@ -104,13 +107,13 @@ def test_the_rest_of_the_first_sector_of_an_unfinished_disk(loop):
         pytest.skip("there is no rest")
     write_table(loop)
     poke(loop.path, 600, b"\1")
-    (verdict,) = emptiness.examine([loop], config())
+    (verdict,) = examine(loop)
     assert (verdict.kind, verdict.evidence[0].offset) == (Kind.FOREIGN, 600)
 
 
 def test_a_filesystem_is_seen_by_every_check(loop):
     subprocess.run(["mkfs.fat", "-F", "32", "-n", "ZOSBOOT", loop.path], check=True, capture_output=True)
-    (verdict,) = emptiness.examine([loop], config())
+    (verdict,) = examine(loop)
     assert verdict.kind is Kind.FOREIGN
     assert {"wipefs", "blkid", "bytes"} <= {found.check for found in verdict.evidence}
     assert any("vfat labelled ZOSBOOT" in found.found for found in verdict.evidence)

@@ -1,130 +1,77 @@
+"""What is read of a block device's folder in sysfs."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import GIB, config, disk
+from support import GIB, disk
 
 from zosstorage.block import sysfs
-from zosstorage.model import Firmware
+from zosstorage.facts import Partition
 
-# Every kind of block device as its driver shows it: name → attributes, and the reason it is rejected for by default.
-DEVICES = {
+# As a driver shows its disks: name → attributes.
+DISKS = {
     # virtio-blk says that it rotates, has its serial at the disk, no model and no wwid
-    "vda": ({"number": "254:0", "queue__rotational": 1, "serial": "virtio-1"}, ""),
-    "vdb": ({"number": "254:16", "queue__rotational": 1, "queue__logical_block_size": 4096}, ""),
+    "vda": {"number": "254:0", "queue__rotational": 1, "serial": "virtio-1"},
+    "vdb": {"number": "254:16", "queue__logical_block_size": 4096},
     # nvme pads with spaces
-    "nvme0n1": (
-        {
-            "number": "259:0",
-            "wwid": "eui.0025385971b0a1c2",
-            "device__model": "Samsung SSD 970                         ",
-            "device__serial": "S466NX0K             ",
-        },
-        "",
-    ),
-    # a path of a multipath namespace is no disk of its own
-    "nvme1c0n1": ({"number": "0:0", "hidden": 1}, None),
-    # SATA and SAS by the SCSI layer
-    "sda": (
-        {
-            "number": "8:0",
-            "device__wwid": "naa.5000c500a1b2c3d4",
-            "device__model": "ST4000NM0035    ",
-            "device__type": 0,
-            "queue__rotational": 1,
-        },
-        "",
-    ),
-    "sdb": ({"number": "8:16", "device__model": "INTEL SSDSC2KB48", "device__type": 0}, ""),
-    "sdc": ({"number": "8:32", "removable": 1, "device__model": "Ultra Fit", "device__type": 0}, "removable"),
-    "sdd": ({"number": "8:48", "ro": 1}, "read-only"),
-    "sde": ({"number": "8:64", "gib": 3.9}, "too small"),
-    "sdf": ({"number": "8:80", "queue__logical_block_size": 520}, "sectors of 520 bytes are not supported"),
-    "sdg": ({"number": "8:96", "gib": 0}, "its size is 0"),
-    "sr0": ({"number": "11:0", "removable": 1, "device__type": 5}, "a CD-ROM drive"),
-    "zram0": ({"number": "252:0", "gib": 0}, "its size is 0"),
-    "loop0": ({"number": "7:0", "loop__backing_file": "/image"}, "devices.include does not name it"),
-    "dm-0": ({"number": "253:0", "slaves": ["sda"]}, "devices.include does not name it"),
-    "md0": ({"number": "9:0", "md__level": "raid1"}, "devices.include does not name it"),
-    "mmcblk0": ({"number": "179:0", "device__name": "DG4016"}, "devices.include does not name it"),
-    "ram0": ({"number": "1:0"}, "devices.include does not name it"),
-    "nbd0": ({"number": "43:0"}, "devices.include does not name it"),
-    "fd0": ({"number": "2:0", "removable": 1}, "devices.include does not name it"),
+    "nvme0n1": {
+        "number": "259:0",
+        "wwid": "eui.0025385971b0a1c2",
+        "device__model": "Samsung SSD 970                         ",
+        "device__serial": "S466NX0K             ",
+    },
+    "sda": {
+        "number": "8:0",
+        "device__wwid": "naa.5000c500a1b2c3d4",
+        "device__model": "ST4000NM0035    ",
+        "device__type": 0,
+        "queue__rotational": 1,
+    },
+    "mmcblk0": {"number": "179:0", "device__name": "DG4016"},
+    "sdb": {"number": "8:16", "removable": 1, "ro": 1},
 }
-ELIGIBLE = ["sda", "sdb", "vda", "vdb", "nvme0n1"]
 
 
 @pytest.fixture
-def machine(sysfs_tree):
-    for name, (attributes, _) in DEVICES.items():
-        sysfs_tree.add(name, **attributes)
-    return sysfs_tree
+def read(sysfs_tree):
+    """Read one of them."""
+
+    def read(name):
+        sysfs_tree.add(name, **DISKS[name])
+        return sysfs.read_disk(name, root=sysfs_tree.root)
+
+    return read
 
 
-def discover(tree, **sections):
-    return sysfs.discover(config(**sections), root=tree.root)
-
-
-@pytest.mark.parametrize("name", [name for name, (_, reason) in DEVICES.items() if reason])
-def test_reasons(machine, name):
-    reasons = {one.disk.name: one.reason for one in discover(machine).rejected}
-    assert DEVICES[name][1] in reasons[name]
-
-
-def test_eligible_disks_in_natural_order(machine):
-    found = discover(machine)
-    assert [one.name for one in found.disks] == ELIGIBLE
-    assert len(found.disks) + len(found.rejected) == len(DEVICES) - 1  # the hidden one is not told at all
-
-
-@pytest.mark.parametrize(
-    "devices",
-    [
-        {},
-        {"include": ["/dev/*"], "exclude": []},
-        {"include": ["/dev/sd*"], "exclude": ["/dev/disk/by-id/late"]},
-        {"include": ["/dev/disk/by-id/*"]},
-        {"include": ["/dev/sd*"], "allow_removable": True, "min_size": "1GiB"},
-    ],
-    ids=str,
-)
-def test_the_same_disks_are_eligible_without_a_look_at_the_others(machine, devices, monkeypatch):
-    machine.link("by-id/late", "sdb")
-    looked_at = []
-    real = sysfs.read_disk
-    monkeypatch.setattr(sysfs, "read_disk", lambda name, **rest: looked_at.append(name) or real(name, **rest))
-    whole = discover(machine, devices=devices)
-    count = len(looked_at)
-    looked_at.clear()
-    assert sysfs.eligible(config(devices=devices), root=machine.root) == (whole.firmware, whole.disks)
-    assert len(looked_at) < count or "/dev/*" in devices.get("include", ())
-
-
-def test_facts_of_a_sata_disk(machine):
-    found = {one.name: one for one in discover(machine).disks}["sda"]
+def test_attributes_of_a_sata_disk(read):
+    found = read("sda")
     assert (found.path, found.number, found.size_bytes, found.sector_size) == ("/dev/sda", "8:0", 10 * GIB, 512)
     assert (found.rotational, found.removable, found.read_only) == (True, False, False)
     assert (found.model, found.serial, found.wwn, found.diskseq) == ("ST4000NM0035", "", "naa.5000c500a1b2c3d4", 7)
 
 
-def test_padding_is_trimmed(machine):
-    found = {one.name: one for one in discover(machine).disks}["nvme0n1"]
+def test_a_removable_and_a_read_only_disk(read):
+    assert (read("sdb").removable, read("vda").removable) == (True, False)
+
+
+def test_padding_is_trimmed(read):
+    found = read("nvme0n1")
     assert (found.model, found.serial) == ("Samsung SSD 970", "S466NX0K")
     assert (found.wwn, found.rotational) == ("eui.0025385971b0a1c2", False)
 
 
-def test_size_counts_512_byte_units_whatever_the_sector_is(machine):
-    found = {one.name: one for one in discover(machine).disks}["vdb"]
+def test_size_counts_512_byte_units_whatever_the_sector_is(read):
+    found = read("vdb")
     assert (found.sector_size, found.size_bytes) == (4096, 10 * GIB)
 
 
-def test_virtio_has_a_serial_and_no_name(machine):
-    found = {one.name: one for one in discover(machine).disks}["vda"]
+def test_virtio_has_a_serial_and_no_model(read):
+    found = read("vda")
     assert (found.model, found.serial, found.wwn) == ("", "virtio-1", "")
 
 
-def test_the_name_of_an_mmc_card_is_its_model(machine):
-    found = discover(machine, devices={"include": ["/dev/mmcblk*"]})
-    assert [one.model for one in found.disks] == ["DG4016"]
+def test_the_name_of_an_mmc_card_is_its_model(read):
+    assert read("mmcblk0").model == "DG4016"
 
 
 def test_a_serial_from_the_vital_product_data(sysfs_tree):
@@ -145,57 +92,6 @@ def test_a_disk_that_is_gone(sysfs_tree):
         sysfs.read_disk("sda", root=sysfs_tree.root)
 
 
-def test_a_machine_without_block_devices(tmp_path):
-    (tmp_path / "sys/class/block").mkdir(parents=True)
-    found = sysfs.discover(config(), root=tmp_path)
-    assert (found.disks, found.rejected, found.firmware) == ((), (), Firmware.BIOS)
-
-
-def test_a_disk_pulled_while_we_look_is_not_there(machine, monkeypatch):
-    names = [*DEVICES, "sdz"]
-    monkeypatch.setattr(sysfs, "_block_names", lambda *_: [name for name in names if name != "nvme1c0n1"])
-    assert [one.name for one in discover(machine).disks] == ELIGIBLE
-
-
-# Globs.
-
-
-def test_removable_disks_when_they_are_allowed(machine):
-    assert "sdc" in [one.name for one in discover(machine, devices={"allow_removable": True}).disks]
-
-
-def test_exclude_wins(machine):
-    found = discover(machine, devices={"exclude": ["/dev/vd*", "/dev/nvme*"]})
-    assert [one.name for one in found.disks] == ["sda", "sdb"]
-    reasons = {one.disk.name: one.reason for one in found.rejected}
-    assert reasons["vda"] == "devices.exclude names it"
-
-
-def test_links_name_disks(machine):
-    machine.link("by-id/ata-disk-of-mine", "sdb")
-    machine.link("by-path/pci-0000:00:1f.2-ata-2", "sdb")
-    found = discover(machine, devices={"include": ["/dev/disk/by-id/ata-*"]})
-    assert [one.name for one in found.disks] == ["sdb"]
-    assert found.disks[0].links == ("/dev/disk/by-id/ata-disk-of-mine", "/dev/disk/by-path/pci-0000:00:1f.2-ata-2")
-
-
-def test_a_link_excludes_as_well(machine):
-    machine.link("by-id/ata-system", "sda")
-    assert "sda" not in [
-        one.name for one in discover(machine, devices={"exclude": ["/dev/disk/by-id/ata-system"]}).disks
-    ]
-
-
-def test_loop_devices_when_they_are_asked_for(machine):
-    found = discover(machine, devices={"include": ["/dev/loop*"], "exclude": []})
-    assert [one.name for one in found.disks] == ["loop0"]
-
-
-def test_min_size(machine):
-    found = discover(machine, devices={"min_size": "3GiB"})
-    assert "sde" in [one.name for one in found.disks]
-
-
 # Partitions.
 
 
@@ -206,30 +102,19 @@ def partitioned(sysfs_tree):
     return sysfs_tree
 
 
-def test_partitions_are_no_disks(partitioned):
-    found = discover(partitioned)
-    assert [one.name for one in found.disks] == ["sda", "nvme0n1"]
-    assert found.rejected == ()
-
-
-def test_a_partition_named_without_its_disk_is_told(partitioned):
-    found = discover(partitioned, devices={"include": ["/dev/sda1"]})
-    reasons = {one.disk.name: one.reason for one in found.rejected}
-    assert reasons["sda1"] == "a partition, not a whole disk"
-
-
-def test_kernel_partitions(partitioned):
+def test_partitions_of_the_kernel_by_number(partitioned):
     found = sysfs.partitions(disk("sda"), root=partitioned.root)
-    assert [(part.device, part.number, part.start_bytes, part.size_bytes) for part in found] == [
-        ("/dev/sda1", 1, 2048 * 512, 2048 * 512),
-        ("/dev/sda2", 2, 4096 * 512, 8192 * 512),
-        ("/dev/sda10", 10, 20480 * 512, 4096),
+    assert list(found) == [1, 2, 10]
+    assert list(found.values()) == [
+        Partition(1, "/dev/sda1", "", "", "", 2048 * 512, 2048 * 512),
+        Partition(2, "/dev/sda2", "", "", "", 4096 * 512, 8192 * 512),
+        Partition(10, "/dev/sda10", "", "", "", 20480 * 512, 4096),
     ]
-    assert sysfs.partitions(disk("nvme0n1"), root=partitioned.root)[0].start_bytes == 256 * 512
-    assert sysfs.partitions(disk("sdx"), root=partitioned.root) == ()
+    assert sysfs.partitions(disk("nvme0n1"), root=partitioned.root)[1].start_bytes == 256 * 512
+    assert sysfs.partitions(disk("sdx"), root=partitioned.root) == {}
 
 
-def test_device_number(partitioned):
+def test_the_device_number_of_a_node(partitioned):
     assert sysfs.device_number("/dev/sda2", root=partitioned.root) == "8:2"
     with pytest.raises(FileNotFoundError):
         sysfs.device_number("/dev/sdx", root=partitioned.root)
@@ -254,18 +139,111 @@ def test_holders_and_slaves(sysfs_tree):
 @pytest.mark.parametrize(
     ("path", "node"), [("/dev/sda", "/dev/sda3"), ("/dev/nvme0n1", "/dev/nvme0n1p3"), ("/dev/loop7", "/dev/loop7p3")]
 )
-def test_partition_device(path, node):
+def test_the_node_of_a_partition(path, node):
     assert sysfs.partition_device(disk(path=path), 3) == node
 
 
-# Firmware.
+# Counts of writes.
+
+# As Linux 6 prints them: reads, writes, times, discards, flushes (Documentation/block/stat.rst).
+STAT = "  101  2  303  4  505  6  707  8  0  10  11  1201  13  1403  15  16  17\n"
 
 
-def test_firmware(sysfs_tree):
-    assert discover(sysfs_tree).firmware is Firmware.BIOS
-    (sysfs_tree.root / "sys/firmware/efi").mkdir(parents=True)
-    assert discover(sysfs_tree).firmware is Firmware.UEFI
-    assert discover(sysfs_tree, partitions={"firmware": "bios"}).firmware is Firmware.BIOS
+def writes(tree, text):
+    tree.add("sda", stat=text)
+    return sysfs.writes(disk("sda"), root=tree.root)
+
+
+def test_writes_are_sectors_written_and_discards_with_their_sectors(sysfs_tree):
+    assert writes(sysfs_tree, STAT) == "707 1201 1403"
+
+
+@pytest.mark.parametrize(
+    ("place", "counts"),
+    [(place, place in (6, 11, 13)) for place in range(17)],
+)
+def test_only_writes_and_discards_change_the_counts(sysfs_tree, place, counts):
+    """Reads and flushes, and what is under way, do not: others may look at a disk."""
+    numbers = STAT.split()
+    numbers[place] = "99999"
+    assert (writes(sysfs_tree, " ".join(numbers)) != "707 1201 1403") is counts
+
+
+def test_a_kernel_that_counts_no_discards(sysfs_tree):
+    """Before Linux 4.18 there were eleven numbers."""
+    assert writes(sysfs_tree, " ".join(STAT.split()[:11])) == "707"
+
+
+def test_counts_that_an_operator_stopped_say_nothing(sysfs_tree):
+    sysfs_tree.add("sda", stat=STAT, queue__iostats="0\n")
+    assert sysfs.writes(disk("sda"), root=sysfs_tree.root) is None
+
+
+def test_a_device_of_which_nothing_is_counted(sysfs_tree):
+    """As older kernels do with a multipath NVMe namespace: its disk was read, and not even that was counted."""
+    assert writes(sysfs_tree, " ".join(["0"] * 17)) is None
+
+
+@pytest.mark.parametrize("text", [None, "", "\n"])
+def test_a_kernel_that_keeps_no_counts(sysfs_tree, text):
+    assert writes(sysfs_tree, text) is None
+
+
+def test_counts_of_a_disk_that_is_gone(sysfs_tree):
+    assert sysfs.writes(disk("sdx"), root=sysfs_tree.root) is None
+
+
+# Names.
+
+
+def test_hidden_devices_have_no_names(sysfs_tree):
+    """Such is a path of a multipath NVMe namespace, whose head is a disk."""
+    sysfs_tree.add("nvme0n1", number="259:0", partitions=[("nvme0n1p1", 1, 256, 8)])
+    sysfs_tree.add("nvme0c0n1", number="0:0", hidden=1)
+    assert sorted(sysfs.block_names(root=sysfs_tree.root)) == ["nvme0n1", "nvme0n1p1"]
+
+
+def test_a_machine_without_sysfs(tmp_path):
+    assert sysfs.block_names(root=tmp_path) == []
+    assert sysfs.devices(root=tmp_path) == []
+    assert sysfs.links(root=tmp_path) == {}
+
+
+def test_devices_have_a_size(sysfs_tree):
+    sysfs_tree.add("sda", partitions=[("sda1", 1, 2048, 2048)])
+    sysfs_tree.add("cciss!c0d0", number="104:0")
+    sysfs_tree.add("loop0", number="7:0", gib=0)
+    assert sorted(sysfs.devices(root=sysfs_tree.root)) == ["/dev/cciss/c0d0", "/dev/sda", "/dev/sda1"]
+
+
+def test_an_attribute_is_trimmed_and_empty_where_it_cannot_be_read(sysfs_tree):
+    sysfs_tree.add("sda", device__model="ST4000NM0035    ")
+    assert sysfs.attribute("sda", "device/model", root=sysfs_tree.root) == "ST4000NM0035"
+    assert sysfs.attribute("sda", "device/type", root=sysfs_tree.root) == ""
+    assert sysfs.attribute("sda", "device", root=sysfs_tree.root) == ""  # a folder: it opens, and cannot be read
+    assert sysfs.attribute("sdx", "size", root=sysfs_tree.root) == ""
+
+
+def test_the_disk_that_a_partition_is_on(partitioned):
+    assert sysfs.whole_disk("sda10", root=partitioned.root) == "sda"
+    assert sysfs.whole_disk("nvme0n1p1", root=partitioned.root) == "nvme0n1"
+
+
+def test_links_by_the_node_that_they_lead_to(partitioned):
+    partitioned.link("by-path/pci-2", "sda")
+    partitioned.link("by-id/ata-x", "sda")
+    partitioned.link("by-id/ata-x-part1", "sda1")
+    assert sysfs.links(root=partitioned.root) == {
+        "/dev/sda": ("/dev/disk/by-id/ata-x", "/dev/disk/by-path/pci-2"),
+        "/dev/sda1": ("/dev/disk/by-id/ata-x-part1",),
+    }
+
+
+def test_the_file_behind_a_loop_device(sysfs_tree):
+    sysfs_tree.add("loop0", number="7:0", loop__backing_file="/images/a")
+    sysfs_tree.add("sda")
+    assert sysfs.backing_file(disk("loop0"), root=sysfs_tree.root) == "/images/a"
+    assert sysfs.backing_file(disk("sda"), root=sysfs_tree.root) == ""
 
 
 # Order.
@@ -280,7 +258,7 @@ def test_firmware(sysfs_tree):
         ["cciss!c0d0", "cciss!c0d1", "cciss!c0d10", "cciss!c1d0"],
     ],
 )
-def test_natural_order(names):
+def test_names_in_natural_order(names):
     assert sorted(sorted(names, reverse=True), key=sysfs.natural_key) == names
 
 
@@ -293,5 +271,5 @@ def test_any_names_can_be_put_in_order(found):
 
 
 @given(st.integers(0, 9999), st.integers(0, 9999))
-def test_numbers_count_as_numbers(one, other):
+def test_numbers_in_names_are_compared_as_numbers(one, other):
     assert (sysfs.natural_key(f"nvme{one}n1") < sysfs.natural_key(f"nvme{other}n1")) == (one < other)

@@ -1,169 +1,139 @@
-import os
-from pathlib import Path
+"""The tables of a plan as they are read from the disks."""
 
 import pytest
 from attrs import evolve
-from support import GIB, blank, config, discovery, image_disk, poke, sparse, uuids
+from support import GIB, kernel_partitions, planned_images, poke, write_planned
 
 from zosstorage.block import claim, scan, sysfs, tables
-from zosstorage.block.sysfs import KernelPartition
 from zosstorage.errors import NotEmptyError, ToolError
-from zosstorage.model import Firmware
-from zosstorage.planning import decide
 
 SIZE = 1 * GIB
 
 
 @pytest.fixture
-def sfdisk(fake_tools):
-    fake_tools.real("sfdisk")
-    fake_tools("partx")
-    return fake_tools
+def planned(tmp_path):
+    return planned_images(tmp_path)
 
 
 @pytest.fixture
-def planned(tmp_path):
-    """Two blank images and what a run would make of them."""
-    disks = [
-        image_disk(sparse(tmp_path / name, SIZE), name=name, number=f"7:{number}", serial=name, wwn=name)
-        for number, name in enumerate(("one", "two"))
+def written(planned):
+    """The same with their tables, all partitions marked."""
+    write_planned(*planned)
+    return planned
+
+
+def unmarked(planned, *numbers):
+    """A disk of the plan of which partitions with some numbers are kept; all without numbers."""
+    parts = [
+        evolve(part, make=part.make and bool(numbers) and part.number not in numbers) for part in planned.partitions
     ]
-    found = discovery(*disks, firmware=Firmware.BIOS)
-    return decide.decide(found, [blank(one) for one in disks], config(), new_uuid=uuids()).disks
+    return evolve(planned, partitions=tuple(parts))
+
+
+# What stands on the disks.
+
+
+def test_each_disk_stands_with_its_own_table(written):
+    found = tables.standing(written)
+    assert [one.planned for one in found] == list(written)
+    for one in found:
+        assert (one.table.guid, one.table.torn, one.table.finished) == (one.planned.guid, False, False)
+        assert [part.uuid for part in one.table.partitions] == [part.uuid for part in one.planned.partitions]
+        assert all(part.marked for part in one.table.partitions)
+        assert (one.copies.primary.valid, one.copies.backup.valid, one.copies.protective) == (True, True, True)
+        assert one.copies.primary.guid == one.planned.guid
+
+
+def test_standing_is_in_the_order_that_was_asked_for(written):
+    assert [one.planned for one in tables.standing(written[::-1])] == list(written[::-1])
+    assert tables.standing([]) == []
+
+
+def test_cleared_marks_stand_with_the_plan_that_made_them(planned):
+    write_planned(unmarked(planned[0], 3))
+    (found,) = tables.standing(planned[:1])
+    assert [part.marked for part in found.table.partitions] == [True, True, False]
+
+
+def test_a_torn_table_stands_as_torn(written):
+    poke(written[0].disk.path, 0, bytes(512))
+    assert [one.table.torn for one in tables.standing(written)] == [True, False]
+
+
+def test_a_blank_disk_has_no_table(planned):
+    with pytest.raises(NotEmptyError, match="does not carry the table of the plan"):
+        tables.standing(planned[:1])
+
+
+def test_one_disk_without_its_table_is_named(planned):
+    write_planned(planned[0])
+    with pytest.raises(NotEmptyError, match=f"^{planned[1].disk.path} does not carry") as caught:
+        tables.standing(planned)
+    assert "run again" in caught.value.hint
+
+
+def test_the_table_of_another_plan(written):
+    first, *rest = written[0].partitions
+    other = evolve(written[0], partitions=(evolve(first, uuid="x"), *rest))
+    with pytest.raises(NotEmptyError, match="partition UUIDs that are not those of the plan"):
+        tables.standing([other])
+
+
+def test_a_disk_that_cannot_be_read(planned):
+    gone = evolve(planned[0], disk=evolve(planned[0].disk, size_bytes=2 * SIZE))
+    with pytest.raises(NotEmptyError, match=r"a read of \d+ bytes gave only 0"):
+        tables.standing([gone])
+    none = evolve(planned[1], disk=evolve(planned[1].disk, path="/dev/nonexistent"))
+    with pytest.raises(NotEmptyError, match="/dev/nonexistent: it cannot be opened: No such file"):
+        tables.standing([planned[0], none])
+
+
+def test_both_ends_are_read_only_where_a_copy_is_not_valid(written, monkeypatch):
+    """There, what else stands in the first and the last MiB decides."""
+    asked = []
+    real = scan.Reader.at
+
+    def at(reader, offset, length):
+        asked.append(length)
+        return real(reader, offset, length)
+
+    monkeypatch.setattr(scan.Reader, "at", at)
+    tables.standing(written[:1])
+    assert sum(asked) <= 36 << 10
+    asked.clear()
+    poke(written[0].disk.path, SIZE - 512, bytes(512))
+    with pytest.raises(NotEmptyError):
+        tables.standing(written[:1])
+    assert sum(asked) >= 2 << 20
+
+
+# Finished tables.
+
+
+def test_finished_tables_are_whole_and_have_no_marks(written):
+    assert tables.finished(written) == []
+    write_planned(unmarked(written[1]))
+    assert tables.finished(written) == [written[1]]
+    write_planned(unmarked(written[0], 1, 2))
+    assert tables.finished(written) == [written[1]]
+    write_planned(unmarked(written[0]))
+    assert tables.finished(written) == list(written)
+
+
+def test_a_torn_table_is_not_finished(written):
+    poke(written[0].disk.path, 0, bytes(512))
+    assert tables.finished(written[:1]) == []
+
+
+# Partitions.
 
 
 @pytest.fixture
 def kernel(monkeypatch):
     """The partitions that the kernel has, by disk path."""
     found = {}
-    monkeypatch.setattr(sysfs, "partitions", lambda disk, **_: found.get(disk.path, ()))
-
-    def know(planned):
-        found[planned.disk.path] = tuple(
-            KernelPartition(f"{planned.disk.path}p{part.number}", part.number, part.start_bytes, part.size_bytes)
-            for part in planned.partitions
-        )
-
-    return know
-
-
-def test_tables_are_written_with_marks_and_read_back(sfdisk, planned):
-    tables.write(planned)
-    for one in planned:
-        (found,) = tables.recognised([one], config())
-        tables._require_marks(one, found)
-        assert (found.guid, found.torn) == (one.guid, False)
-        assert [entry.uuid for entry in found.entries] == [part.uuid for part in one.partitions]
-    assert tables.finished(planned, config()) == []
-
-
-def test_finished_tables_have_no_marks(sfdisk, planned):
-    tables.write(planned)
-    tables.clear_marks(planned[1:], config())
-    assert tables.finished(planned, config()) == [planned[1]]
-    tables.clear_marks(planned, config())
-    assert tables.finished(planned, config()) == list(planned)
-    with pytest.raises(NotEmptyError, match="no mark on partition 1, 2, 3"):
-        tables.nodes(planned, config(), marked=True)
-
-
-def test_only_what_is_to_be_made_is_marked(sfdisk, planned):
-    one = planned[0]
-    parts = (*one.partitions[:2], evolve(one.partitions[2], make=False))
-    tables.write([evolve(one, partitions=parts)])
-    assert [entry.marked for entry in tables.recognised([one], config())[0].entries] == [True, True, False]
-    (found,) = tables.recognised([one], config())
-    tables._require_marks(evolve(one, partitions=parts), found)
-    with pytest.raises(NotEmptyError, match="no mark on partition 3"):
-        tables._require_marks(one, found)
-
-
-def test_a_torn_table_is_no_right_to_write(sfdisk, planned):
-    tables.write(planned)
-    poke(planned[0].disk.path, 0, bytes(512))
-    assert [found.torn for found in tables.recognised(planned, config())] == [True, False]
-    with pytest.raises(NotEmptyError, match="torn copies"):
-        tables.nodes(planned, config(), marked=True)
-    assert tables.finished(planned[:1], config()) == []
-    before = [Path(one.disk.path).read_bytes() for one in planned]
-    with pytest.raises(NotEmptyError, match="torn copies"):
-        tables.clear_marks(planned[::-1], config())
-    assert [Path(one.disk.path).read_bytes() for one in planned] == before  # not one of them was written
-
-
-def test_a_blank_disk_has_no_table(planned):
-    with pytest.raises(NotEmptyError, match="does not carry the table of the plan"):
-        tables.recognised(planned[:1], config())
-
-
-def test_the_table_of_another_plan(sfdisk, planned):
-    tables.write(planned)
-    other = evolve(planned[0], partitions=(evolve(planned[0].partitions[0], uuid="x"), *planned[0].partitions[1:]))
-    with pytest.raises(NotEmptyError, match="partition UUIDs that are not those of the plan"):
-        tables.recognised([other], config())
-
-
-def test_a_disk_that_cannot_be_read(planned):
-    gone = evolve(planned[0], disk=evolve(planned[0].disk, size_bytes=2 * SIZE))
-    with pytest.raises(NotEmptyError, match=r"a read of \d+ bytes gave only 0"):
-        tables.recognised([gone], config())
-    none = evolve(planned[1], disk=evolve(planned[1].disk, path="/dev/nonexistent"))
-    with pytest.raises(NotEmptyError, match="/dev/nonexistent: it cannot be opened: No such file"):
-        tables.recognised([planned[0], none], config())
-
-
-def test_a_disk_that_cannot_be_written(sfdisk, planned, monkeypatch):
-    """The other one is cleared all the same, and each keeps to the order of its writes."""
-    tables.write(planned)
-    real = os.pwrite
-
-    def pwrite(handle, data, offset):
-        if Path(f"/proc/self/fd/{handle}").samefile(planned[0].disk.path) and offset < SIZE // 2:
-            raise OSError(5, "Input/output error")
-        return real(handle, data, offset)
-
-    monkeypatch.setattr(os, "pwrite", pwrite)
-    with pytest.raises(ToolError, match=f"marks of {planned[0].disk.path} cannot be cleared: Input/output error"):
-        tables.clear_marks(planned, config())
-    assert [found.torn for found in tables.recognised(planned, config())] == [True, False]
-    monkeypatch.undo()
-    tables.clear_marks(planned, config())
-    assert tables.finished(planned, config()) == list(planned)
-
-
-def test_a_write_that_comes_up_short(sfdisk, planned, monkeypatch):
-    tables.write(planned)
-    monkeypatch.setattr(os, "pwrite", lambda _handle, data, _offset: len(data) - 1)
-    with pytest.raises(ToolError, match="cannot be cleared: Input/output error"):
-        tables.clear_marks(planned, config())
-
-
-def test_sfdisk_fails(fake_tools, planned):
-    fake_tools("sfdisk", status=1, stderr="cannot write")
-    with pytest.raises(ToolError, match="cannot write"):
-        tables.write(planned)
-    assert len(fake_tools.of("sfdisk")) == 2
-
-
-def test_each_disk_is_given_its_own_table(fake_tools, planned):
-    fake_tools("sfdisk")
-    tables.write(planned)
-    assert {call[-1] for call in fake_tools.of("sfdisk")} == {one.disk.path for one in planned}
-    scripts = "".join(fake_tools.stdin("sfdisk"))
-    assert all(f"label-id: {one.guid}" in scripts for one in planned)
-
-
-def test_nothing_to_write(fake_tools):
-    tables.write([])
-    tables.clear_marks([], config())
-    tables.tell_kernel([])
-    assert fake_tools.calls == []
-
-
-def test_the_kernel_is_told_what_it_does_not_know(sfdisk, planned, kernel):
-    kernel(planned[0])
-    tables.tell_kernel(planned)
-    assert sfdisk.of("partx") == [["partx", "--update", planned[1].disk.path]]
+    monkeypatch.setattr(sysfs, "partitions", lambda disk, **_: found.get(disk.path, {}))
+    return found
 
 
 @pytest.fixture
@@ -180,57 +150,83 @@ def leads(monkeypatch):
     return found
 
 
-def test_a_node_that_leads_elsewhere(sfdisk, planned, kernel, leads):
-    tables.write(planned)
-    for one in planned:
-        kernel(one)
-    leads[f"{planned[1].disk.path}p3"] = "8:1"
+@pytest.fixture
+def known(written, kernel, leads):
+    """Tables that the kernel knows."""
+    kernel |= {one.disk.path: kernel_partitions(one) for one in written}
+    return written
+
+
+def test_partitions_have_what_disk_and_kernel_say(known):
+    found = tables.partitions(known, marked=True)
+    wanted = [(one, part) for one in known for part in one.partitions]
+    assert [(part.number, part.device) for part in found] == [
+        (part.number, f"{one.disk.path}p{part.number}") for one, part in wanted
+    ]
+    for part, (_, planned) in zip(found, wanted, strict=True):
+        assert (part.name, part.type, part.uuid) == (planned.name, planned.type, planned.uuid)
+        assert (part.start_bytes, part.size_bytes) == (planned.start_bytes, planned.size_bytes)
+
+
+def test_partitions_that_the_kernel_does_not_have(known, kernel):
+    del kernel[known[1].disk.path]
+    with pytest.raises(ToolError, match=f"the kernel does not have the partitions of {known[1].disk.path}"):
+        tables.partitions(known, marked=False)
+
+
+@pytest.mark.parametrize("change", [{"start_bytes": 0}, {"size_bytes": 512}, {"number": 4}], ids=str)
+def test_partitions_that_the_kernel_has_otherwise(known, kernel, change):
+    part = evolve(kernel[known[0].disk.path][3], **change)
+    kernel[known[0].disk.path] = {**kernel_partitions(known[0]), 3: part}
+    with pytest.raises(ToolError, match="the kernel does not have the partitions"):
+        tables.partitions(known, marked=False)
+
+
+def test_a_partition_too_many_in_the_kernel(known, kernel):
+    path = known[0].disk.path
+    kernel[path] = kernel[path] | {4: evolve(kernel[path][3], number=4)}
+    with pytest.raises(ToolError, match="the kernel does not have the partitions"):
+        tables.partitions(known, marked=False)
+
+
+def test_a_node_that_leads_elsewhere(known, leads):
+    leads[f"{known[1].disk.path}p3"] = "8:1"
     with pytest.raises(NotEmptyError, match="p3 is not"):
-        tables.nodes(planned, config(), marked=False)
+        tables.partitions(known, marked=False)
 
 
-def test_nodes_that_change(sfdisk, planned, kernel, leads):
-    tables.write(planned)
-    for one in planned:
-        kernel(one)
-    known = tables.nodes(planned, config(), marked=False)
-    tables.require_nodes(planned, known, config())
+def test_nodes_that_changed_since_they_were_read(known):
+    before = tables.partitions(known, marked=False)
+    tables.require_partitions(known, before)
     with pytest.raises(ToolError, match="other nodes"):
-        tables.require_nodes(planned, [*known[:-1], evolve(known[-1], device="/dev/sdz9")], config())
+        tables.require_partitions(known, [*before[:-1], evolve(before[-1], device="/dev/sdz9")])
 
 
-def test_nodes(sfdisk, planned, kernel, leads):
-    tables.write(planned)
-    for one in planned:
-        kernel(one)
-    found = tables.nodes(planned, config(), marked=False)
-    assert [part.device for part in found] == [f"{one.disk.path}p{number}" for one in planned for number in (1, 2, 3)]
-    assert [part.uuid for part in found] == [part.uuid for one in planned for part in one.partitions]
-    assert {part.disk for part in found} == {one.disk.path for one in planned}
+# Marks are the right to write into the partitions.
 
 
-def test_nodes_that_the_kernel_does_not_have(sfdisk, planned, kernel, leads):
-    tables.write(planned)
-    kernel(planned[0])
-    with pytest.raises(ToolError, match=f"the kernel does not have the partitions of {planned[1].disk.path}"):
-        tables.nodes(planned, config(), marked=False)
+def test_partitions_without_marks_may_not_be_written(known):
+    write_planned(*map(unmarked, known))
+    before = tables.partitions(known, marked=False)
+    for ask in (lambda: tables.partitions(known, marked=True), lambda: tables.require_partitions(known, before)):
+        with pytest.raises(NotEmptyError, match="no mark on partition 1, 2, 3"):
+            ask()
 
 
-def test_little_is_read_of_a_whole_table_and_both_ends_of_another(sfdisk, planned, monkeypatch):
-    """Where a copy is not valid, what else stands in the first and the last MiB decides."""
-    asked = []
-    real = scan.Reader.at
+def test_only_what_is_to_be_made_needs_a_mark(known):
+    kept = unmarked(known[0], 3)
+    write_planned(kept)
+    assert len(tables.partitions([kept], marked=True)) == 3
+    with pytest.raises(NotEmptyError, match="no mark on partition 3"):
+        tables.partitions(known[:1], marked=True)
 
-    def at(reader, offset, length):
-        asked.append(length)
-        return real(reader, offset, length)
 
-    tables.write(planned)
-    monkeypatch.setattr(scan.Reader, "at", at)
-    tables.recognised(planned[:1], config())
-    assert sum(asked) <= 36 << 10
-    asked.clear()
-    poke(planned[0].disk.path, SIZE - 512, bytes(512))
-    with pytest.raises(NotEmptyError):
-        tables.recognised(planned[:1], config())
-    assert sum(asked) >= 2 << 20
+def test_a_mark_on_a_partition_that_is_kept_is_no_hindrance(known):
+    assert len(tables.partitions([unmarked(known[0], 3)], marked=True)) == 3
+
+
+def test_a_torn_table_is_no_right_to_write(known):
+    poke(known[0].disk.path, 0, bytes(512))
+    with pytest.raises(NotEmptyError, match="torn copies"):
+        tables.partitions(known, marked=True)
+    assert len(tables.partitions(known, marked=False)) == 6

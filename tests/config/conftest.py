@@ -4,7 +4,9 @@ import hypothesis
 import pytest
 
 from zosstorage import cli
-from zosstorage.config import sources
+from zosstorage.config import load as loading
+from zosstorage.config import show, sources
+from zosstorage.errors import ConfigError
 
 # A shared machine decides how long an example takes, so none is held to a deadline.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -23,24 +25,14 @@ def default_file(tmp_path, monkeypatch):
 def load(default_file):
     def load(arguments="", kernel=""):
         argv = shlex.split(arguments) if isinstance(arguments, str) else arguments
-        return sources.load(cli.parse(argv), read_cmdline=lambda _: kernel.encode())
+        return loading.load(cli.parse(argv), read_cmdline=lambda _: kernel.encode())
 
     return load
 
 
 @pytest.fixture
-def merge(default_file):
-    def merge(arguments="", kernel=""):
-        return sources.merge(cli.parse(shlex.split(arguments)), read_cmdline=lambda _: kernel.encode())
-
-    return merge
-
-
-@pytest.fixture
 def check_file(tmp_path):
     """Checks a file of that text (or bytes); returns its path and the problems told, without the path before them."""
-    from zosstorage.config import show
-    from zosstorage.errors import ConfigError
 
     def check(content):
         path = tmp_path / "config.yaml"

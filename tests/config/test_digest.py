@@ -1,75 +1,93 @@
+"""The digest: the configuration as it is in force, without what changes nothing on a disk."""
+
 import hashlib
-import os
-import subprocess
-import sys
+import json
 
 import pytest
 
+from zosstorage.config import show
+from zosstorage.config.schema import Config
 
-def digest(merge, arguments="", kernel=""):
-    found = merge(arguments, kernel).digest
-    assert len(bytes.fromhex(found)) == 32
-    return found
-
-
-def test_the_digest_of_nothing_is_known(merge):
-    # A digest that changed between versions would make every checkpoint of a running system worthless.
-    assert digest(merge) == hashlib.sha256(b'{"root":"/","settings":{}}').hexdigest()
+RUN_OPTIONS = {"logging", "report", "run_dir", "tools"}
 
 
-def test_the_digest_tells_settings_not_their_source(merge, default_file):
-    flag = digest(merge, "--topology single --set tools.timeout=5s")
-    assert digest(merge, kernel="zosstorage.set=tools.timeout=5s zosstorage.topology=single") == flag
-    assert digest(merge, "--topology single", "zosstorage.set=tools.timeout=5s") == flag
-    default_file.write_text("# a comment\ntools:\n  timeout: '5s'\ntopology: {mode: single}\nlogging: {}\n")
-    assert digest(merge) == flag
+@pytest.fixture
+def digest(load):
+    def digest(arguments="", kernel=""):
+        found = load(arguments, kernel).digest
+        assert len(bytes.fromhex(found)) == 32
+        return found
+
+    return digest
 
 
-@pytest.mark.parametrize("arguments", ["--log-level debug --log-file /l", "--report /r", "--set logging.format=text"])
-def test_the_digest_leaves_out_what_provisions_nothing(merge, arguments):
-    assert digest(merge, arguments) == digest(merge)
+def test_the_digest_is_that_of_canonical_json(digest):
+    told = {key: value for key, value in show.as_file(Config()).items() if key not in RUN_OPTIONS} | {"root": "/"}
+    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    assert digest() == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def test_the_digest_tells_settings_not_their_source(digest, default_file):
+    flag = digest("--topology single --set partitions.esp_size=1GiB")
+    assert digest(kernel="zosstorage.set=partitions.esp_size=1GiB zosstorage.topology=single") == flag
+    assert digest("--topology single", "zosstorage.set=partitions.esp_size=1GiB") == flag
+    default_file.write_text("# a comment\npartitions:\n  esp_size: '1GiB'\ntopology: {mode: single}\nlogging: {}\n")
+    assert digest() == flag != digest("--topology auto")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--log-level debug --log-file /l",
+        "--set logging.format=text",
+        "--report /r",
+        "--run-dir /x",
+        "--set tools.timeout=5s",
+    ],
+)
+def test_run_options_are_not_in_the_digest(digest, arguments):
+    assert digest(arguments) == digest()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--fstab",
+        "--root /m",
+        "--include /dev/a",
+        "--set devices.exclude=[]",
+        "--set devices.expect.count=1",
+        "--topology single",
+        "--set partitions.firmware=bios",
+        "--set filesystems.btrfs.compression=lzo",
+        "--set validate.scan=full",
+        "--set mounts.targets.etc=/e",
+        "--set fstab.path=/f",
+    ],
+)
+def test_everything_else_is_in_the_digest(digest, arguments):
+    assert digest(arguments) != digest()
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         "--topology auto",
-        "--fstab",
         "--no-fstab",
-        "--root /m",
-        "--include /dev/a",
-        "--set report=5",
-        "--set tools.timeout=5s",
-        "--set devices.include=[]",
-        "--run-dir /x",
-        "--set mounts.targets.etc=/e",
+        "--root /",
+        "--set version=1",
+        "--set devices.min_size=4GiB",
+        "--set devices.min_size=4294967296",
+        "--set devices.expect.count=null",
+        "--set mounts.targets.etc=/var/cache/etc/",
+        "--set devices={expect: {}}",
+        "--include /dev/sd* --include /dev/nvme* --include /dev/vd*",
     ],
 )
-def test_the_digest_holds_everything_else(merge, arguments):
-    assert digest(merge, arguments) != digest(merge)
+def test_a_key_set_to_its_default_is_a_key_that_is_not_set(digest, arguments):
+    words = arguments.split(" ", 1) if "{" in arguments else arguments.split()
+    assert digest(words) == digest()
 
 
-def test_the_digest_tells_a_number_from_its_text(merge):
-    assert digest(merge, "--set run_dir=1") != digest(merge, "--set run_dir=\\'1\\'")
-
-
-PROGRAM = """
-import sys
-from zosstorage import cli
-from zosstorage.config import sources
-sources.DEFAULT_FILE = sys.argv[1]
-options = cli.parse(["--topology", "single", "--set", "tools.timeout=5s", "--cmdline", sys.argv[2]])
-print(sources.merge(options).digest, sorted({name.partition(".")[0] for name in sys.modules}))
-"""
-
-
-def test_a_merge_without_a_file_imports_none_of_the_slow_libraries(tmp_path):
-    cmdline = tmp_path / "cmdline"
-    cmdline.write_text("quiet zosstorage.include=/dev/sd* zosstorage.fstab\n")
-    argv = [sys.executable, "-c", PROGRAM, str(tmp_path / "none"), str(cmdline)]
-    # Coverage would measure the child too, and import what this test looks for.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    printed = subprocess.run(argv, check=True, capture_output=True, text=True, env=env).stdout
-    assert "'zosstorage'" in printed
-    for name in ("yaml", "attr", "attrs", "cattrs", "dataclasses", "inspect", "difflib"):
-        assert f"'{name}'" not in printed
+def test_the_order_of_a_list_is_in_the_digest(digest):
+    assert digest("--include /dev/a --include /dev/b") != digest("--include /dev/b --include /dev/a")

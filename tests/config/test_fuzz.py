@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zosstorage import cli
-from zosstorage.config import build, cmdline, load, show, sources, yamlfile
-from zosstorage.config.flags import FLAGS, Setting
+from zosstorage.config import cmdline, load, show, sources, yamlfile
 from zosstorage.config.schema import Config
 from zosstorage.errors import ZosstorageError
+from zosstorage.flags import FLAGS, Setting
 from zosstorage.output.jsonschema import json_schema
 
 VALID = show.as_file(Config())
@@ -66,24 +66,11 @@ def layer_of(raw):
 
 def outcome(raw):
     """The configuration that a file makes, or None where it was refused as it should be."""
-    told = refused(lambda: load.structure(sources.combine((layer_of(raw),))))
+    told = refused(lambda: load.checked(sources.combine((layer_of(raw),))))
     assert all("f.yaml" in problem for problem in told)
     if not told:
-        # The quick way comes to the same, and only where nothing is wrong.
-        merged = sources.combine((layer_of(raw),))
-        assert build.build(merged) == load.structure(merged)
-        return load.structure(merged)
-    layers = refused_layer(raw)
-    assert layers is None or build.build(layers) is None
+        return load.checked(sources.combine((layer_of(raw),))).config
     return None
-
-
-def refused_layer(raw):
-    """The merged map of a file in which a value is wrong; None where there is no map at all."""
-    try:
-        return sources.combine((layer_of(raw),))
-    except ZosstorageError:
-        return None
 
 
 @st.composite
@@ -126,7 +113,7 @@ def test_mutated_configurations(document):
     if config is not None:
         # What the program takes, its own JSON Schema takes, and what is shown of it reads the same again.
         SCHEMA.validate(document)
-        loaded = sources.Loaded(config, sources.combine(()))
+        loaded = load.Loaded(config, sources.combine(()))
         assert outcome(show.show(loaded, with_origins=True).encode()) == config
 
 
@@ -167,7 +154,7 @@ def test_kernel_command_lines(line):
     words = cmdline.read(line)
     assert all(problem.isprintable() for problem in words.problems)
     layer = sources.flag_layer(words.settings, "kernel command line", cmdline.PREFIX.__add__)
-    refused(lambda: load.structure(sources.combine((layer,))))
+    refused(lambda: load.checked(sources.combine((layer,))))
 
 
 @given(st.text(max_size=60), st.text(max_size=10))
@@ -227,7 +214,7 @@ ASSIGNMENTS = st.builds(
 @given(st.lists(ASSIGNMENTS, max_size=4))
 def test_assignments(assignments):
     layer = sources.flag_layer([Setting("set", each) for each in assignments], "command line", "--".__add__)
-    refused(lambda: load.structure(sources.combine((layer,))))
+    refused(lambda: load.checked(sources.combine((layer,))))
 
 
 @pytest.mark.parametrize("depth", [31, 33, 5000])

@@ -1,8 +1,10 @@
 import pytest
 import yaml
 
+from zosstorage.config import load as loading
 from zosstorage.config import show
-from zosstorage.config.schema import Config, TopologyMode
+from zosstorage.config.choices import FirmwareMode
+from zosstorage.config.schema import Config
 
 # The configuration of the contract, every key at its default.
 EVERYTHING = """\
@@ -64,9 +66,12 @@ def test_the_defaults_are_those_of_the_contract(load, default_file):
 
 
 def test_values_have_their_types(load, default_file):
-    default_file.write_text("topology: {mode: single}\ntools: {timeout: 30s}\npartitions: {esp_size: 1GiB}\n")
+    default_file.write_text(
+        "topology: {mode: single}\ntools: {timeout: 30s}\npartitions: {esp_size: 1GiB, firmware: uefi}"
+    )
     config = load().config
-    assert config.topology.mode is TopologyMode.SINGLE
+    assert config.topology.mode == "single"
+    assert config.partitions.firmware is FirmwareMode.UEFI
     assert config.tools.timeout == 30.0
     assert config.partitions.esp_size == 1 << 30
     assert config.devices.include == ("/dev/sd*", "/dev/nvme*", "/dev/vd*")
@@ -136,9 +141,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_its_order(check_file):
 
 
 def test_one_mistake_is_the_message_and_several_are_problems():
-    from zosstorage.config import load
-
-    one, two = load.refusal(["a", "a"]), load.refusal(["a", "b"])
+    one, two = loading.refusal(["a", "a"]), loading.refusal(["a", "b"])
     assert (one.message, one.problems) == ("a", ())
     assert (two.message, two.problems) == ("2 mistakes in the configuration", ("a", "b"))
 

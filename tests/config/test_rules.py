@@ -1,11 +1,11 @@
 import pytest
 
-from zosstorage.config.choices import TopologyMode
+from zosstorage import topologies
 
 ONE_DISK = ["single", "bcachefs_single"]
 BTRFS = ["auto", "single", "dual_independent", "btrfs_raid1"]
 TIERED = ["auto", "ssd_hdd_bcachefs", "bcachefs_2copy"]
-UNTIERED = [mode for mode in TopologyMode if mode not in TIERED]
+UNTIERED = [mode for mode in topologies.modes() if mode not in TIERED]
 
 
 def told(check_file, text):
@@ -18,7 +18,7 @@ def mode(name, expect="", more=""):
     return f"topology: {{mode: {name}{more}}}\ndevices: {{expect: {{{expect}}}}}\n"
 
 
-@pytest.mark.parametrize("name", TopologyMode)
+@pytest.mark.parametrize("name", topologies.modes())
 def test_every_mode_stands_by_itself(check_file, name):
     assert check_file(mode(name)) == []
 

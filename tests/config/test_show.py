@@ -6,6 +6,7 @@ import yaml
 
 from zosstorage.config import document, show
 from zosstorage.config.schema import Config
+from zosstorage.errors import ConfigError
 from zosstorage.output.jsonschema import json_schema
 
 # Everything away from its default, with text that YAML would take for something else.
@@ -88,8 +89,6 @@ def test_check_says_what_is_fine(tmp_path):
 
 
 def test_check_of_a_missing_file(check_file, tmp_path):
-    from zosstorage.errors import ConfigError
-
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         show.check(str(tmp_path / "none"))
 
@@ -101,7 +100,7 @@ def test_the_page_is_what_the_classes_say(request):
 
 def test_the_page_names_every_key(load):
     page = document.markdown()
-    assert all(f"| `{key}` |" in page for key in load().origins if key != "root")
+    assert all(f"| `{key}` |" in page for key in show.origins(load()) if key != "root")
 
 
 def test_the_schema_takes_what_the_program_takes():

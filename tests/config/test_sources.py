@@ -3,7 +3,9 @@ import itertools
 import pytest
 
 from zosstorage import cli
+from zosstorage.config import load as loading
 from zosstorage.config import sources
+from zosstorage.config.show import origins
 from zosstorage.errors import ConfigError, ExitCode, UnimplementedError
 
 # From the lowest source to the highest; each sets its own value of one key.
@@ -32,7 +34,7 @@ def test_the_highest_source_wins(load, default_file, tmp_path, given):
             arguments += ["--config", str(named)] if source == "--config" else []
             kernel += f' zosstorage.config="{named}"' if source == "zosstorage.config" else ""
     loaded = load(arguments, kernel)
-    origins = {
+    told = {
         "default file": f"{default_file}:1",
         "--config": f"{tmp_path}/--config.yaml:1",
         "flag": "command line --topology",
@@ -40,7 +42,7 @@ def test_the_highest_source_wins(load, default_file, tmp_path, given):
         "word": "kernel command line zosstorage.topology",
     }
     assert loaded.config.topology.mode == (MODES[given[-1]] if given else "auto")
-    assert loaded.origins["topology.mode"] == (origins[given[-1]] if given else "default")
+    assert origins(loaded)["topology.mode"] == (told[given[-1]] if given else "default")
 
 
 def test_maps_merge_and_lists_replace(load, default_file, tmp_path):
@@ -51,10 +53,10 @@ def test_maps_merge_and_lists_replace(load, default_file, tmp_path):
     devices = loaded.config.devices
     assert (devices.min_size, devices.include) == (1 << 30, ("/dev/sdc",))
     assert (devices.expect.count, devices.expect.ssd, devices.expect.hdd) == (None, 1, 2)
-    assert loaded.origins["devices.include"] == f"{named}:2"
-    assert loaded.origins["devices.expect.hdd"] == f"{named}:4"
-    assert loaded.origins["devices.expect.ssd"] == f"{default_file}:1"
-    assert loaded.origins["devices.expect.count"] == "default"
+    assert origins(loaded)["devices.include"] == f"{named}:2"
+    assert origins(loaded)["devices.expect.hdd"] == f"{named}:4"
+    assert origins(loaded)["devices.expect.ssd"] == f"{default_file}:1"
+    assert origins(loaded)["devices.expect.count"] == "default"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_every_flag_is_a_word_for_the_kernel(load, arguments, kernel, key, value
         for part in key.split("."):
             found = getattr(found, part)
         assert found == value
-        assert loaded.origins[key].startswith(source)
+        assert origins(loaded)[key].startswith(source)
 
 
 def test_the_last_word_of_a_source_wins_whatever_its_form(load):
@@ -190,20 +192,20 @@ def test_mistakes_of_all_sources_are_told_at_once(load, default_file, tmp_path):
 
 
 @pytest.mark.parametrize("kernel", ["zosstorage.bogus", "zosstorage.topology", "zosstorage.on_failure=halt"])
-def test_merge_alone_refuses_what_it_cannot_keep(merge, kernel):
+def test_a_word_that_cannot_be_kept_is_refused(load, kernel):
     with pytest.raises(ConfigError):
-        merge(kernel=kernel)
+        load(kernel=kernel)
 
 
-def test_merge_alone_refuses_keys_that_stand_twice(merge, default_file):
+def test_a_key_that_stands_twice_is_refused(load, default_file):
     default_file.write_text("run_dir: /a\nrun_dir: /b\n")
     with pytest.raises(ConfigError, match="stands twice"):
-        merge()
+        load()
 
 
-def test_force_on_the_kernel_command_line(merge):
+def test_force_on_the_kernel_command_line(load):
     with pytest.raises(UnimplementedError) as caught:
-        merge("--config /nonexistent", "zosstorage.bogus zosstorage.force")
+        load("--config /nonexistent", "zosstorage.bogus zosstorage.force")
     assert caught.value.exit_code is ExitCode.UNIMPLEMENTED
 
 
@@ -227,35 +229,35 @@ def test_a_file_that_cannot_be_read_is_refused(load, default_file):
 
 def test_a_kernel_command_line_that_cannot_be_read_is_refused(default_file, tmp_path):
     with pytest.raises(ConfigError, match=r"kernel command line: cannot read .*: No such file") as caught:
-        sources.load(cli.parse(["--cmdline", str(tmp_path / "none")]))
+        loading.load(cli.parse(["--cmdline", str(tmp_path / "none")]))
     assert caught.value.hint == "mount /proc, or name a file with --cmdline"
 
 
 def test_without_proc_the_kernel_said_nothing(default_file, monkeypatch):
     monkeypatch.setattr(sources, "KERNEL_FILE", "/nonexistent/cmdline")
-    assert sources.load(cli.parse([])).config.topology.mode == "auto"
+    assert loading.load(cli.parse([])).config.topology.mode == "auto"
 
 
 def test_a_kernel_command_line_that_is_there_is_read(default_file, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "KERNEL_FILE", str(tmp_path))
     with pytest.raises(ConfigError, match=f"kernel command line: cannot read {tmp_path}: Is a directory"):
-        sources.load(cli.parse([]))
+        loading.load(cli.parse([]))
     (tmp_path / "cmdline").write_text("quiet zosstorage.topology=single\n")
     monkeypatch.setattr(sources, "KERNEL_FILE", str(tmp_path / "cmdline"))
-    assert sources.load(cli.parse([])).config.topology.mode == "single"
+    assert loading.load(cli.parse([])).config.topology.mode == "single"
 
 
 def test_the_kernel_command_line_is_read_from_the_named_file(default_file, tmp_path):
     path = tmp_path / "cmdline"
     path.write_bytes(b'root=/dev/\xff "zosstorage.report=/run/a b"\n')
-    assert sources.load(cli.parse(["--cmdline", str(path)])).config.report.path == "/run/a b"
+    assert loading.load(cli.parse(["--cmdline", str(path)])).config.report.path == "/run/a b"
 
 
 def test_bytes_that_are_no_text_are_refused_where_they_are_meant_for_us(default_file, tmp_path):
     path = tmp_path / "cmdline"
     path.write_bytes(b"zosstorage.report=/run/\xff\n")
     with pytest.raises(ConfigError, match=r"zosstorage\.report: report\.path: found the text"):
-        sources.load(cli.parse(["--cmdline", str(path)]))
+        loading.load(cli.parse(["--cmdline", str(path)]))
 
 
 def test_a_path_for_the_kernel_is_absolute(load):
@@ -265,6 +267,6 @@ def test_a_path_for_the_kernel_is_absolute(load):
 
 def test_every_key_has_an_origin(load):
     loaded = load("--root /mnt")
-    assert loaded.origins["root"] == "command line --root"
-    assert loaded.origins["mounts.targets.vm-meta"] == "default"
-    assert len(loaded.origins) == 39
+    assert origins(loaded)["root"] == "command line --root"
+    assert origins(loaded)["mounts.targets.vm-meta"] == "default"
+    assert len(origins(loaded)) == 39

@@ -1,8 +1,9 @@
 import pytest
 
-from zosstorage import text
+from zosstorage import topologies
 from zosstorage.config import values
-from zosstorage.config.choices import TopologyMode
+from zosstorage.config.choices import FirmwareMode
+from zosstorage.config.scalars import scalar
 from zosstorage.config.values import WrongItemsError, WrongValueError
 
 NOT_TEXT = [None, True, 1, 1.5, [], {}]
@@ -141,14 +142,19 @@ def test_no_bcachefs_compression(written):
 
 def test_a_choice_names_the_nearest():
     with pytest.raises(WrongValueError) as caught:
-        values.choice(TopologyMode)("btrfs-raid1")
+        values.among(topologies.modes)("btrfs-raid1")
     assert caught.value.found == "the text 'btrfs-raid1' (did you mean btrfs_raid1?)"
+    with pytest.raises(WrongValueError) as caught:
+        values.choice(FirmwareMode)("uefy")
+    assert caught.value.found == "the text 'uefy' (did you mean uefi?)"
+    assert caught.value.allowed == "auto, bios, uefi"
 
 
 @pytest.mark.parametrize("written", NOT_TEXT)
 def test_a_choice_is_text(written):
-    with pytest.raises(WrongValueError):
-        values.choice(TopologyMode)(written)
+    for parse in (values.choice(FirmwareMode), values.among(topologies.modes)):
+        with pytest.raises(WrongValueError):
+            parse(written)
 
 
 @pytest.mark.parametrize("written", [0, 1, "true", "yes", None])
@@ -204,8 +210,8 @@ def test_a_duration_is_shown_in_the_largest_unit_that_is_exact():
     ],
 )
 def test_plain_scalars(written, meant):
-    assert text.scalar(written) == meant
-    assert type(text.scalar(written)) is type(meant)
+    assert scalar(written) == meant
+    assert type(scalar(written)) is type(meant)
 
 
 @pytest.mark.parametrize(
@@ -234,4 +240,4 @@ def test_plain_scalars(written, meant):
     ],
 )
 def test_scalars_that_stay_text(written):
-    assert text.scalar(written) == written
+    assert scalar(written) == written

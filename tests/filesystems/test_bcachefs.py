@@ -1,12 +1,13 @@
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from support import FS_UUID, bcachefs_block, config
+from support import FS_UUID, bcachefs_block, disk, facts
 
 from zosstorage.filesystems import bcachefs
-from zosstorage.model import PlannedFilesystem, Role
+from zosstorage.model import Role
+from zosstorage.planned import PlannedMount
 
-DATA = PlannedFilesystem("bcachefs", "ZOSDATA", FS_UUID, ("p",), primary=True, make=True)
 ONE = [("/dev/sda2", Role.DATA)]
 TIERS = [("/dev/sda2", Role.BACKING), ("/dev/nvme0n1p2", Role.CACHE), ("/dev/sdb2", Role.BACKING)]
 START = ["bcachefs", "format", "--quiet", "-L", "ZOSDATA", f"--uuid={FS_UUID}"]
@@ -16,12 +17,17 @@ LABELLED = [
 ]
 
 
-def settings(**options):
-    return config(filesystems={"bcachefs": options})
+def plan(topology, **options):
+    """The plan of a topology with options of the configuration."""
+    tiers = (disk("sda", rotational=True), disk("sdb", rotational=True), disk("nvme0n1"))
+    disks = (disk("sda"),) if topology == "bcachefs_single" else tiers
+    return facts(mode=topology, disks=disks, filesystems={"bcachefs": options}).plan
 
 
-def argv(topology, devices, *, force=False, **options):
-    return bcachefs.mkfs_argv(DATA, devices, settings(**options), topology=topology, force=force)
+def argv(topology, members, *, force=False, **options):
+    """The format command for a topology with options of the configuration."""
+    filesystem = evolve(plan(topology, **options).data[0], uuid=FS_UUID)
+    return bcachefs.mkfs_argv(filesystem, members, force=force)
 
 
 @pytest.mark.parametrize(
@@ -43,25 +49,35 @@ def argv(topology, devices, *, force=False, **options):
         ),
     ],
 )
-def test_argv(found, expected):
+def test_the_format_command(found, expected):
     assert found == expected
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"), [({}, ["noatime"]), ({"mount_options": []}, []), ({"compression": "zstd"}, ["noatime"])]
+    ("options", "expected"), [({}, ("noatime",)), ({"mount_options": []}, ()), ({"compression": "zstd"}, ("noatime",))]
 )
 def test_mount_options(options, expected):
     """Compression is a property of the filesystem here, not of a mount."""
-    assert bcachefs.top_options(settings(**options)) == expected
-    assert bcachefs.subvolume_options("etc", settings(**options)) == ["X-mount.subdir=etc", *expected]
+    found = plan("bcachefs_single", **options)
+    assert found.data[0].top.options == expected
+    assert {mount.subvolume: mount.options for mount in found.targets}["etc"] == ("X-mount.subdir=etc", *expected)
 
 
-def test_commands(fake_tools):
-    fake_tools("bcachefs")
-    bcachefs.create_subvolumes("/mnt", ["etc", "system"])
-    assert sorted(fake_tools.calls) == [
-        ["bcachefs", "subvolume", "create", f"/mnt/{name}"] for name in ("etc", "system")
+def test_a_filesystem_is_mounted_by_its_members():
+    mount = PlannedMount("/mnt/etc", "/etc", "etc", ("X-mount.subdir=etc", "noatime"))
+    assert bcachefs.mount_argv(FS_UUID, mount, ["/dev/a", "/dev/b"]) == [
+        *("mount", "-t", "bcachefs", "-o", "X-mount.subdir=etc,noatime"),
+        "/dev/a:/dev/b",
+        "/mnt/etc",
     ]
+
+
+def test_no_members_are_scanned_for():
+    assert bcachefs.scan_argv(["/dev/a", "/dev/b"]) is None
+
+
+def test_a_subvolume_is_made_by_a_command():
+    assert bcachefs.create_subvolume("/mnt", "etc") == ["bcachefs", "subvolume", "create", "/mnt/etc"]
 
 
 def test_a_crash_at_exit_is_no_failure():
@@ -69,7 +85,7 @@ def test_a_crash_at_exit_is_no_failure():
 
 
 @pytest.mark.parametrize(("devices", "replicas", "index"), [(1, 1, 0), (3, 2, 2), (255, 3, 254)])
-def test_reads_a_superblock(devices, replicas, index):
+def test_a_superblock_is_read(devices, replicas, index):
     found = bcachefs.read(lambda *_: bcachefs_block(devices=devices, replicas=replicas, index=index))
     assert (found.type, found.label, found.uuid) == ("bcachefs", "ZOSDATA", FS_UUID)
     assert (found.devices, found.replicas) == (devices, replicas)

@@ -1,24 +1,31 @@
 import os
+import struct
 import subprocess
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from support import FS_UUID, MIB, btrfs_block, config, sparse
+from support import FS_UUID, MIB, btrfs_block, disk, facts, sparse
 
-from zosstorage.errors import ToolError
 from zosstorage.filesystems import btrfs
-from zosstorage.model import PlannedFilesystem
+from zosstorage.model import Role
+from zosstorage.planned import PlannedMount
+from zosstorage.system.ioctl import Ioctl
 
-DATA = PlannedFilesystem("btrfs", "ZOSDATA", FS_UUID, ("p",), primary=True, make=True)
-
-
-def settings(**options):
-    return config(filesystems={"btrfs": options})
+DISKS = {"single": (disk("sda"),)}
 
 
-def argv(topology="single", devices=("/dev/sda2",), **options):
-    return btrfs.mkfs_argv(DATA, devices, settings(**options), topology=topology)
+def plan(topology="single", **options):
+    """The plan of a topology with options of the configuration."""
+    disks = DISKS.get(topology, (disk("sda"), disk("sdb")))
+    return facts(mode=topology, disks=disks, filesystems={"btrfs": options}).plan
+
+
+def argv(topology="single", nodes=("/dev/sda2",), *, force=False, **options):
+    """The mkfs command for a topology with options of the configuration."""
+    filesystem = evolve(plan(topology, **options).data[0], uuid=FS_UUID)
+    return btrfs.mkfs_argv(filesystem, [(node, Role.DATA) for node in nodes], force=force)
 
 
 START = ["mkfs.btrfs", "-q", "-L", "ZOSDATA", "-U", FS_UUID]
@@ -37,40 +44,61 @@ START = ["mkfs.btrfs", "-q", "-L", "ZOSDATA", "-U", FS_UUID]
         (argv(metadata_profile="single"), [*START, "-m", "single", "/dev/sda2"]),
         (argv(data_profile="single", metadata_profile="dup"), [*START, "-d", "single", "-m", "dup", "/dev/sda2"]),
         (argv(mkfs_options=["-n", "16384"]), [*START, "-n", "16384", "/dev/sda2"]),
+        (
+            argv("btrfs_raid1", ("/dev/sda2",), data_profile="single", mkfs_options=["-n", "16384"]),
+            [*START, "-d", "single", "-m", "raid1", "-n", "16384", "/dev/sda2"],
+        ),
+        (argv(force=True), [*START, "/dev/sda2"]),
     ],
 )
-def test_argv(found, expected):
+def test_the_mkfs_command(found, expected):
     assert found == expected
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, ["noatime"]),
-        ({"mount_options": []}, []),
-        ({"mount_options": ["noatime", "ssd"]}, ["noatime", "ssd"]),
-        ({"compression": "zstd:3"}, ["noatime", "compress=zstd:3"]),
+        ({}, ("noatime",)),
+        ({"mount_options": []}, ()),
+        ({"mount_options": ["noatime", "ssd"]}, ("noatime", "ssd")),
+        ({"compression": "zstd:3"}, ("noatime", "compress=zstd:3")),
     ],
     ids=str,
 )
 def test_mount_options(options, expected):
-    assert btrfs.top_options(settings(**options)) == ["subvolid=5", *expected]
-    assert btrfs.subvolume_options("vm-meta", settings(**options)) == ["subvol=vm-meta", *expected]
+    found = plan(**options)
+    assert found.data[0].top.options == ("subvolid=5", *expected)
+    assert {mount.subvolume: mount.options for mount in found.targets}["vm-meta"] == ("subvol=vm-meta", *expected)
 
 
-def test_commands():
+def test_a_filesystem_is_mounted_by_its_uuid():
+    mount = PlannedMount("/mnt/etc", "/etc", "etc", ("subvol=etc", "noatime"))
+    assert btrfs.mount_argv(FS_UUID, mount, ["/dev/a", "/dev/b"]) == [
+        *("mount", "-t", "btrfs", "-o", "subvol=etc,noatime"),
+        f"UUID={FS_UUID}",
+        "/mnt/etc",
+    ]
+
+
+def test_only_members_of_several_devices_are_scanned_for():
     assert btrfs.scan_argv(["/dev/a", "/dev/b"]) == ["btrfs", "device", "scan", "/dev/a", "/dev/b"]
+    assert btrfs.scan_argv(["/dev/a"]) is None
 
 
-def test_subvolumes_where_none_can_be_made(tmp_path):
-    with pytest.raises(ToolError, match="cannot be made: "):
-        btrfs.create_subvolumes(str(tmp_path), ["etc"])
+def test_a_subvolume_is_made_by_an_ioctl_with_its_name():
+    """_IOW(0x94, 14, struct btrfs_ioctl_vol_args): 8 bytes of a number and 4088 of a name (linux/btrfs.h)."""
+    found = btrfs.create_subvolume("/mnt", "vm-meta")
+    assert found == Ioctl(0x40000000 | 4096 << 16 | 0x94 << 8 | 14, struct.pack("<q4088s", 0, b"vm-meta"))
+    assert len(found.argument) == 4096
+
+
+def test_a_sync_is_an_ioctl_without_an_argument():
+    assert Ioctl(0x94 << 8 | 8) == btrfs.SYNC
 
 
 def made(tmp_path, topology, count):
     paths = [str(sparse(tmp_path / f"image{number}", 256 * MIB)) for number in range(count)]
-    argv = btrfs.mkfs_argv(DATA, paths, config(), topology=topology)
-    subprocess.run(argv, check=True, capture_output=True)
+    subprocess.run(argv(topology, paths), check=True, capture_output=True)
     return [read(path) for path in paths]
 
 
@@ -82,20 +110,20 @@ def read(path):
         os.close(handle)
 
 
-def test_reads_what_mkfs_made(tmp_path):
+def test_the_superblock_that_mkfs_made(tmp_path):
     (found,) = made(tmp_path, "single", 1)
     assert (found.type, found.label, found.uuid, found.devices) == ("btrfs", "ZOSDATA", FS_UUID, 1)
     assert found.member not in ("", FS_UUID)
 
 
-def test_reads_both_members_of_a_mirror(tmp_path):
+def test_the_superblocks_of_both_members_of_a_mirror(tmp_path):
     one, other = made(tmp_path, "btrfs_raid1", 2)
     assert one.uuid == other.uuid == FS_UUID
     assert (one.devices, other.devices) == (2, 2)
     assert one.member != other.member
 
 
-def test_an_unfinished_superblock_is_nothing():
+def test_an_unfinished_superblock_is_none():
     """mkfs.btrfs writes its magic last: a temporary one stands there before."""
     block = bytearray(btrfs_block())
     block[0x40:0x48] = b"!BHRfS_M"

@@ -7,13 +7,13 @@ from unittest import mock
 
 import pytest
 from disks import output
-from support import config, rows
+from support import ESP_SIZE, rows
 from test_in_use import held_exclusively, stale_partition
 from test_lookalikes import DATA, KINDS, MARK, MIB, OURS, SIZE, btrfs, bytes_at, inside, steps, tables, vfat
 from used import put
 
 from zosstorage.block import emptiness, sysfs
-from zosstorage.model import Kind
+from zosstorage.model import Depth, Kind
 
 
 def on_disk(maker):
@@ -216,7 +216,9 @@ def test_every_row_is_shown():
 def seen_as(verdict):
     if verdict.kind is not Kind.OURS:
         return str(verdict.kind)
-    return "ours, unfinished table" if verdict.torn else f"ours, {'finished' if verdict.finished else 'unfinished'}"
+    if verdict.torn:
+        return "ours, unfinished table"
+    return "ours, unfinished" if any(part.marked for part in verdict.partitions) else "ours, finished"
 
 
 @pytest.mark.parametrize(("row", "name"), [(row, name) for row, ways in SHOWN.items() for name in ways])
@@ -228,6 +230,7 @@ def test_a_disk_is_seen_as_its_row_says(machine, row, name):
         before = sysfs.read_disk(Path(shown.device).name)
         make(one, stack)
         disk = sysfs.read_disk(Path(shown.device).name) if shown.attached else before
-        (verdict,) = emptiness.examine([disk], config())
+        (seen,) = emptiness.observe([disk], Depth.SAMPLED, ESP_SIZE)
+        verdict = emptiness.verdict(seen)
     assert seen_as(verdict) == VERDICTS[row], verdict.evidence
     assert not check or check in [found.check for found in verdict.evidence], verdict.evidence

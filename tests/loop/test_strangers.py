@@ -1,5 +1,6 @@
 """Others at work while a run is under way: what they put into our partitions, nodes and targets is not ours."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -80,11 +81,41 @@ exec {real} "$@"
 def test_a_signal_while_facts_are_held_against_the_machine(machine, tmp_path, number):
     """Nothing that handles failures may take it for one, and go on to write."""
     one = machine(2, size=2 * GIB)
-    assert one("step", "--until", "validate").status == 0
-    traps = Traps(tmp_path / "traps")
-    process = one.start("run", env=traps.set("before", "true", "blkid"))
-    assert traps.spring(process)
-    process.send_signal(number)
-    assert process.wait(60) == 128 + number, one.said.read_text()
-    assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0]
-    assert one("run").status == 0
+    with uncounted(one.disks):  # then Validate has the probers look again
+        assert one("step", "--until", "validate").status == 0
+        traps = Traps(tmp_path / "traps")
+        process = one.start("run", env=traps.set("before", "true", "blkid"))
+        assert traps.spring(process)
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number, one.said.read_text()
+        assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0], one.said.read_text()
+        assert one("run").status == 0
+
+
+@contextlib.contextmanager
+def uncounted(disks):
+    """Disks of which the kernel does not count what is written to them."""
+    switches = [Path(f"/sys/block/{Path(disk.device).name}/queue/iostats") for disk in disks]
+    try:
+        for switch in switches:
+            switch.write_text("0")
+        yield
+    finally:
+        for switch in switches:
+            switch.write_text("1")
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_what_was_written_between_two_steps_is_never_overwritten(machine, counted):
+    """Not even what is in the page cache alone, its writer still at it."""
+    one = machine(1, size=2 * GIB, validate={"scan": "full"})
+    disk = one.disks[0]
+    with contextlib.nullcontext() if counted else uncounted(one.disks):
+        assert one("step", "--until", "validate").status == 0
+        handle = os.open(disk.device, os.O_RDWR)
+        try:
+            os.pwrite(handle, b"precious", GIB)
+            assert one("step").status == 0
+            assert one("run").status == 5
+        finally:
+            os.close(handle)

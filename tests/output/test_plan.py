@@ -2,13 +2,12 @@ import json
 
 import pytest
 from attrs import evolve
-from support import GIB, blank, config, discovery, disk, finished, foreign, unfinished, uuids
+from support import GIB, blank, config, decide, discovery, disk, finished, foreign, unfinished
 
-from zosstorage.checkpoint import Checkpoint, Failure
+from zosstorage.converter import unstructure
 from zosstorage.errors import NotEmptyError
 from zosstorage.model import Rejected
 from zosstorage.output import plan
-from zosstorage.planning.decide import decide
 
 A, B, C = disk("sda"), disk("sdb", rotational=True, model="", serial=""), disk("sdc")
 
@@ -34,10 +33,10 @@ def outlook(disks, verdicts, **sections):
     rejected = (Rejected(stick, "removable, and devices.allow_removable is false"), Rejected(drive, "a CD-ROM drive"))
     found = evolve(discovery(*disks), rejected=rejected)
     try:
-        plan, error = decide(found, verdicts, config(**sections), new_uuid=uuids()), None
+        planned, error = decide(found, verdicts, config(**sections)), None
     except NotEmptyError as refused:
-        plan, error = None, refused
-    return plan.Outlook(found, (*verdicts, foreign(stick)), plan, error)
+        planned, error = None, refused
+    return plan.document(found, (*verdicts, foreign(stick)), planned, error)
 
 
 OUTLOOKS = {
@@ -53,27 +52,12 @@ OUTLOOKS = {
 def test_plans_as_text_and_as_data(golden, name):
     disks, verdicts, sections = OUTLOOKS[name]
     found = outlook(disks, verdicts, **sections)
-    golden(f"outlook-{name}.txt", found.as_text())
-    golden(f"outlook-{name}.json", json.dumps(found.as_json(), indent=1) + "\n")
+    golden(f"outlook-{name}.txt", plan.text(found))
+    golden(f"outlook-{name}.json", json.dumps(unstructure(found), indent=1) + "\n")
 
 
 def test_without_verdicts_the_disks_are_told():
-    found = plan.Outlook(discovery(A), (), None, NotEmptyError("no"))
-    assert "/dev/sda" in found.as_text()
-    assert found.as_json()["disks"][0]["verdict"] is None
-    assert found.as_json()["error"] == {"message": "no", "hint": "", "exit_code": 5}
-
-
-def test_status(golden):
-    checkpoint = Checkpoint()
-    first, second = checkpoint.states[:2]
-    first.status, first.finished, first.seconds = "done", "2026-01-01T00:00:00.000Z", 0.1234
-    second.status, second.finished, second.seconds = "failed", "2026-01-01T00:00:01.000Z", 12.0
-    second.error = Failure("1 of 2 disks may not be written", "erase it", 5)
-    golden("status.txt", plan.status_text(checkpoint))
-
-
-def test_status_of_nothing():
-    lines = plan.status_text(None).splitlines()
-    assert len(lines) == 7
-    assert all(line.endswith("pending") for line in lines[1:])
+    found = plan.document(discovery(A), (), None, NotEmptyError("no"))
+    assert "/dev/sda" in plan.text(found)
+    assert unstructure(found)["disks"][0]["verdict"] is None
+    assert unstructure(found)["error"] == {"message": "no", "hint": "", "exit_code": 5}

@@ -6,14 +6,13 @@ import pytest
 from attrs import evolve
 from support import disk, facts
 
-from zosstorage.checkpoint import plain
 from zosstorage.model import Firmware
 from zosstorage.output.jsonschema import json_schema
-from zosstorage.output.report import Report, build
+from zosstorage.output.report import Report, build, text
 
 
-def report(known, fstab=None):
-    return json.loads(json.dumps(plain(build(known, fstab))))
+def report(known):
+    return json.loads(text(build(known)))
 
 
 MODES = {
@@ -27,7 +26,7 @@ MODES = {
 @pytest.mark.parametrize("firmware", list(Firmware))
 @pytest.mark.parametrize("mode", list(MODES))
 def test_reports(golden, mode, firmware):
-    found = report(facts(mode=mode, disks=MODES[mode], firmware=firmware), "/etc/fstab")
+    found = report(facts(mode=mode, disks=MODES[mode], firmware=firmware, fstab="/etc/fstab"))
     jsonschema.validate(found, json_schema(Report), cls=jsonschema.Draft202012Validator)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found.pop("timestamp"))
     golden(f"report-{mode}-{firmware}.json", json.dumps(found, indent=1) + "\n")
@@ -40,7 +39,8 @@ def test_status():
 
 def test_unused_disks_are_told_in_natural_order():
     known = facts(mode="single", disks=(disk("sdb"),))
-    known = evolve(known, validate=evolve(known.plan, unused=(disk("sdaa"), disk("sda"))))
+    plan = evolve(known.plan, unused=(disk("sdaa"), disk("sda")))
+    known = evolve(known, validate=evolve(known.validated, plan=plan))
     found = report(known)
     assert [(one["path"], one["role"], len(one["partitions"])) for one in found["disks"]] == [
         ("/dev/sda", "unused", 0),

@@ -1,18 +1,47 @@
+"""What is made of observations: a problem for each thing that a plan lacks. Values in, values out."""
+
+from pathlib import PurePath
+
 import pytest
-from support import data_content, disk, facts
+from attrs import evolve
+from machines import TYPICAL
+from support import (
+    config,
+    data_content,
+    discovery,
+    disk,
+    facts,
+    observations,
+    observed,
+    place,
+)
 
-from zosstorage.block import sysfs
-from zosstorage.errors import ExitCode, NotEmptyError, ToolError
+from zosstorage.errors import ConfigError, ExitCode, NotEmptyError, ToolError
+from zosstorage.observed import ObservedKernel, ObservedTool
 from zosstorage.planning import preflight
-from zosstorage.system import executables, mountinfo
 
-ALL = ("blkid", "wipefs", *preflight.ALWAYS, "mkfs.fat", "mkfs.btrfs", "btrfs", "bcachefs")
+DISKS = (disk("sda"), disk("sdb", rotational=True))
+NAMES = ("system", "etc", "modules", "vm-meta")
 
 
-def plan(mode="single", *, make=True):
-    disks = {"single": 1, "bcachefs_single": 1, "btrfs_raid1": 2, "ssd_hdd_bcachefs": 2}[mode]
-    found = (disk("sda"), disk("sdb", rotational=True))[:disks]
-    return facts(mode=mode, disks=found, make=make).plan
+def plan(mode="single", *, make=True, **rest):
+    return facts(mode=mode, disks=DISKS[: len(TYPICAL[mode])], make=make, **rest).plan
+
+
+def seen(**changes):
+    return observations(discovery(), [], **changes)
+
+
+def problems(found, settings=None, **changes):
+    return preflight.problems(found, seen(**changes), settings or config())
+
+
+@pytest.mark.parametrize("mode", ["single", "btrfs_raid1", "bcachefs_single", "ssd_hdd_bcachefs"])
+def test_nothing_is_in_the_way_of_a_plan_on_a_complete_machine(mode):
+    assert problems(plan(mode)) == []
+
+
+# Tools.
 
 
 @pytest.mark.parametrize(
@@ -28,77 +57,51 @@ def test_tools_that_the_rest_of_a_run_needs(mode, make, more):
     assert set(preflight.needed(plan(mode, make=make))) == {*preflight.ALWAYS, *more}
 
 
-def test_all_tools_are_there(fake_tools):
-    for name in ALL:
-        fake_tools(name)
-    assert preflight.check_tools(ALL) == []
-    assert fake_tools.calls == []
-
-
-def test_every_missing_tool_is_told(fake_tools):
-    fake_tools("blkid")
-    problems = preflight.check_tools(["blkid", "wipefs", "mkfs.fat"])
-    assert [problem.message for problem in problems] == [
+def test_every_missing_tool_is_told():
+    tools = seen().tools | {"wipefs": ObservedTool(None), "mkfs.fat": ObservedTool(None)}
+    found = preflight.missing(["blkid", "wipefs", "mkfs.fat"], seen(tools=tools))
+    assert [problem.message for problem in found] == [
         "the tool wipefs was not found",
         "the tool mkfs.fat was not found",
     ]
-    assert all(problem.exit_code is ExitCode.TOOL and problem.hint.startswith("install ") for problem in problems)
+    assert all(problem.exit_code is ExitCode.TOOL and problem.hint.startswith("install ") for problem in found)
 
 
-@pytest.mark.parametrize(("banner", "name"), [(b"BusyBox v1.36.1", "busybox"), (b"toybox 0.8.9", "toybox")])
-def test_an_applet_is_no_tool(fake_tools, banner, name):
-    path = fake_tools("mount", banner=banner)
-    (problem,) = preflight.check_tools(["mount"])
-    assert problem.message.startswith(f"{path} is an applet of {name}")
+def test_an_applet_is_no_tool():
+    problem = preflight.tool_problem("mount", ObservedTool("/bin/mount", "busybox"))
+    assert problem.message.startswith("/bin/mount is an applet of busybox")
     assert "package mount" in problem.hint or "util-linux" in problem.hint
+
+
+def test_a_tool_that_the_plan_does_not_need_may_be_missing():
+    tools = seen().tools | {"bcachefs": ObservedTool(None)}
+    assert problems(plan(), tools=tools) == []
 
 
 # The kernel.
 
 
-@pytest.fixture
-def kernel(tmp_path, monkeypatch):
-    """/proc/filesystems with the given names."""
-    monkeypatch.setattr(mountinfo, "PROC", tmp_path)
-    monkeypatch.setattr(preflight, "PROC", tmp_path)
-
-    def write(*names):
-        (tmp_path / "filesystems").write_text("nodev\tproc\n" + "".join(f"\t{name}\n" for name in names), "ascii")
-        return tmp_path / "filesystems"
-
-    write()
-    return write
+def kernel(*names, version="", **tried):
+    return ObservedKernel(frozenset(names), tried, version)
 
 
-def test_a_kernel_that_has_it(fake_tools, kernel):
-    kernel("btrfs", "ext4")
-    fake_tools("modprobe")
-    assert preflight.check_kernel(plan()) == []
-    assert fake_tools.calls == []
-
-
-def test_a_module_is_loaded(fake_tools, kernel):
-    path = kernel("ext4")
-    fake_tools("modprobe", body=f"printf '\\tbtrfs\\n' >> {path}")
-    assert preflight.check_kernel(plan()) == []
-    assert fake_tools.calls == [["modprobe", "btrfs"]]
+def test_a_kernel_that_has_the_filesystem_is_enough():
+    assert problems(plan(), kernel=kernel("btrfs", "ext4")) == []
 
 
 @pytest.mark.parametrize(
-    ("there", "told"), [(True, "modprobe btrfs ended with status 1"), (False, "modprobe was not found")]
+    ("tried", "told"),
+    [
+        ({"btrfs": "modprobe btrfs ended with status 1"}, "modprobe btrfs ended with status 1"),
+        ({"btrfs": "modprobe was not found"}, "modprobe was not found"),
+        ({}, "modprobe was not tried"),
+    ],
 )
-def test_a_kernel_without_it(fake_tools, kernel, there, told):
-    if there:
-        fake_tools("modprobe", status=1)
-    (problem,) = preflight.check_kernel(plan())
+def test_a_kernel_without_the_filesystem_is_told_with_what_modprobe_said(tried, told):
+    (problem,) = problems(plan(), kernel=kernel("ext4", **tried))
     assert isinstance(problem, ToolError)
     assert problem.message == f"this kernel has no btrfs ({told})"
     assert "topology.mode" in problem.hint
-
-
-def test_a_machine_without_proc(fake_tools, kernel):
-    kernel().unlink()
-    assert len(preflight.check_kernel(plan())) == 1
 
 
 @pytest.mark.parametrize(
@@ -112,68 +115,161 @@ def test_a_machine_without_proc(fake_tools, kernel):
         ("some other mount", False),
     ],
 )
-def test_bcachefs_needs_a_mount_that_knows_subdirectories(fake_tools, kernel, version, enough):
-    kernel("bcachefs")
-    fake_tools("mount", stdout=version)
-    problems = preflight.check_kernel(plan("bcachefs_single"))
-    assert [problem.exit_code for problem in problems] == [] if enough else [ExitCode.TOOL]
-    assert all("2.39" in problem.message and "2.39" in problem.hint for problem in problems)
-    assert fake_tools.of("mount")[0][1:] == ["--version"]
+def test_bcachefs_needs_a_mount_that_knows_subdirectories(version, enough):
+    found = problems(plan("bcachefs_single"), kernel=kernel("bcachefs", version=version))
+    assert [problem.exit_code for problem in found] == ([] if enough else [ExitCode.TOOL])
+    assert all("2.39" in problem.message and "2.39" in problem.hint for problem in found)
 
 
-def test_btrfs_takes_any_mount(fake_tools, kernel):
-    kernel("btrfs")
-    fake_tools("mount", stdout="mount from util-linux 2.20")
-    assert preflight.check_kernel(plan()) == []
+def test_btrfs_takes_any_mount():
+    assert problems(plan(), kernel=kernel("btrfs", version="mount from util-linux 2.20")) == []
 
 
-def test_a_missing_mount_is_told_once(fake_tools, kernel):
-    """As a missing tool, by check_tools."""
-    kernel("bcachefs")
-    assert preflight.check_kernel(plan("bcachefs_single")) == []
+def test_a_missing_mount_is_told_once():
+    """As a missing tool; nobody could ask it for its version."""
+    tools = seen().tools | {"mount": ObservedTool(None)}
+    (problem,) = problems(plan("bcachefs_single"), tools=tools, kernel=kernel("bcachefs"))
+    assert problem.message == "the tool mount was not found"
+
+
+def test_an_old_mount_is_told_only_where_the_kernel_has_the_filesystem():
+    old = "mount from util-linux 2.20"
+    (problem,) = problems(plan("bcachefs_single"), kernel=kernel("btrfs", version=old))
+    assert problem.message.startswith("this kernel has no bcachefs")
 
 
 # Copies.
 
 
-@pytest.fixture
-def carried(monkeypatch):
-    """Devices of the machine, and what each carries."""
-
-    def set_up(found):
-        monkeypatch.setattr(sysfs, "devices", lambda: list(found))
-
-        def read_content(device):
-            if found[device] is None:
-                raise ToolError("no medium")
-            return found[device] or None
-
-        monkeypatch.setattr(preflight, "read_content", read_content)
-
-    return set_up
-
-
-def test_a_copy_of_a_finished_filesystem_elsewhere(carried):
+def test_a_copy_of_a_finished_filesystem_elsewhere_is_in_the_way():
     found = plan(make=False)
-    kept = data_content(next(one.uuid for one in found.filesystems if one.is_data))
-    carried({"/dev/sda2": kept, "/dev/sr0": None, "/dev/sdz": "", "/dev/sdy1": kept})
-    (problem,) = preflight.check_copies(found)
+    kept = data_content(found.data[0].uuid)
+    (problem,) = problems(found, contents={"/dev/sda2": kept, "/dev/sdy1": kept})
     assert isinstance(problem, NotEmptyError)
     assert problem.message.startswith(f"/dev/sdy1 carries a copy of the filesystem {kept.uuid}")
+    assert "btrfstune" in problem.hint
 
 
-def test_no_copy(carried):
+def test_another_filesystem_elsewhere_is_no_copy():
     found = plan(make=False)
     other = data_content("12345678-0000-4000-8000-000000000000")
-    carried({"/dev/sda2": data_content(found.filesystems[-1].uuid), "/dev/sdy1": other})
-    assert preflight.check_copies(found) == []
+    assert problems(found, contents={"/dev/sda2": data_content(found.data[0].uuid), "/dev/sdy1": other}) == []
 
 
-def test_a_new_filesystem_can_have_no_copy(carried):
-    carried({"/dev/sdy1": data_content()})
-    assert preflight.check_copies(plan(make=True)) == []
+def test_a_new_filesystem_can_have_no_copy():
+    found = plan()
+    assert problems(found, contents={"/dev/sdy1": data_content(found.data[0].uuid)}) == []
 
 
-def test_the_devices_of_this_machine_can_be_named():
-    assert all(device.startswith("/dev/") for device in sysfs.devices())
-    assert executables.which("sh")
+# One file behind two loop devices.
+
+
+def backed(*files):
+    return tuple(observed(one, backing_file=file) for one, file in zip(DISKS, files, strict=True))
+
+
+def test_two_loop_devices_over_one_file_are_in_the_way():
+    (problem,) = problems(plan("btrfs_raid1"), disks=backed("/a.img", "/a.img"))
+    assert isinstance(problem, NotEmptyError)
+    assert problem.message == "/dev/sda and /dev/sdb are one file, /a.img"
+    assert "exclude" in problem.hint
+
+
+@pytest.mark.parametrize("files", [("/a.img", "/b.img"), ("", ""), ("/a.img", "")], ids=str)
+def test_disks_over_files_of_their_own_are_not(files):
+    assert problems(plan("btrfs_raid1"), disks=backed(*files)) == []
+
+
+def test_a_loop_device_beside_the_plan_is_not():
+    assert problems(plan(), disks=backed("/a.img", "/a.img")) == []
+
+
+# Places. What is read of real folders is in test_places.
+
+
+def at(path, **changes):
+    """Observations in which one place is otherwise."""
+    return {"places": seen().places | {path: place(path, **changes)}}
+
+
+def told(found, **changes):
+    settings = config()
+    return [(type(one), one.message) for one in preflight.problems(found, seen(**changes), settings)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mounted": "tmpfs"}, "/var/cache/etc is taken: tmpfs is mounted there"),
+        ({"mounted": "/dev/sda2:/dev/sdz1"}, "/var/cache/etc is taken: /dev/sda2:/dev/sdz1 is mounted there"),
+        ({"above": "/var", "above_is_folder": False}, "/var/cache/etc cannot be a folder: /var is a file"),
+        ({"refused": "/var: Read-only"}, "/var/cache/etc cannot be made: /var: Read-only"),
+    ],
+)
+def test_a_target_that_cannot_be_mounted_on_is_in_the_way(changes, message):
+    assert told(plan(), **at("/var/cache/etc", **changes)) == [(ConfigError, message)]
+
+
+@pytest.mark.parametrize("changes", [{"mounted": "/dev/sda2"}, {"exists": True, "refused": "/var: Read-only"}])
+def test_a_target_that_an_earlier_run_mounted_or_that_is_there_is_not(changes):
+    assert told(plan(), **at("/var/cache/etc", **changes)) == []
+
+
+def test_a_data_root_that_cannot_be_written_is_told_for_each_new_filesystem():
+    found = plan("dual_independent")
+    wrong = at("/var/mounts", exists=True, refused="/var/mounts: Read-only")
+    assert told(found, **wrong) == [
+        (ConfigError, f"/var/mounts/{one.uuid} cannot be made: /var/mounts: Read-only") for one in found.data
+    ]
+
+
+def test_the_folder_of_a_finished_filesystem_is_judged_by_itself():
+    found = plan(make=False)
+    top = found.data[0].top.target
+    assert told(found, **at(top, above=top, above_is_folder=False)) == [
+        (ConfigError, f"{top} cannot be a folder: {top} is a file")
+    ]
+    there = at("/var/mounts", exists=True, refused="x")["places"] | at(top, exists=True)["places"]
+    there["/var/mounts"] = place("/var/mounts", exists=True, refused="/var/mounts: Read-only")
+    assert told(found, places=there) == []
+
+
+def test_a_place_that_leads_out_of_the_root_is_in_the_way():
+    settings = config(root="/mnt")
+    found = plan(root="/mnt")
+    places = observations(discovery(), [], settings).places
+    root = {"root": "/mnt", "places": places}
+    assert problems(found, settings, **root) == []
+    places["/mnt/var/cache/etc"] = evolve(places["/mnt/var/cache/etc"], real="/var/cache/etc")
+    places["/mnt/var/mounts"] = evolve(places["/mnt/var/mounts"], real="/elsewhere")
+    assert [problem.message for problem in problems(found, settings, **root)] == [
+        f"/mnt/var/mounts/{found.data[0].uuid} leads out of /mnt, to /elsewhere/{found.data[0].uuid}",
+        "/mnt/var/cache/etc leads out of /mnt, to /var/cache/etc",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"exists": True}, "it is no file"), ({"refused": "/run: Read-only"}, "/run: Read-only")],
+)
+def test_a_report_that_cannot_be_written_is_in_the_way(changes, reason):
+    path = config().report.path
+    (problem,) = problems(plan(), **at(path, **changes))
+    assert problem.message == f"{path} cannot be written: {reason}"
+    assert "--report" in problem.hint
+
+
+def test_an_fstab_is_in_the_way_only_where_it_is_to_be_written():
+    wrong = at("/etc/fstab", exists=True, real="/srv/fstab") | {"fstab": ("tmpfs /var/cache/etc tmpfs",)}
+    assert problems(plan(), **wrong) == []
+    messages = [problem.message for problem in problems(plan(fstab="/etc/fstab"), **wrong)]
+    assert messages == [
+        "/srv/fstab cannot be written: it is no file",
+        "/etc/fstab mounts something else at one of our targets: 'tmpfs /var/cache/etc tmpfs'",
+    ]
+
+
+def test_problems_are_told_in_the_order_of_the_plan():
+    places = {path: evolve(one, mounted="tmpfs") for path, one in seen().places.items()}
+    messages = [problem.message for problem in problems(plan(), places=places)]
+    assert [PurePath(message.split(" ")[0]).name for message in messages] == list(NAMES)

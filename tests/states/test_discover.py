@@ -5,9 +5,11 @@ from attrs import evolve
 from support import config, discovery, disk
 
 from states.discover import Discover
-from zosstorage.block import sysfs
+from zosstorage.block import eligibility
 from zosstorage.errors import ExitCode, NoDiskError
-from zosstorage.model import Facts, Firmware, Rejected
+from zosstorage.facts import Facts
+from zosstorage.model import Firmware, Rejected
+from zosstorage.planning.discovery import selection
 
 A, B = disk("sda"), disk("sdb", rotational=True)
 CDROM = Rejected(disk("sr0"), "a CD-ROM drive")
@@ -17,8 +19,12 @@ CDROM = Rejected(disk("sr0"), "a CD-ROM drive")
 def machine(monkeypatch):
     """What sysfs shows."""
     found = {"now": discovery(A, B)}
-    monkeypatch.setattr(sysfs, "discover", lambda _: found["now"])
-    monkeypatch.setattr(sysfs, "eligible", lambda _: (found["now"].firmware, found["now"].disks))
+
+    def discover(selected):
+        found["selected"] = selected
+        return found["now"]
+
+    monkeypatch.setattr(eligibility, "discover", discover)
     return found
 
 
@@ -38,6 +44,14 @@ def test_what_was_found_is_handed_on(machine):
     assert work() == Facts(discover=discovery(A, B))
 
 
+def test_disks_are_looked_for_as_configured(machine):
+    settings = config(devices={"include": ["/dev/sd*"]}, partitions={"firmware": "bios"})
+    known = Discover(settings).work(Facts())
+    assert machine.pop("selected") == selection(settings)
+    assert Discover(settings).holds(known)
+    assert machine.pop("selected") == selection(settings)
+
+
 def test_disks_are_logged(machine, caplog):
     machine["now"] = evolve(discovery(A), rejected=(CDROM,))
     with caplog.at_level(logging.DEBUG, "states"):
@@ -48,7 +62,7 @@ def test_disks_are_logged(machine, caplog):
     ]
 
 
-def test_no_disk_at_all(machine):
+def test_no_disk_at_all_is_refused(machine):
     machine["now"] = discovery()
     assert "is the driver's module loaded?" in refused().message
 
@@ -59,7 +73,7 @@ def test_no_eligible_disk_says_why_each_was_rejected(machine):
 
 
 @pytest.mark.parametrize("expect", [{"count": 2}, {"ssd": 1}, {"hdd": 1}, {"count": 2, "ssd": 1, "hdd": 1}], ids=str)
-def test_the_disks_that_were_expected(machine, expect):
+def test_the_disks_that_are_expected_are_taken(machine, expect):
     assert work(**expect).discover == discovery(A, B)
 
 
@@ -74,13 +88,13 @@ def test_the_disks_that_were_expected(machine, expect):
     ],
     ids=str,
 )
-def test_other_disks_than_expected(machine, expect, told):
+def test_other_disks_than_expected_are_refused(machine, expect, told):
     message = refused(**expect).message
     assert told in message
     assert "/dev/sda, /dev/sdb" in message
 
 
-def test_expecting_none_of_a_class(machine):
+def test_none_of_a_class_can_be_expected(machine):
     """Zero is a number, not the want of one."""
     machine["now"] = discovery(A)
     assert work(hdd=0)
@@ -109,7 +123,7 @@ def test_expecting_none_of_a_class(machine):
         "other firmware",
     ],
 )
-def test_holds(machine, now, holds):
+def test_holds_while_the_same_disks_are_eligible(machine, now, holds):
     known = work()
     machine["now"] = now
     assert Discover(config()).holds(known) is holds

@@ -1,7 +1,7 @@
 from contextlib import contextmanager
 
 import pytest
-from support import config, facts
+from support import facts
 
 from states.format import Format
 from zosstorage.block import claim, tables
@@ -27,9 +27,9 @@ def told(monkeypatch):
 
     monkeypatch.setattr(claim, "locked", locked)
     monkeypatch.setattr(claim, "check", lambda of: step(f"identity {of.name}"))
-    monkeypatch.setattr(tables, "require_nodes", lambda *_: step("marks and nodes"))
+    monkeypatch.setattr(tables, "require_partitions", lambda *_: step("marks and nodes"))
 
-    def make(wanted, _facts, _config, require_marks):
+    def make(wanted, _facts, require_marks):
         require_marks()
         step(f"make {len(wanted)}")
 
@@ -49,56 +49,56 @@ def known(**rest):
     return type(found)(found.discover, found.validate, found.partition)
 
 
-def test_the_order_of_things(told):
+def test_disks_are_locked_and_checked_before_anything_is_made(told):
     """All disks are locked, seen to be the same and marked before anything is made; then all is read back."""
     steps, _ = told
-    assert Format(config()).work(known()).format == "read"
+    assert Format().work(known()).format == "read"
     assert steps == [*BEFORE, *CHECKS, "make 4", *AFTER]
 
 
 @pytest.mark.parametrize("name", ["lock sdb", "identity sdb", "marks and nodes"])
-def test_one_disk_that_is_not_marked_and_nothing_is_made(told, name):
+def test_where_one_disk_is_not_marked_nothing_is_made(told, name):
     steps, fail = told
     fail[name] = [NotEmptyError("not ours")]
     with pytest.raises(NotEmptyError):
-        Format(config()).work(known())
+        Format().work(known())
     assert not any(step.startswith("make") for step in steps)
 
 
-def test_a_second_attempt_while_the_disks_are_still_ours(told):
+def test_a_mkfs_that_fails_gets_a_second_attempt_after_the_same_checks(told):
     steps, fail = told
     fail["make 4"] = [ToolError("no luck", argv=("mkfs.btrfs",))]
-    Format(config()).work(known())
+    Format().work(known())
     assert steps == [*BEFORE, *CHECKS, "make 4", *CHECKS, "make 4", *AFTER]
 
 
-def test_two_failures_are_enough(told):
+def test_a_mkfs_that_fails_twice_ends_the_run(told):
     steps, fail = told
     fail["make 4"] = [ToolError("no luck", argv=("mkfs.btrfs",)), ToolError("again", argv=("mkfs.btrfs",))]
     with pytest.raises(ToolError, match="again"):
-        Format(config()).work(known())
+        Format().work(known())
     assert "read back twice" not in steps
 
 
 def test_nothing_to_make_is_read_back_all_the_same(told):
     steps, _ = told
-    Format(config()).work(known(make=False))
+    Format().work(known(make=False))
     assert "make 0" in steps
     assert "read back twice" not in steps
     assert steps[-1] == "read back"
 
 
-def test_what_was_made_is_not_believed(told):
+def test_what_reads_otherwise_than_it_was_made_is_refused(told):
     _, fail = told
     fail["read back twice"] = [ToolError("not there")]
     with pytest.raises(ToolError, match="not there"):
-        Format(config()).work(known())
+        Format().work(known())
 
 
 def test_holds_while_every_superblock_is_the_one_that_was_made(told, monkeypatch):
     steps, fail = told
     found = facts()
-    state = Format(config())
+    state = Format()
     assert state.holds(found)
     assert steps == ["read back"]
     fail["read back"] = [ToolError("gone")]

@@ -1,16 +1,18 @@
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
-from support import config, disk, facts
+from support import decide, disk, facts, finished, unfinished
 
 from states.mount import Mount
 from zosstorage.block import claim, tables
 from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.facts import Facts
 from zosstorage.filesystems import btrfs
-from zosstorage.model import Facts
-from zosstorage.work import formatting, mounting
+from zosstorage.system import ioctl
+from zosstorage.work import formatting, mounting, partitioning, subvolumes
 
 NAMES = ["system", "etc", "modules", "vm-meta"]
 
@@ -33,13 +35,20 @@ class Machine:
 
 
 def short(wanted):
-    return wanted.subvolume or f"top {wanted.nodes[0]}"
+    return wanted.planned.subvolume or f"top {wanted.nodes[0]}"
 
 
 @pytest.fixture
 def machine(monkeypatch, fake_tools):
     found = Machine()
+    found.fake_tools = fake_tools
+    fake_mounts(found, monkeypatch)
+    fake_subvolumes(found, monkeypatch)
+    fake_disks(found, monkeypatch)
+    return found
 
+
+def fake_mounts(found, monkeypatch):
     def mount(wanted, made):
         for one in wanted:
             found.step(f"mount {short(one)}")
@@ -51,28 +60,33 @@ def machine(monkeypatch, fake_tools):
             found.step(f"umount {short(wanted)}")
             found.mounted.pop(wanted.target)
 
-    def have(top, _fstype, names):
-        return [name for name in names if name in found.subvolumes.get(Path(top).name, ())]
-
-    def clear_marks(disks, _):
-        if disks:
-            found.step(f"clear {' '.join(planned.disk.name for planned in disks)}")
-        found.marked -= {planned.disk.name for planned in disks}
-
-    def create(top, names):
-        found.created += [f"{top}/{name}" for name in names]
+    def mismatch(wanted):
+        return found.wrong.get(wanted.target, "" if found.mounted.get(wanted.target) == wanted else "nothing")
 
     monkeypatch.setattr(mounting, "mount", mount)
     monkeypatch.setattr(mounting, "unmount", unmount)
     monkeypatch.setattr(mounting, "occupied", found.mounted.get)
-    monkeypatch.setattr(
-        mounting, "mismatch", lambda one: found.wrong.get(one.target, "" if one.target in found.mounted else "nothing")
-    )
+    monkeypatch.setattr(mounting, "mismatch", mismatch)
     monkeypatch.setattr(mounting, "scan", lambda _: found.step("scan"))
-    monkeypatch.setattr(mounting, "check_profile", lambda top, _: found.step(f"profile {top.nodes[0]}"))
-    monkeypatch.setattr(mounting, "subvolumes", have)
-    monkeypatch.setattr(btrfs, "sync", lambda target: found.step(f"sync {Path(target).name[:8]}"))
+    monkeypatch.setattr(mounting, "check_profile", lambda top: found.step(f"profile {top.nodes[0]}"))
 
+
+def fake_subvolumes(found, monkeypatch):
+    def have(top, names):
+        return [name for name in names if name in found.subvolumes.get(top.filesystem.uuid, ())]
+
+    def call(folder, calls):
+        for one in calls:
+            if one == btrfs.SYNC:
+                found.step(f"sync {Path(folder).name[:8]}")
+            else:
+                found.created.append(f"{folder}/{one.argument[8:].rstrip(bytes(1)).decode()}")
+
+    monkeypatch.setattr(subvolumes, "present", have)
+    monkeypatch.setattr(ioctl, "call", call)
+
+
+def fake_disks(found, monkeypatch):
     @contextmanager
     def locked(of, *, exclusive):
         assert not exclusive
@@ -80,16 +94,17 @@ def machine(monkeypatch, fake_tools):
         yield
         found.step(f"unlock {of.name}")
 
+    def clear(job):
+        found.step(f"clear {job[0].name}")
+        found.marked.discard(job[0].name)
+
     monkeypatch.setattr(claim, "locked", locked)
     monkeypatch.setattr(formatting, "read_back", lambda _: found.step("read back"))
     monkeypatch.setattr(claim, "check", lambda of: found.step(f"identity {of.name}"))
-    monkeypatch.setattr(tables, "clear_marks", clear_marks)
-    monkeypatch.setattr(
-        tables, "finished", lambda disks, _: [one for one in disks if one.disk.name not in found.marked]
-    )
-    monkeypatch.setattr(btrfs, "create_subvolumes", create)
-    found.fake_tools = fake_tools
-    return found
+    monkeypatch.setattr(tables, "standing", lambda disks: [SimpleNamespace(planned=one) for one in disks])
+    monkeypatch.setattr(tables, "finished", lambda disks: [one for one in disks if one.disk.name not in found.marked])
+    monkeypatch.setattr(partitioning, "_clearing", lambda _: [])
+    monkeypatch.setattr(partitioning, "_carry_out", clear)
 
 
 def start(found, *, mode="dual_independent", disks=None, make=True):
@@ -100,28 +115,24 @@ def start(found, *, mode="dual_independent", disks=None, make=True):
     return Facts(known.discover, known.validate, known.partition, known.format)
 
 
-def data(known):
-    return [one for one in known.plan.filesystems if one.is_data]
-
-
 @pytest.fixture
 def creating(machine, monkeypatch):
     """Subvolumes are there once they were made."""
-    real = mounting.subvolumes
+    real = subvolumes.present
 
-    def have(top, fstype, names):
-        made = {Path(path).name for path in machine.created if Path(path).parent == Path(top)}
-        return [name for name in names if name in made or name in real(top, fstype, [name])]
+    def have(top, names):
+        made = {Path(path).name for path in machine.created if Path(path).parent == Path(top.target)}
+        return [name for name in names if name in made or name in real(top, [name])]
 
-    monkeypatch.setattr(mounting, "subvolumes", have)
+    monkeypatch.setattr(subvolumes, "present", have)
     return machine
 
 
-def test_the_order_of_things_on_new_disks(creating):
+def test_marks_are_cleared_after_mounts_subvolumes_and_syncs(creating):
     """No mark is cleared before all was mounted, the subvolumes made, and everything synced."""
     known = start(creating)
-    first, second = (one.uuid[:8] for one in data(known))
-    done = Mount(config()).work(known)
+    first, second = (one.uuid[:8] for one in known.plan.data)
+    done = Mount().work(known)
     syncs = creating.steps.index("profile /dev/sdb2") + 1
     creating.steps[syncs : syncs + 2] = sorted(creating.steps[syncs : syncs + 2])  # they run side by side
     assert creating.steps == [
@@ -143,48 +154,51 @@ def test_the_order_of_things_on_new_disks(creating):
         *(f"mount {name}" for name in NAMES),
     ]
     assert [Path(path).name for path in sorted(creating.created)] == sorted(NAMES)
-    assert {Path(path).parent.name for path in creating.created} == {data(known)[0].uuid}
+    assert {Path(path).parent.name for path in creating.created} == {known.plan.data[0].uuid}
     assert creating.marked == set()
-    assert [one.target for one in done.mounts][2:] == [f"/var/cache/{name}" for name in NAMES]
-    assert Mount(config()).holds(done)
+    assert [one.target for one in done.mounted.mounts][2:] == [f"/var/cache/{name}" for name in NAMES]
+    assert done.mounted.primary == known.plan.primary == known.plan.data[0].uuid
+    assert Mount().holds(done)
 
 
-def test_all_members_of_the_primary_are_cleared_at_once(creating):
+def test_the_marks_of_all_members_of_the_primary_are_cleared_at_once(creating):
     known = start(creating, mode="btrfs_raid1", disks=(disk("sda"), disk("sdb")))
-    Mount(config()).work(known)
-    assert creating.did("clear") == ["clear sda sdb"]
+    Mount().work(known)
+    *checks, first, second = creating.did("identity", "clear")
+    assert checks == ["identity sda", "identity sdb"]
+    assert {first, second} == {"clear sda", "clear sdb"}  # side by side
 
 
 def test_subvolumes_that_an_earlier_run_made_are_not_made_again(creating):
     known = start(creating)
-    creating.subvolumes[data(known)[0].uuid] = ["system", "modules"]
-    Mount(config()).work(known)
+    creating.subvolumes[known.plan.data[0].uuid] = ["system", "modules"]
+    Mount().work(known)
     assert sorted(Path(path).name for path in creating.created) == ["etc", "vm-meta"]
 
 
 def test_subvolumes_that_are_not_there_after_they_were_made(machine):
     known = start(machine)
     with pytest.raises(ToolError, match="are not there after they were made"):
-        Mount(config()).work(known)
+        Mount().work(known)
     assert machine.did("clear", "sync") == []
     assert machine.mounted == {}
 
 
-def test_what_is_mounted_already_is_left(creating):
+def test_what_is_mounted_already_is_not_mounted_again(creating):
     known = start(creating)
-    for top in mounting.tops(known, config()):
+    for top in mounting.tops(known):
         creating.mounted[top.target] = top
-    Mount(config()).work(known)
+    Mount().work(known)
     assert creating.did("mount top") == []
 
 
-def test_a_taken_place(creating):
+def test_a_mount_point_that_is_taken_is_refused(creating):
     known = start(creating)
-    top = mounting.tops(known, config())[1]
+    top = mounting.tops(known)[1]
     creating.mounted[top.target] = top
     creating.wrong[top.target] = "tmpfs is mounted there"
     with pytest.raises(ToolError, match="is taken: tmpfs is mounted there"):
-        Mount(config()).work(known)
+        Mount().work(known)
     assert creating.did("clear") == []
     assert set(creating.mounted) == {top.target}
 
@@ -193,11 +207,11 @@ def test_a_taken_place(creating):
     "name",
     ["lock sdb", "read back", "mount top /dev/sdb2", "profile /dev/sda2", "identity sdb", "clear sda", "mount modules"],
 )
-def test_what_was_mounted_is_undone_when_it_fails(creating, name):
+def test_mounts_of_this_run_are_undone_when_it_fails(creating, name):
     known = start(creating)
     creating.errors[name] = [NotEmptyError("no")] * 2
     with pytest.raises(NotEmptyError):
-        Mount(config()).work(known)
+        Mount().work(known)
     assert creating.mounted == {}
     mounts = [step.removeprefix("mount ") for step in creating.did("mount ") if step != name]
     assert [step.removeprefix("umount ") for step in creating.did("umount")] == mounts[::-1]
@@ -207,15 +221,15 @@ def test_an_interruption_undoes_the_mounts_too(creating):
     known = start(creating)
     creating.errors["mount etc"] = [KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
-        Mount(config()).work(known)
+        Mount().work(known)
     assert creating.mounted == {}
 
 
 def test_a_sync_that_fails_clears_no_mark(creating):
     known = start(creating)
-    creating.errors[f"sync {data(known)[1].uuid[:8]}"] = [OSError(5, "Input/output error")]
+    creating.errors[f"sync {known.plan.data[1].uuid[:8]}"] = [OSError(5, "Input/output error")]
     with pytest.raises(OSError, match="Input/output error"):
-        Mount(config()).work(known)
+        Mount().work(known)
     assert creating.did("clear") == []
     assert creating.marked == {"sda", "sdb"}
 
@@ -230,25 +244,25 @@ def trouble(argv=("mount",)):
 def test_a_new_filesystem_gets_a_second_attempt(creating):
     known = start(creating)
     creating.errors["mount top /dev/sda2"] = [trouble()]
-    Mount(config()).work(known)
+    Mount().work(known)
     assert creating.did("mount top") == ["mount top /dev/sda2", "mount top /dev/sda2", "mount top /dev/sdb2"]
 
 
-def test_marks_that_cannot_be_cleared(creating):
+def test_marks_that_cannot_be_cleared_are_not_tried_again(creating):
     """A sector that cannot be written is no tool that may be luckier the second time."""
     known = start(creating)
     creating.errors["clear sda"] = [trouble(())]
     with pytest.raises(ToolError, match="no luck"):
-        Mount(config()).work(known)
+        Mount().work(known)
     assert creating.did("clear") == ["clear sda"]
     assert creating.mounted == {}
 
 
-def test_marks_that_are_still_there(creating, monkeypatch):
+def test_marks_that_are_still_there_after_clearing_are_told(creating, monkeypatch):
     known = start(creating)
-    monkeypatch.setattr(tables, "clear_marks", lambda *_: None)
+    monkeypatch.setattr(partitioning, "_carry_out", lambda _: None)
     with pytest.raises(ToolError, match="the marks of /dev/sda are still there"):
-        Mount(config()).work(known)
+        Mount().work(known)
 
 
 # Finished disks.
@@ -256,46 +270,97 @@ def test_marks_that_are_still_there(creating, monkeypatch):
 
 def test_a_finished_system_is_mounted_and_nothing_else(machine):
     known = start(machine, mode="single", disks=(disk("sda"),), make=False)
-    machine.subvolumes[data(known)[0].uuid] = NAMES
-    done = Mount(config()).work(known)
+    machine.subvolumes[known.plan.data[0].uuid] = NAMES
+    done = Mount().work(known)
     assert machine.did("clear", "sync", "identity", "lock") == []
     assert machine.fake_tools.calls == []
-    assert len(done.mounts) == 5
+    assert len(done.mounted.mounts) == 5
 
 
-def test_a_finished_one_gets_no_second_attempt(machine):
+def test_the_mount_of_a_finished_filesystem_gets_no_second_attempt(machine):
     known = start(machine, mode="single", disks=(disk("sda"),), make=False)
     machine.errors["mount top /dev/sda2"] = [trouble()]
     with pytest.raises(ToolError):
-        Mount(config()).work(known)
+        Mount().work(known)
     assert len(machine.did("mount top")) == 1
 
 
 def two_finished(machine):
-    """Two finished filesystems, of which the plan calls the first the primary."""
-    known = start(machine)
-    machine.marked = set()
-    kept = tuple(evolve(one, make=False) for one in known.plan.filesystems)
-    disks = tuple(evolve(one, write_table=False, clear_marks=False) for one in known.plan.disks)
-    return evolve(known, validate=evolve(known.plan, filesystems=kept, disks=disks))
+    """Two finished filesystems: the plan does not say which is the primary."""
+    known = start(machine, make=False)
+    assert known.plan.primary is None
+    return known
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_the_one_with_the_subvolumes_is_the_primary(machine, number):
+def test_of_several_finished_ones_that_with_the_subvolumes_is_the_primary(machine, number):
     known = two_finished(machine)
-    primary = data(known)[number]
+    primary = known.plan.data[number]
     machine.subvolumes[primary.uuid] = NAMES
-    done = Mount(config()).work(known)
-    assert {mount.source for mount in done.mounts[2:]} == {f"UUID={primary.uuid}"}
-    assert Mount(config()).holds(done)
+    done = Mount().work(known)
+    assert done.mounted.primary == primary.uuid
+    assert {mount.source for mount in done.mounted.mounts[2:]} == {f"UUID={primary.uuid}"}
+    assert machine.created == []
+    assert machine.did("clear", "sync", "identity", "lock") == []
+    assert Mount().holds(done)
+    other = evolve(done.mounted, primary=known.plan.data[1 - number].uuid)
+    assert not Mount().holds(evolve(done, mount=other))
+
+
+def resumed(machine, *, primary):
+    """A finished filesystem beside one that was still to be made."""
+    one, other = disk("sda"), disk("sdb")
+    verdicts = [finished(one), unfinished(other, tag=2)] if primary == 0 else [unfinished(one), finished(other, tag=2)]
+    known = start(machine)
+    plan = decide(known.discovery, verdicts)
+    uuids = iter(part.uuid for planned in plan.disks for part in planned.partitions)
+    known = evolve(
+        known,
+        validate=evolve(known.validate, plan=plan),
+        partition=tuple(evolve(part, uuid=next(uuids)) for part in known.partitions),
+    )
+    machine.marked = {plan.disks[1 - primary].disk.name}
+    assert plan.primary == plan.data[primary].uuid
+    return known
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_beside_a_finished_primary_the_new_one_gets_no_subvolumes(creating, number):
+    known = resumed(creating, primary=number)
+    creating.subvolumes[known.plan.primary] = NAMES
+    done = Mount().work(known)
+    new = known.plan.data[1 - number]
+    assert done.mounted.primary == known.plan.primary
+    assert creating.created == []
+    assert creating.did("sync") == [f"sync {new.uuid[:8]}"]
+    assert creating.did("clear") == [f"clear {'sdb' if number == 0 else 'sda'}"]
+
+
+def test_a_finished_primary_without_its_subvolumes_is_not_repaired(creating):
+    known = resumed(creating, primary=0)
+    creating.subvolumes[known.plan.primary] = NAMES[:3]
+    with pytest.raises(NotEmptyError, match="exactly one filesystem must have the subvolumes"):
+        Mount().work(known)
+    assert creating.created == creating.did("clear") == []
+
+
+def test_a_primary_whose_marks_were_cleared_in_this_boot_is_not_made_again(creating):
+    """The run was stopped between the marks of the primary and those of the other."""
+    known = start(creating)
+    creating.marked = {"sdb"}
+    creating.subvolumes[known.plan.data[0].uuid] = NAMES
+    done = Mount().work(known)
+    assert done.mounted.primary == known.plan.data[0].uuid
+    assert creating.created == []
+    assert creating.did("clear") == ["clear sdb"]
 
 
 @pytest.mark.parametrize("have", [([], []), (NAMES, NAMES), (NAMES[:3], []), (NAMES[:3], NAMES[1:])], ids=str)
-def test_none_or_several_with_the_subvolumes(machine, have):
+def test_none_or_several_filesystems_with_the_subvolumes_are_refused(machine, have):
     known = two_finished(machine)
-    machine.subvolumes = {one.uuid: names for one, names in zip(data(known), have, strict=True)}
+    machine.subvolumes = {one.uuid: names for one, names in zip(known.plan.data, have, strict=True)}
     with pytest.raises(NotEmptyError, match="exactly one filesystem must have the subvolumes"):
-        Mount(config()).work(known)
+        Mount().work(known)
     assert machine.mounted == {}
     assert machine.did("clear") == []
 
@@ -303,22 +368,22 @@ def test_none_or_several_with_the_subvolumes(machine, have):
 # Does it still hold?
 
 
-def test_holds(creating):
-    done = Mount(config()).work(start(creating))
-    state = Mount(config())
+def test_holds_while_all_is_mounted_and_no_mark_is_left(creating):
+    done = Mount().work(start(creating))
+    state = Mount()
     assert state.holds(done)
     creating.marked = {"sdb"}
     assert not state.holds(done)
     creating.marked = set()
-    creating.wrong[done.mounts[-1].target] = "nothing is mounted there"
+    creating.wrong[done.mounted.mounts[-1].target] = "nothing is mounted there"
     assert not state.holds(done)
 
 
 def test_does_not_hold_where_a_disk_carries_another_table(creating, monkeypatch):
-    done = Mount(config()).work(start(creating))
+    done = Mount().work(start(creating))
 
     def other(*_):
         raise NotEmptyError("another table")
 
     monkeypatch.setattr(tables, "finished", other)
-    assert not Mount(config()).holds(done)
+    assert not Mount().holds(done)

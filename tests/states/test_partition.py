@@ -3,14 +3,16 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from support import GIB, blank, config, discovery, ends, image_disk, poke, sparse, unfinished, uuids
+from support import GIB, blank, decide, discovery, ends, image_disk, poke, sparse, unfinished
 
 from states.partition import Partition
+from zosstorage import facts
 from zosstorage.block import claim, sysfs, tables
-from zosstorage.block.sysfs import KernelPartition
 from zosstorage.errors import NotEmptyError, ToolError
-from zosstorage.model import Facts, Firmware
-from zosstorage.planning import decide
+from zosstorage.facts import Facts, Validated
+from zosstorage.model import Firmware
+from zosstorage.planning.commands import commands
+from zosstorage.work import partitioning
 
 SIZE = 1 * GIB
 
@@ -28,6 +30,12 @@ def disks(tmp_path, monkeypatch):
     return found
 
 
+def in_kernel(of, part):
+    """A partition as the kernel knows it: without name, type and UUID."""
+    node = f"{of.path}p{part.number}"
+    return facts.Partition(part.number, node, "", "", "", part.start_bytes, part.size_bytes)
+
+
 @pytest.fixture
 def kernel(monkeypatch, fake_tools, disks):
     """A kernel that reads a table when partx says so (or before that)."""
@@ -39,11 +47,8 @@ def kernel(monkeypatch, fake_tools, disks):
         if of.path in known:
             return known[of.path]
         if not any(call[-1] == of.path for call in fake_tools.of("partx")):
-            return ()
-        return tuple(
-            KernelPartition(f"{of.path}p{part.number}", part.number, part.start_bytes, part.size_bytes)
-            for part in known["plan"][of.path].partitions
-        )
+            return {}
+        return {part.number: in_kernel(of, part) for part in known["plan"][of.path].partitions}
 
     monkeypatch.setattr(sysfs, "partitions", partitions)
     return known
@@ -56,7 +61,7 @@ def planned(disks, kernel):
     def plan(verdicts=None):
         found = discovery(*disks.values(), firmware=Firmware.BIOS)
         verdicts = verdicts or [blank(one) for one in disks.values()]
-        known = Facts(discover=found, validate=decide.decide(found, verdicts, config(), new_uuid=uuids()))
+        known = Facts(discover=found, validate=Validated(decide(found, verdicts), tuple(verdicts), {}))
         kernel["plan"] = {one.disk.path: one for one in known.plan.disks}
         return known
 
@@ -64,7 +69,7 @@ def planned(disks, kernel):
 
 
 def work(known):
-    return Partition(config()).work(known)
+    return Partition().work(known)
 
 
 def content(disks):
@@ -80,9 +85,21 @@ def test_every_table_is_written_and_read_back(planned, disks, fake_tools):
     assert [part.device for part in known.partitions] == [
         f"{one.path}p{number}" for one in disks.values() for number in (1, 2, 3)
     ]
-    assert all(found.entries[0].marked for found in tables.recognised(known.plan.disks, config()))
+    assert all(found.table.partitions[0].marked for found in tables.standing(known.plan.disks))
     assert [call[0] for call in fake_tools.calls] == ["partx", "partx"]
-    assert Partition(config()).holds(known)
+    assert Partition().holds(known)
+
+
+def test_the_commands_are_those_of_the_plan(planned, fake_tools):
+    (fake_tools.bin / "sfdisk").unlink()
+    fake_tools("sfdisk")
+    known = planned()
+    with pytest.raises(NotEmptyError):  # nothing was written
+        work(known)
+    planned = [one for one in commands(known.plan) if one.state == "partition"]
+    assert [call[0] for call in fake_tools.calls] == ["sfdisk", "sfdisk", "partx", "partx"]
+    assert sorted(fake_tools.calls) == sorted([*one.argv] for one in planned)
+    assert fake_tools.stdin("sfdisk") == sorted(one.stdin for one in planned if one.stdin)
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
@@ -121,9 +138,9 @@ def test_a_disk_in_use_and_none_is_written(planned, disks, monkeypatch):
     assert untouched(*disks.values())
 
 
-def test_partitions_that_appeared_meanwhile(planned, disks, kernel):
+def test_partitions_that_appeared_meanwhile_are_refused(planned, disks, kernel):
     known = planned()
-    kernel[disks["two"].path] = (KernelPartition("/dev/twop1", 1, 1048576, 512),)
+    kernel[disks["two"].path] = {1: facts.Partition(1, "/dev/twop1", "", "", "", 1048576, 512)}
     with pytest.raises(NotEmptyError, match="kernel partitions"):
         work(known)
     assert untouched(*disks.values())
@@ -132,7 +149,7 @@ def test_partitions_that_appeared_meanwhile(planned, disks, kernel):
 def test_a_disk_with_its_table_is_left_as_it_is(planned, disks, fake_tools):
     """The power went between the two disks."""
     first = planned([blank(one) for one in disks.values()])
-    tables.write([first.plan.disks[0]])
+    partitioning.write([first.plan.disks[0]])
     before = Path(disks["one"].path).stat().st_mtime_ns
     verdict = unfinished(disks["one"], firmware=Firmware.BIOS)
     parts = tuple(
@@ -148,7 +165,7 @@ def test_a_disk_with_its_table_is_left_as_it_is(planned, disks, fake_tools):
 def torn(planned, disks):
     """One disk whose table lacks its MBR, another blank, and the plan for them."""
     first = planned([blank(one) for one in disks.values()])
-    tables.write([first.plan.disks[0]])
+    partitioning.write([first.plan.disks[0]])
     poke(disks["one"].path, 0, bytes(512))
     verdict = unfinished(disks["one"], firmware=Firmware.BIOS, torn=True)
     parts = tuple(
@@ -161,11 +178,11 @@ def torn(planned, disks):
 def test_a_torn_table_is_written_again(planned, disks):
     known = torn(planned, disks)
     work(known)
-    (found,) = tables.recognised(known.plan.disks[:1], config())
-    assert (found.torn, found.guid) == (False, known.plan.disks[0].guid)
+    (found,) = tables.standing(known.plan.disks[:1])
+    assert (found.table.torn, found.table.guid) == (False, known.plan.disks[0].guid)
 
 
-def test_a_torn_table_that_is_another_now(planned, disks):
+def test_a_torn_table_that_is_another_now_is_refused(planned, disks):
     known = torn(planned, disks)
     poke(disks["one"].path, 0, bytes(1 << 20))
     poke(disks["one"].path, 510, b"\x55\xaa")
@@ -201,13 +218,13 @@ def test_sfdisk_that_lies_is_not_believed(planned, fake_tools):
         work(planned())
 
 
-def test_partx_that_fails(planned, fake_tools):
+def test_a_partx_that_fails_ends_the_run(planned, fake_tools):
     fake_tools("partx", status=1, stderr="no")
     with pytest.raises(ToolError, match="partx"):
         work(planned())
 
 
-def test_a_kernel_that_does_not_take_the_table(planned, kernel, disks):
+def test_a_kernel_that_does_not_take_the_table_ends_the_run(planned, kernel, disks):
     known = planned()
     kernel["plan"] = {one.disk.path: evolve(one, partitions=()) for one in known.plan.disks}
     with pytest.raises(ToolError, match="the kernel does not have the partitions"):
@@ -216,9 +233,9 @@ def test_a_kernel_that_does_not_take_the_table(planned, kernel, disks):
 
 def test_holds_while_every_disk_carries_the_table_of_the_plan(planned, disks):
     known = work(planned())
-    state = Partition(config())
+    state = Partition()
     assert state.holds(known)
-    tables.clear_marks(known.plan.disks, config())
+    partitioning.clear_marks(known.plan.disks)
     assert not state.holds(known)  # Format has nowhere to write to
     known = evolve(known, format=())
     assert state.holds(known)
@@ -228,5 +245,5 @@ def test_holds_while_every_disk_carries_the_table_of_the_plan(planned, disks):
 
 def test_does_not_hold_where_the_kernel_lost_a_partition(planned, disks, kernel):
     known = work(planned())
-    kernel[disks["two"].path] = ()
-    assert not Partition(config()).holds(known)
+    kernel[disks["two"].path] = {}
+    assert not Partition().holds(known)

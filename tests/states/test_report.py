@@ -5,33 +5,28 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from support import config, facts
+from support import facts
 
 from states.report import Report
 from zosstorage.errors import ToolError
 
 
 @pytest.fixture
-def settings(tmp_path):
-    """A configuration that reports below a folder, with fstab or without."""
-
-    def make(*, fstab=True):
-        found = config(report={"path": f"{tmp_path}/run/state.json"}, fstab={"enabled": fstab})
-        return evolve(found, root=f"{tmp_path}/root")
-
-    return make
+def state(tmp_path):
+    return Report(f"{tmp_path}/run/state.json")
 
 
 @pytest.fixture
 def known(tmp_path):
-    return evolve(facts(root=f"{tmp_path}/root"), report=None)
+    """What is known before Report, with fstab enabled."""
+    return evolve(facts(root=f"{tmp_path}/root", fstab="/etc/fstab"), report=None)
 
 
 LINES = [f"/var/cache/{name} btrfs subvol={name},noatime 0 0" for name in ("system", "etc", "modules", "vm-meta")]
 
 
-def test_the_report_is_written(settings, known, tmp_path):
-    done = Report(settings()).work(known)
+def test_the_report_is_written(state, known, tmp_path):
+    done = state.work(known)
     path = tmp_path / "run/state.json"
     found = json.loads(path.read_text("utf-8"))
     assert (found["version"], found["status"], found["fstab"]) == (1, "provisioned", f"{tmp_path}/root/etc/fstab")
@@ -40,36 +35,35 @@ def test_the_report_is_written(settings, known, tmp_path):
     assert (done.written.report, done.written.status) == (str(path), "provisioned")
 
 
-def test_fstab_has_the_subvolumes_only(settings, known, tmp_path):
-    Report(settings()).work(known)
+def test_fstab_has_the_subvolumes_only(state, known, tmp_path):
+    state.work(known)
     lines = (tmp_path / "root/etc/fstab").read_text("utf-8").splitlines()
     assert [line.split(" ", 1)[1] for line in lines] == LINES
-    assert all(line.startswith(f"{known.mounts[0].source} ") for line in lines)
+    assert all(line.startswith(f"UUID={known.mounted.primary} ") for line in lines)
 
 
-def test_without_fstab(settings, known, tmp_path):
-    done = Report(settings(fstab=False)).work(known)
+def test_without_fstab(state, tmp_path):
+    done = state.work(evolve(facts(root=f"{tmp_path}/root"), report=None))
     assert not (tmp_path / "root/etc/fstab").exists()
     assert done.written.fstab is None
-    assert Report(settings(fstab=False)).holds(done)
+    assert state.holds(done)
 
 
-def test_fstab_is_written_before_the_report_says_so(settings, known, tmp_path):
+def test_fstab_is_written_before_the_report_says_so(state, known, tmp_path):
     (tmp_path / "root/etc/fstab").mkdir(parents=True)
     with pytest.raises(ToolError, match="root/etc/fstab cannot be written"):
-        Report(settings()).work(known)
+        state.work(known)
     assert not (tmp_path / "run/state.json").exists()
 
 
-def test_a_report_that_cannot_be_written(settings, known, tmp_path):
+def test_a_report_that_cannot_be_written(state, known, tmp_path):
     (tmp_path / "run").write_bytes(b"")
     with pytest.raises(ToolError) as caught:
-        Report(settings()).work(known)
+        state.work(known)
     assert "--report" in caught.value.hint
 
 
-def test_holds_while_the_report_is_the_one_that_was_written(settings, known, tmp_path):
-    state = Report(settings())
+def test_holds_while_the_report_is_the_one_that_was_written(state, known, tmp_path):
     done = state.work(known)
     assert state.holds(done)
     path = tmp_path / "run/state.json"
@@ -80,8 +74,7 @@ def test_holds_while_the_report_is_the_one_that_was_written(settings, known, tmp
 
 
 @pytest.mark.parametrize("change", ["remove", "edit"])
-def test_holds_while_fstab_has_its_lines(settings, known, tmp_path, change):
-    state = Report(settings())
+def test_holds_while_fstab_has_its_lines(state, known, tmp_path, change):
     done = state.work(known)
     path = Path(tmp_path / "root/etc/fstab")
     path.write_text("# more\n" + path.read_text("utf-8"), "utf-8")
@@ -93,7 +86,18 @@ def test_holds_while_fstab_has_its_lines(settings, known, tmp_path, change):
     assert not state.holds(done)
 
 
-def test_a_later_run_reports_anew(settings, known):
-    first = Report(settings()).work(known)
-    again = Report(settings()).work(evolve(first, report=None))
+def test_the_primary_is_the_one_that_was_mounted(state, known, tmp_path):
+    """The plan may leave open which it is."""
+    other = known.plan.data[1].uuid
+    plan = evolve(known.plan, primary=None)
+    known = evolve(known, validate=evolve(known.validate, plan=plan), mount=evolve(known.mounted, primary=other))
+    done = state.work(known)
+    lines = (tmp_path / "root/etc/fstab").read_text("utf-8").splitlines()
+    assert all(line.startswith(f"UUID={other} ") for line in lines)
+    assert state.holds(done)
+
+
+def test_a_later_run_reports_anew(state, known):
+    first = state.work(known)
+    again = state.work(evolve(first, report=None))
     assert again.written.report == first.written.report

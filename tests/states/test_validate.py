@@ -1,161 +1,214 @@
+import json
 import logging
 
 import pytest
 from attrs import evolve
-from support import blank, config, discovery, disk, finished, foreign
+from support import blank, config, discovery, disk, finished, foreign, observations, observed
 
+from states import validate
 from states.validate import Validate
-from zosstorage.block import claim, emptiness
-from zosstorage.errors import ConfigError, ExitCode, NoDiskError, NotEmptyError, ToolError
-from zosstorage.model import Action, Facts, Rejected
-from zosstorage.planning import places, preflight
+from zosstorage.block import claim, emptiness, sysfs
+from zosstorage.converter import structure, unstructure
+from zosstorage.errors import NoDiskError, NotEmptyError, ToolError
+from zosstorage.facts import Facts, Validated
+from zosstorage.observed import ObservedKernel
+from zosstorage.planned import Action
 
 A, B = disk("sda"), disk("sdb")
 FOUND = Facts(discover=discovery(A, B))
+WRITES = "1 8 0 0"
+
+
+class Machine:
+    """What is read of a machine on which all is well; a test changes what it is about."""
+
+    def __init__(self):
+        self.verdicts, self.changes = [blank(A), blank(B)], {}
+        self.gone, self.flushed = set(), []
+        self.writes = {"/dev/sda": WRITES, "/dev/sdb": WRITES}
+
+    def observe(self, found, settings):
+        return observations(found, self.verdicts, settings, **self.changes)
+
+    def check(self, of):
+        if of.path in self.gone:
+            raise NotEmptyError(f"{of.path} is gone")
 
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine on which all is well; a test changes what it is about."""
-    state = {"verdicts": (blank(A), blank(B)), "tools": [], "kernel": [], "targets": [], "copies": [], "gone": False}
-
-    def check(of):
-        if state["gone"]:
-            raise NotEmptyError(f"{of.path} is gone")
-
-    monkeypatch.setattr(emptiness, "examine", lambda *_: state["verdicts"])
-    monkeypatch.setattr(claim, "check", check)
-    missing = lambda names: [ToolError(f"no {name}", hint="install") for name in names if name in state["tools"]]  # noqa: E731
-    monkeypatch.setattr(preflight, "check_tools", missing)
-    monkeypatch.setattr(preflight, "check_kernel", lambda _: state["kernel"])
-    monkeypatch.setattr(places, "check", lambda *_: state["targets"])
-    monkeypatch.setattr(preflight, "check_copies", lambda _: state["copies"])
-    return state
+    found = Machine()
+    monkeypatch.setattr(validate, "observe", found.observe)
+    monkeypatch.setattr(claim, "check", found.check)
+    monkeypatch.setattr(claim, "write_through", found.flushed.extend)
+    monkeypatch.setattr(sysfs, "writes", lambda of: found.writes[of.path])
+    return found
 
 
 def work(**sections):
     return Validate(config(**sections)).work(FOUND)
 
 
-def test_the_plan_is_handed_on(machine):
+def test_plan_verdicts_and_counts_of_writes_are_handed_on(machine):
     known = work()
     assert known.discover == FOUND.discover
     assert (known.plan.action, known.plan.topology) == (Action.CREATE, "dual_independent")
-    assert known.plan.verdicts == machine["verdicts"]
+    assert known.validated.verdicts == (blank(A), blank(B))
+    assert known.validated.writes == {"/dev/sda": WRITES, "/dev/sdb": WRITES}
+
+
+def test_what_is_handed_on_can_be_saved(machine):
+    machine.changes = {"disks": (observed(A, writes=None), observed(B))}
+    known = work()
+    assert structure(json.loads(json.dumps(unstructure(known.validated))), Validated) == known.validated
+    assert known.validated.writes["/dev/sda"] is None
 
 
 def test_every_verdict_is_logged_with_its_evidence(machine, caplog):
-    machine["verdicts"] = (finished(A), foreign(B))
+    machine.verdicts = [finished(A), foreign(B)]
     with caplog.at_level(logging.INFO, "states"):
         work()
     assert [(record.disk, record.kind) for record in caplog.records] == [("/dev/sda", "ours"), ("/dev/sdb", "foreign")]
     assert caplog.records[1].found == "a signature of ext4 (at byte 1080, check: wipefs)"
 
 
-def test_without_probers_there_is_no_verdict(machine, monkeypatch):
-    machine["tools"] = ["blkid", "wipefs"]
-    monkeypatch.setattr(emptiness, "examine", lambda *_: pytest.fail("examined"))
-    with pytest.raises(ToolError) as caught:
+def test_verdicts_are_logged_before_a_refusal_too(machine, caplog):
+    machine.verdicts = [blank(A), foreign(B)]
+    with caplog.at_level(logging.INFO, "states"), pytest.raises(NotEmptyError):
         work()
-    assert (caught.value.message, caught.value.hint) == ("no blkid; no wipefs", "install")
+    assert [record.kind for record in caplog.records] == ["blank", "foreign"]
+    assert caplog.records[0].found == "no signature, no user, every byte that was read is zero"
 
 
-def test_a_foreign_disk(machine):
-    machine["verdicts"] = (blank(A), foreign(B))
+def test_disks_that_cannot_be_read_give_no_plan(machine, monkeypatch):
+    def fail(*_):
+        raise ToolError("no blkid", hint="install")
+
+    monkeypatch.setattr(validate, "observe", fail)
+    with pytest.raises(ToolError, match="no blkid"):
+        work()
+
+
+def test_a_foreign_disk_is_refused(machine):
+    machine.verdicts = [blank(A), foreign(B)]
     with pytest.raises(NotEmptyError):
         work()
 
 
-def test_a_refusal_names_missing_tools_too(machine):
-    machine["verdicts"], machine["tools"] = (blank(A), foreign(B)), ["sfdisk"]
-    with pytest.raises(NotEmptyError) as caught:
-        work()
-    assert caught.value.message.endswith("; no sfdisk")
-    assert caught.value.hint == "erase /dev/sdb; install"
-
-
-def test_too_few_disks(machine):
+def test_too_few_disks_are_refused(machine):
     with pytest.raises(NoDiskError):
         work(topology={"mode": "bcachefs_2copy"})
 
 
-PROBLEMS = {
-    "tools": (["mkfs.btrfs"], ExitCode.TOOL, "no mkfs.btrfs"),
-    "kernel": ([ToolError("no btrfs")], ExitCode.TOOL, "no btrfs"),
-    "targets": ([ConfigError("taken")], ExitCode.CONFIG, "taken"),
-    "copies": ([NotEmptyError("a copy")], ExitCode.NOT_EMPTY, "a copy"),
-}
-
-
-@pytest.mark.parametrize("name", list(PROBLEMS))
-def test_one_problem_and_nothing_goes_on(machine, name):
-    problems, code, told = PROBLEMS[name]
-    machine[name] = problems
-    with pytest.raises((ToolError, ConfigError, NotEmptyError)) as caught:
-        work()
-    assert (caught.value.exit_code, caught.value.message) == (code, told)
-
-
-def test_all_problems_are_told_and_the_weightiest_gives_the_exit_code(machine):
-    for name, (problems, _, _) in PROBLEMS.items():
-        machine[name] = problems
-    with pytest.raises(NotEmptyError) as caught:
-        work()
-    assert caught.value.message == "a copy; no mkfs.btrfs; no btrfs; taken"
-    machine["copies"] = []
-    with pytest.raises(ToolError):
+def test_what_the_rest_of_a_run_lacks_is_refused(machine):
+    machine.changes = {"kernel": ObservedKernel(frozenset(["ext4"]))}
+    with pytest.raises(ToolError, match="this kernel has no btrfs"):
         work()
 
 
 # Does it still hold?
 
 
-def test_holds_while_every_disk_gets_the_same_verdict(machine):
+@pytest.fixture
+def holds(machine, monkeypatch):
+    """Whether it holds; nothing may be read of the disks to know."""
+
+    def ask(known):
+        with monkeypatch.context() as patch:
+            patch.setattr(validate, "observe", lambda *_: pytest.fail("the machine was observed"))
+            return Validate(config()).holds(known)
+
+    return ask
+
+
+def test_holds_while_no_disk_was_written_to(holds):
+    assert holds(work())
+
+
+def test_what_the_page_cache_holds_is_written_before_it_is_counted(machine, holds):
+    assert holds(work())
+    assert machine.flushed == [A, B]
+
+
+def read_again(monkeypatch, *verdicts):
+    """Have the disks read again, with those verdicts; returns which disks are."""
+    read = []
+
+    def observe(disks, depth, esp_size):
+        read.extend(disks)
+        return verdicts
+
+    monkeypatch.setattr(emptiness, "observe", observe)
+    monkeypatch.setattr(emptiness, "verdict", lambda verdict: verdict)
+    return read
+
+
+@pytest.mark.parametrize("now", [None, WRITES])
+def test_disks_without_counts_are_read_again(machine, holds, monkeypatch, now):
+    """Else a kernel that keeps none could not be stepped through: it would begin again for ever."""
+    machine.changes = {"disks": (observed(A), observed(B, writes=None))}
     known = work()
-    assert Validate(config()).holds(known)
-    machine["verdicts"] = (blank(A), foreign(B))
-    assert not Validate(config()).holds(known)
+    machine.writes["/dev/sdb"] = now
+    read = read_again(monkeypatch, blank(A), blank(B))
+    assert holds(known)
+    assert read == [A, B]
+    read_again(monkeypatch, blank(A), foreign(B))
+    assert not holds(known)
 
 
-def test_once_the_tables_are_written_the_disks_need_only_be_the_same(machine, monkeypatch):
+def test_disks_without_a_diskseq_are_read_again(machine, holds, monkeypatch):
+    """Counts begin anew with another medium: the same number of them says nothing."""
+    old = evolve(B, diskseq=None)
+    machine.verdicts = [blank(A), blank(old)]
+    known = Validate(config()).work(Facts(discover=discovery(A, old)))
+    read_again(monkeypatch, blank(A), blank(old))
+    assert holds(known)
+    read_again(monkeypatch, blank(A), foreign(old))
+    assert not holds(known)
+
+
+@pytest.mark.parametrize("path", ["/dev/sda", "/dev/sdb"])
+@pytest.mark.parametrize("now", ["2 16 0 0", "1 8 1 8", None])
+def test_does_not_hold_once_a_disk_was_written_to_or_its_counts_are_gone(machine, holds, path, now):
+    known = work()
+    machine.writes[path] = now
+    assert not holds(known)
+
+
+def test_a_disk_beside_the_plan_counts_as_well(machine, holds):
+    """What is written to it may make it foreign, or one of ours."""
+    machine.verdicts = [finished(A), blank(B)]
+    known = work()
+    assert [one.disk for one in known.plan.disks] == [A]
+    assert holds(known)
+    machine.writes["/dev/sdb"] = "2 16 0 0"
+    assert not holds(known)
+
+
+@pytest.mark.parametrize("verdict", [finished, foreign])
+def test_a_disk_that_may_be_in_use_does_not_count(machine, holds, verdict):
+    """Else a machine whose disks are in use could not be stepped through."""
+    machine.verdicts = [finished(A), foreign(B)]
+    known = work()
+    machine.writes["/dev/sda" if verdict is finished else "/dev/sdb"] = "2 16 0 0"
+    assert holds(known)
+
+
+def test_does_not_hold_for_a_disk_without_a_record(holds):
+    known = work()
+    without = evolve(known.validated, writes={"/dev/sda": WRITES})
+    assert not holds(evolve(known, validate=without))
+
+
+def test_once_the_tables_are_written_the_disks_need_only_be_the_same(machine, holds):
     known = evolve(work(), partition=())
-    monkeypatch.setattr(emptiness, "examine", lambda *_: pytest.fail("examined"))
-    assert Validate(config()).holds(known)
-    machine["gone"] = True
-    assert not Validate(config()).holds(known)
+    machine.writes = dict.fromkeys(machine.writes, "99 999 0 0")
+    assert holds(known)
+    machine.gone = {"/dev/sdb"}
+    assert not holds(known)
 
 
-def test_does_not_hold_when_a_disk_is_gone_or_a_prober_missing(machine):
+def test_does_not_hold_when_a_disk_is_gone(machine, holds):
     known = work()
-    machine["tools"] = ["blkid"]
-    assert not Validate(config()).holds(known)
-    machine["tools"], machine["gone"] = [], True
-    assert not Validate(config()).holds(known)
-
-
-def test_rejected_disks_are_examined_for_the_plan_without_a_full_scan(machine, monkeypatch):
-    stick, drive = disk("sdz"), disk("sr0", size_bytes=0)
-    found = evolve(discovery(A), rejected=(Rejected(stick, "removable"), Rejected(drive, "a CD-ROM drive")))
-    asked = []
-    monkeypatch.setattr(
-        emptiness,
-        "examine",
-        lambda disks, of, claim: asked.append((disks, of.validate.scan, claim)) or (foreign(stick),),
-    )
-    for scan in ("signatures", "sampled", "full"):
-        assert Validate(config(validate={"scan": scan})).examine_rejected(found) == (foreign(stick),)
-    assert asked == [([stick], "signatures", False), ([stick], "sampled", False), ([stick], "sampled", False)]
-    machine["tools"] = ["blkid"]
-    assert Validate(config()).examine_rejected(found) == ()
-
-
-def test_a_rejected_disk_that_cannot_be_examined_is_in_nobodys_way(machine, monkeypatch):
-    def fail(*_, claim):
-        assert not claim
-        raise ToolError("blkid failed")
-
-    monkeypatch.setattr(emptiness, "examine", fail)
-    found = evolve(discovery(A), rejected=(Rejected(B, "removable"),))
-    (verdict,) = Validate(config()).examine_rejected(found)
-    assert (verdict.path, verdict.kind) == ("/dev/sdb", "foreign")
-    assert verdict.evidence[0].found == "it cannot be examined: blkid failed"
+    machine.gone = {"/dev/sda"}
+    assert not holds(known)

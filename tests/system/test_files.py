@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from zosstorage.system import files, paths
+from zosstorage.system import files
 
 
 def mode(path):
@@ -91,9 +91,21 @@ def test_a_reader_never_sees_a_file_that_others_may_read(tmp_path, monkeypatch):
     ],
 )
 def test_under_a_root(root, path, expected):
-    assert paths.under(root, path) == expected
+    assert files.under(root, path) == expected
 
 
 @pytest.mark.parametrize("root", ["/", "/sysroot", "/a b/c"])
 def test_inside_is_the_way_back(root):
-    assert paths.inside(paths.under(root, "/var/cache/vm-meta"), root) == "/var/cache/vm-meta"
+    assert files.inside(files.under(root, "/var/cache/vm-meta"), root) == "/var/cache/vm-meta"
+
+
+def test_a_regular_file_is_read(tmp_path):
+    (tmp_path / "f").write_bytes(b"\xffx\n")
+    assert files.read_regular(tmp_path / "f") == b"\xffx\n"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, make):
+    make(tmp_path / "f")
+    with pytest.raises(OSError, match=r"regular file|directory"):
+        files.read_regular(tmp_path / "f")

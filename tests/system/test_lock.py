@@ -21,6 +21,11 @@ def test_the_run_directory_is_made(tmp_path):
         assert (tmp_path / "run/zosstorage/lock").exists()
 
 
+def test_the_run_directory_by_its_name(tmp_path):
+    with lock.held(f"{tmp_path}/run/"):
+        assert (tmp_path / "run/lock").exists()
+
+
 def test_again_after_it_was_let_go(tmp_path):
     for _ in range(2):
         with lock.held(tmp_path):
@@ -58,3 +63,9 @@ def test_a_run_directory_that_cannot_be_made(tmp_path):
         pytest.fail("held")
     assert "the run directory" in caught.value.message
     assert "--run-dir" in caught.value.hint
+
+
+def test_a_fifo_in_place_of_the_lock_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(ConfigError, match="cannot be written"), lock.held(tmp_path):
+        pass

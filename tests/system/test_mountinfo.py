@@ -48,7 +48,7 @@ plain = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 @given(target=plain)
 def test_escapes(target):
     escaped = "".join(f"\\{ord(char):03o}" if char in " \t\n\\#" else char for char in target)
-    assert mountinfo._plain(escaped) == target
+    assert mountinfo._unescaped(escaped) == target
 
 
 def test_names_that_are_no_text(tmp_path):

@@ -3,7 +3,7 @@ import os
 import signal
 
 import pytest
-from support import stopped
+from children import stopped
 
 from zosstorage.errors import InterruptedRunError
 from zosstorage.system import signals

@@ -6,7 +6,7 @@ import pytest
 
 from zosstorage.errors import InterruptedRunError, ToolError
 from zosstorage.system import signals, threads
-from zosstorage.system.limits import LIMITS
+from zosstorage.system.running import LIMIT
 
 
 def test_each_item_is_worked_on_at_the_same_time():
@@ -32,7 +32,7 @@ def test_the_first_error_is_raised_when_all_is_done():
 
 
 def test_after_a_signal_nothing_begins(monkeypatch):
-    monkeypatch.setattr(signals._asked, "number", 15)
+    monkeypatch.setattr(signals._record, "number", 15)
     with pytest.raises(InterruptedRunError):
         threads.each(lambda _: pytest.fail("it began"), [1], str)
 
@@ -41,7 +41,7 @@ def test_a_signal_waits_until_all_is_done(monkeypatch):
     done = []
 
     def work(item):
-        monkeypatch.setattr(signals._asked, "number", 15)
+        monkeypatch.setattr(signals._record, "number", 15)
         signals.check()  # as its handler does, in whatever line of the main thread it comes
         done.append(item)
 
@@ -70,7 +70,7 @@ def test_a_thread_that_cannot_be_started_leaves_none_behind(monkeypatch):
 
 def test_what_hangs_is_told(monkeypatch):
     go_on = threading.Event()
-    monkeypatch.setattr(LIMITS, "timeout", 0.1)
+    monkeypatch.setattr(LIMIT, "seconds", 0.1)
     with pytest.raises(ToolError, match=r"^/dev/b did not answer within 0\.1 s and hangs in the kernel$") as caught:
         threads.each(lambda item: item == "/dev/b" and go_on.wait(), ["/dev/a", "/dev/b"], str)
     go_on.set()

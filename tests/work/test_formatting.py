@@ -1,12 +1,15 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
 from attrs import evolve
-from support import bcachefs_block, btrfs_block, config, disk, fat_sector, poke, sparse
+from support import bcachefs_block, btrfs_block, disk, fat_sector, poke, sparse
 from support import facts as some_facts
 
+from zosstorage.block import sysfs
 from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.planning.commands import commands
 from zosstorage.system import executables
 from zosstorage.work import formatting
 
@@ -24,9 +27,7 @@ def on_files(tmp_path):
             sparse(path, BLOCK)
             parts.append(evolve(part, device=str(path)))
         known = evolve(known, partition=tuple(parts))
-        return evolve(
-            known, format=tuple(evolve(one, devices=formatting.devices(plan, known)) for one, plan in pairs(known))
-        )
+        return evolve(known, format=tuple(evolve(one, devices=known.devices(plan)) for one, plan in pairs(known)))
 
     return move
 
@@ -57,7 +58,7 @@ def mkfs_tools(fake_tools):
 def fill(known, *, label=b"ZOSDATA", skip=()):
     """Superblocks as the plan has them."""
     for filesystem in known.plan.filesystems:
-        for number, device in enumerate(formatting.devices(filesystem, known)):
+        for number, device in enumerate(known.devices(filesystem)):
             if device not in skip:
                 fill_one(filesystem, device, number, label)
 
@@ -77,7 +78,7 @@ def fill_one(filesystem, device, number, label):
 
 
 def make(known, wanted=None, require_marks=lambda: None):
-    formatting.make(known.plan.filesystems if wanted is None else wanted, known, config(), require_marks)
+    formatting.make(known.plan.filesystems if wanted is None else wanted, known, require_marks)
 
 
 def test_nothing_is_made_without_the_marks(mkfs_tools, known):
@@ -104,7 +105,7 @@ def test_everything_is_made_at_once_after_a_look(mkfs_tools, known):
     assert all(words.count(node) == 1 for node in nodes)
 
 
-def test_nothing_to_make(mkfs_tools, known):
+def test_without_anything_to_make_no_command_is_run(mkfs_tools, known):
     make(known, [])
     assert mkfs_tools.calls == []
 
@@ -115,14 +116,14 @@ def signature(device, kind, label):
 
 
 def data(known):
-    return next(one for one in known.plan.filesystems if one.is_data)
+    return known.plan.data[0]
 
 
 @pytest.mark.parametrize(
     ("kind", "label"), [("ext4", None), ("ext4", "ZOSDATA"), (None, "home"), (None, None), ("gpt", None)], ids=str
 )
 def test_what_somebody_else_made_is_not_overwritten(mkfs_tools, known, kind, label):
-    device = formatting.devices(data(known), known)[0]
+    device = known.devices(data(known))[0]
     mkfs_tools("wipefs", stdout=signature(device, kind or data(known).type, label))
     with pytest.raises(NotEmptyError, match="nothing was made") as caught:
         make(known)
@@ -132,13 +133,13 @@ def test_what_somebody_else_made_is_not_overwritten(mkfs_tools, known, kind, lab
 
 @pytest.mark.parametrize("label", [None, "ZOSDATA"])
 def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools, known, label):
-    device = formatting.devices(data(known), known)[0]
+    device = known.devices(data(known))[0]
     mkfs_tools("wipefs", stdout=signature(device, data(known).type, label))
     fill(known)  # its own superblock has the label, where wipefs shows none
     make(known)
     erased = [call for call in mkfs_tools.of("wipefs") if "--all" in call]
     if data(known).type == "btrfs":
-        assert erased == [["wipefs", "--all", "--quiet", *formatting.devices(data(known), known)]]
+        assert erased == [["wipefs", "--all", "--quiet", *known.devices(data(known))]]
     else:
         assert erased == []
         assert "--force" in mkfs_tools.of("bcachefs")[0]
@@ -174,7 +175,7 @@ def test_only_bcachefs_may_crash(mkfs_tools, on_files):
         make(known)
 
 
-def test_a_missing_mkfs(mkfs_tools, known):
+def test_a_missing_mkfs_is_told(mkfs_tools, known):
     (mkfs_tools.bin / "mkfs.fat").unlink()
     with pytest.raises(ToolError, match=r"mkfs\.fat was not found"):
         make(known)
@@ -189,7 +190,32 @@ def test_tiers_reach_the_command(mkfs_tools, on_files):
     assert "--replicas=2" in call
 
 
+def test_the_commands_are_those_of_the_plan(mkfs_tools, known):
+    """But for the nodes, which are files here."""
+    make(known)
+    nodes = {
+        sysfs.partition_device(of.disk, part.number): part.uuid for of in known.plan.disks for part in of.partitions
+    }
+    planned = [one.argv for one in commands(known.plan) if one.state == "format"]
+    expected = [[known.device(nodes[word]) if word in nodes else word for word in argv] for argv in planned]
+    assert sorted(call for call in mkfs_tools.calls if call[0] != "wipefs") == sorted(expected)
+
+
+def test_a_status_is_judged_by_the_filesystem_it_is_of(mkfs_tools, on_files):
+    """The ESP's 139 is no crash of bcachefs."""
+    known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
+    mkfs_tools("mkfs.fat", status=139)
+    with pytest.raises(ToolError, match=r"mkfs\.fat"):
+        make(known)
+
+
 # Reading back.
+
+
+def with_data(known, **changes):
+    """Facts whose plan has another data filesystem."""
+    filesystems = tuple(evolve(one, **changes) if one.top else one for one in known.plan.filesystems)
+    return evolve(known, validate=evolve(known.validate, plan=evolve(known.plan, filesystems=filesystems)))
 
 
 def test_what_was_made_is_read_back(known):
@@ -197,61 +223,59 @@ def test_what_was_made_is_read_back(known):
     assert formatting.read_back(known) == known.filesystems
 
 
-def test_a_filesystem_that_is_not_there(known):
+def test_a_filesystem_that_is_not_there_is_told(known):
     fill(known)
-    device = formatting.devices(data(known), known)[-1]
+    device = known.devices(data(known))[-1]
     poke(device, 0, bytes(BLOCK))
     with pytest.raises(ToolError, match=f"{device} was read back as no filesystem of ours"):
         formatting.read_back(known)
 
 
-def test_another_label(known):
+def test_another_label_is_told(known):
     fill(known, label=b"OTHER")
     with pytest.raises(ToolError, match="OTHER"):
         formatting.read_back(known)
 
 
-def test_another_uuid(known):
+def test_another_uuid_is_told(known):
     other = "12345678-0000-4000-8000-000000000000"
-    filesystems = tuple(evolve(one, uuid=other) if one.is_data else one for one in known.plan.filesystems)
     fill(known)
     with pytest.raises(ToolError, match=f"expected .*{other}"):
-        formatting.read_back(evolve(known, validate=evolve(known.plan, filesystems=filesystems)))
+        formatting.read_back(with_data(known, uuid=other))
 
 
-def test_another_number_of_devices(known):
+def test_another_number_of_devices_is_told(known):
     """One member fewer (or one more) is wanted than every superblock says there are."""
     wanted = data(known)
     members = wanted.members[:-1] or wanted.members * 2
-    filesystems = tuple(evolve(one, members=members) if one.is_data else one for one in known.plan.filesystems)
     fill(known)
     with pytest.raises(ToolError, match=f"expected .*, {len(members)}\\)"):
-        formatting.read_back(evolve(known, validate=evolve(known.plan, filesystems=filesystems)))
+        formatting.read_back(with_data(known, members=members))
 
 
-def test_one_member_twice(on_files):
+def test_one_member_twice_is_told(on_files):
     known = on_files(some_facts(mode="btrfs_raid1", disks=MODES["btrfs_raid1"]))
     fill(known)
-    one, other = formatting.devices(data(known), known)
+    one, other = known.devices(data(known))
     Path(other).write_bytes(Path(one).read_bytes())
     with pytest.raises(ToolError, match="are not distinct devices"):
         formatting.read_back(known)
 
 
-def test_a_device_that_is_gone(known):
+def test_a_device_that_is_gone_is_told(known):
     fill(known)
     Path(known.partitions[0].device).unlink()
     with pytest.raises(ToolError, match="cannot be opened: No such file"):
         formatting.read_back(known)
 
 
-def test_a_device_that_cannot_be_read(known, monkeypatch):
+def test_a_device_that_cannot_be_read_is_told(known, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(formatting.os, "pread", fail)
+    monkeypatch.setattr(os, "pread", fail)
     with pytest.raises(ToolError, match="cannot be read: Input/output error"):
-        formatting.read_content(known.partitions[0].device)
+        formatting.read_back(known)
 
 
 # A second opinion.
@@ -260,13 +284,13 @@ def test_a_device_that_cannot_be_read(known, monkeypatch):
 def blkid_text(known, **changes):
     blocks = []
     for filesystem in known.plan.filesystems:
-        for device in formatting.devices(filesystem, known):
+        for device in known.devices(filesystem):
             seen = {"TYPE": filesystem.type, "LABEL": filesystem.label, "UUID": filesystem.uuid} | changes
             blocks.append("\n".join([f"DEVNAME={device}", *(f"{key}={value}" for key, value in seen.items())]))
     return "\n\n".join(blocks) + "\n"
 
 
-def test_blkid_agrees(fake_tools, known):
+def test_blkid_has_to_agree(fake_tools, known):
     fill(known)
     fake_tools("blkid", stdout=blkid_text(known))
     assert formatting.read_back_twice(known) == formatting.read_back(known)
@@ -275,14 +299,14 @@ def test_blkid_agrees(fake_tools, known):
 
 
 @pytest.mark.parametrize("change", [{"TYPE": "ext4"}, {"LABEL": "other"}, {"UUID": "other"}], ids=str)
-def test_blkid_sees_something_else(fake_tools, known, change):
+def test_blkid_that_sees_something_else_is_told(fake_tools, known, change):
     fill(known)
     fake_tools("blkid", stdout=blkid_text(known, **change))
     with pytest.raises(ToolError, match=f"blkid sees .*{next(iter(change.values()))}"):
         formatting.read_back_twice(known)
 
 
-def test_blkid_sees_nothing(fake_tools, known):
+def test_blkid_that_sees_nothing_is_told(fake_tools, known):
     fill(known)
     fake_tools("blkid", status=2)
     with pytest.raises(ToolError, match=r"blkid .* failed with status 2"):

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from support import config, disk, facts
+from support import disk, facts
 
 from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.planning.commands import commands
 from zosstorage.system import mountinfo
 from zosstorage.system.mountinfo import Mounted
 from zosstorage.work import mounting
@@ -23,19 +24,13 @@ def table(monkeypatch):
     return found
 
 
-def settings(tmp_path, **sections):
-    return evolve(config(**sections), root=str(tmp_path))
-
-
 def tops(tmp_path, mode="dual_independent", disks=None, **sections):
-    known = facts(mode=mode, disks=disks) if disks else facts(mode=mode)
-    return mounting.tops(known, settings(tmp_path, **sections))
+    return mounting.tops(facts(mode=mode, disks=disks, root=str(tmp_path), **sections))
 
 
 def targets(tmp_path, mode="dual_independent", disks=None, **sections):
-    known = facts(mode=mode, disks=disks) if disks else facts(mode=mode)
-    primary = next(one for one in known.plan.filesystems if one.primary)
-    return mounting.targets(primary, known, settings(tmp_path, **sections))
+    known = facts(mode=mode, disks=disks, root=str(tmp_path), **sections)
+    return mounting.targets(known.plan.data[0], known)
 
 
 def topmost(found, target):
@@ -46,13 +41,13 @@ def mounted(wanted, **changes):
     """The line of mountinfo for a mount as it was asked for."""
     base = Mounted(
         "0:40",
-        f"/{wanted.subvolume}",
+        f"/{wanted.planned.subvolume}",
         os.path.realpath(wanted.target),
         wanted.filesystem.type,
         wanted.nodes[0],
-        frozenset(["rw", *wanted.options]),
+        frozenset(["rw", *wanted.planned.options]),
     )
-    return base._replace(**changes)
+    return evolve(base, **changes)
 
 
 # What is asked for.
@@ -65,12 +60,12 @@ def test_each_data_filesystem_below_the_data_root(tmp_path):
     assert [one.argv for one in found] == [
         ["mount", "-t", "btrfs", "-o", "subvolid=5,noatime", f"UUID={one.filesystem.uuid}", one.target] for one in found
     ]
-    assert all(one.subvolume == "" for one in found)
+    assert all(one.planned.subvolume == "" for one in found)
 
 
 def test_four_subvolumes_of_the_primary_in_order(tmp_path):
     found = targets(tmp_path)
-    assert [one.subvolume for one in found] == NAMES
+    assert [one.planned.subvolume for one in found] == NAMES
     assert [one.target for one in found] == [f"{tmp_path}/var/cache/{name}" for name in NAMES]
     assert [one.mount.options for one in found] == [f"subvol={name},noatime" for name in NAMES]
     assert len({one.filesystem.uuid for one in found}) == 1
@@ -104,16 +99,27 @@ def test_bcachefs_without_options(tmp_path):
     assert top.argv[3:5] == ["-o", ""]  # an empty list is a list to mount
 
 
+@pytest.mark.parametrize(
+    ("mode", "disks"),
+    [("single", (disk("sda"),)), ("btrfs_raid1", (disk("sda"), disk("sdb"))), ("ssd_hdd_bcachefs", TIERS)],
+)
+def test_the_commands_are_those_of_the_plan(tmp_path, mode, disks):
+    known = facts(mode=mode, disks=disks, root=str(tmp_path))
+    wanted = [*mounting.tops(known), *mounting.targets(known.plan.data[0], known)]
+    planned = [one.argv for one in commands(known.plan) if one.argv[0] == "mount"]
+    assert [tuple(one.argv) for one in wanted] == planned
+
+
 # What is there.
 
 
-def test_as_it_was_asked_for(tmp_path, table):
+def test_a_mount_as_it_was_asked_for_has_no_mismatch(tmp_path, table):
     for wanted in [*tops(tmp_path), *targets(tmp_path), *tops(tmp_path, "ssd_hdd_bcachefs", TIERS)]:
         table[:] = [mounted(wanted)]
         assert mounting.mismatch(wanted) == ""
 
 
-def test_all_members_of_bcachefs_in_any_order(tmp_path, table):
+def test_members_of_bcachefs_may_be_shown_in_any_order(tmp_path, table):
     (top,) = tops(tmp_path, "ssd_hdd_bcachefs", TIERS)
     table.append(mounted(top, source="/dev/sdb2:/dev/sda2"))
     assert mounting.mismatch(top) == ""
@@ -132,7 +138,7 @@ def test_all_members_of_bcachefs_in_any_order(tmp_path, table):
         ({"options": frozenset(["rw", "relatime"])}, "the mount has not the options noatime"),
     ],
 )
-def test_what_differs(tmp_path, table, changes, told):
+def test_a_mount_that_differs_is_told(tmp_path, table, changes, told):
     wanted = targets(tmp_path)[1]
     table.append(mounted(wanted, **changes))
     assert told in mounting.mismatch(wanted)
@@ -153,13 +159,23 @@ def test_compression_is_shown_with_its_level(tmp_path, table, shown, same):
     assert (mounting.mismatch(wanted) == "") is same
 
 
-def test_a_target_behind_a_link(tmp_path, table):
+def test_a_mount_at_a_target_behind_a_link_is_found(tmp_path, table):
     (tmp_path / "real").mkdir()
     (tmp_path / "var").symlink_to("real")
     wanted = tops(tmp_path)[0]
     table.append(mounted(wanted))
     assert f"{tmp_path}/real/" in table[0].target
     assert mounting.mismatch(wanted) == ""
+
+
+def test_a_target_is_free_taken_or_mounted_just_so(tmp_path, table):
+    wanted = tops(tmp_path)[0]
+    assert mounting.is_free(wanted)
+    table.append(mounted(wanted))
+    assert not mounting.is_free(wanted)
+    table.append(mounted(wanted, fstype="tmpfs", source="tmpfs"))
+    with pytest.raises(ToolError, match=f"{wanted.target} is taken: tmpfs is mounted there"):
+        mounting.is_free(wanted)
 
 
 # Mounting.
@@ -184,7 +200,7 @@ def reading(monkeypatch, lines):
     monkeypatch.setattr(mountinfo, "at", lambda target: topmost(lines(), target))
 
 
-def test_a_mount(tmp_path, fake_tools, mounter, monkeypatch):
+def test_a_mount_is_made_and_read_back(tmp_path, fake_tools, mounter, monkeypatch):
     wanted = tops(tmp_path)[0]
     reading(monkeypatch, mounter(wanted))
     mounting.mount([wanted], [])
@@ -237,7 +253,7 @@ def test_mounts_are_made_side_by_side(tmp_path, fake_tools, monkeypatch):
     assert made == both
 
 
-def test_one_that_fails_leaves_the_others(tmp_path, fake_tools, monkeypatch):
+def test_a_mount_that_fails_leaves_the_others(tmp_path, fake_tools, monkeypatch):
     first, second = tops(tmp_path)
     fake_tools("mount", body=f'for last; do :; done; [ "$last" = {second.target} ] && echo bad >&2 && exit 32; true')
     reading(monkeypatch, lambda: [mounted(first)])
@@ -267,25 +283,9 @@ def test_members_of_several_devices_are_scanned_for(tmp_path, fake_tools):
 
 
 @pytest.mark.parametrize(("mode", "disks"), [("dual_independent", None), ("ssd_hdd_bcachefs", TIERS)])
-def test_others_need_no_scan(tmp_path, fake_tools, mode, disks):
+def test_members_of_other_filesystems_are_not_scanned_for(tmp_path, fake_tools, mode, disks):
     mounting.scan(tops(tmp_path, mode, disks))
     assert fake_tools.calls == []
-
-
-# Subvolumes.
-
-
-def test_subvolumes_of_bcachefs_are_folders(tmp_path):
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "system").write_bytes(b"")
-    (tmp_path / "modules").symlink_to("etc")
-    assert mounting.subvolumes(str(tmp_path), "bcachefs", NAMES) == ["etc"]
-
-
-def test_a_folder_on_btrfs_is_no_subvolume(tmp_path):
-    for name in NAMES:
-        (tmp_path / name).mkdir()
-    assert mounting.subvolumes(str(tmp_path), "btrfs", NAMES) == []
 
 
 # Profiles.
@@ -316,10 +316,10 @@ def mirror(tmp_path):
     return tops(tmp_path, "btrfs_raid1", (disk("sda"), disk("sdb")))[0]
 
 
-def test_a_mirror_keeps_two_copies(tmp_path, allocation):
+def test_a_mirror_has_the_profile_of_its_topology(tmp_path, allocation):
     top = mirror(tmp_path)
     allocation(top.filesystem.uuid, data=["raid1"], metadata=["raid1"])
-    mounting.check_profile(top, "btrfs_raid1")
+    mounting.check_profile(top)
 
 
 @pytest.mark.parametrize(
@@ -330,12 +330,13 @@ def test_a_mirror_keeps_two_copies(tmp_path, allocation):
         (["raid1", "single"], ["raid1"], "raid1, single"),
     ],
 )
-def test_a_mirror_that_keeps_one(tmp_path, allocation, data, metadata, told):
+def test_a_mirror_with_another_profile_is_refused(tmp_path, allocation, data, metadata, told):
     top = mirror(tmp_path)
     allocation(top.filesystem.uuid, data=data, metadata=metadata)
     with pytest.raises(NotEmptyError, match=told):
-        mounting.check_profile(top, "btrfs_raid1")
+        mounting.check_profile(top)
 
 
 def test_other_topologies_have_any_profile(tmp_path):
-    mounting.check_profile(tops(tmp_path)[0], "dual_independent")
+    for mode, disks in (("dual_independent", None), ("ssd_hdd_bcachefs", TIERS)):
+        mounting.check_profile(tops(tmp_path, mode, disks)[0])

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from zosstorage.block import sysfs
 from zosstorage.errors import NotEmptyError
+from zosstorage.system import threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from zosstorage.model import Disk
 
@@ -69,6 +70,17 @@ def is_device(found: os.stat_result, number: str) -> bool:
     """Whether a status is that of the block device `major:minor`."""
     here = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
     return stat.S_ISBLK(found.st_mode) and here == number
+
+
+def write_through(disks: Sequence[Disk]) -> None:
+    """Have the kernel write what its page cache holds of some disks and their partitions; it counts no write before.
+
+    Raises:
+        ToolError: one hangs.
+        OSError: one cannot be written.
+    """
+    parts = [part.device for disk in disks for part in sysfs.partitions(disk).values()]
+    threads.flush([*(disk.path for disk in disks), *parts])
 
 
 def claim(path: str) -> int:

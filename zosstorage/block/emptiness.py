@@ -3,6 +3,8 @@
 A disk is blank when nothing has it in use, no prober sees a signature and every byte that was read is zero. It is ours
 when it carries exactly our own layout, and each partition what its mark "in progress", or the want of it, allows. Any
 doubt makes it foreign.
+
+`observe` reads all that a verdict follows from, `verdict` is what follows.
 """
 
 from __future__ import annotations
@@ -11,90 +13,92 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
+from attrs import define, evolve, field
+
 from zosstorage import filesystems
 from zosstorage.block import gpt, layout, probe, scan, sysfs
 from zosstorage.block.in_use import Usage, kernel_partitions
 from zosstorage.errors import ToolError
-from zosstorage.model import Content, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
+from zosstorage.model import Content, Depth, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
+from zosstorage.observed import ObservedDisk, OwnTable
 from zosstorage.system import run
-from zosstorage.value import Record, evolve, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from zosstorage.config.schema import Config
+    from collections.abc import Callable, Mapping, Sequence
 
     InUse = Callable[[Disk], tuple[Evidence, ...]]
 
-_WANTED = {PartitionKind.ESP: {"vfat"}, PartitionKind.DATA: {"btrfs", "bcachefs"}}
+_WANTED = {PartitionKind.ESP: {"vfat"}, PartitionKind.DATA: filesystems.DATA_TYPES}
 
 
-class _Exam(Record):
+@define
+class _Exam:
     """One disk under examination."""
 
     disk: Disk
     reader: scan.Reader
+    writes: str | None
     evidence: list[Evidence] = field(factory=list)
     head: bytes = b""
-    tail: bytes = b""
-    ours: layout.Recognised | None = None
-    partitions: tuple[SeenPartition, ...] = ()
+    table: OwnTable | None = None
 
     @property
     def unfinished(self) -> bool:
-        return self.ours is not None and (self.ours.torn or any(entry.marked for entry in self.ours.entries))
+        return self.table is not None and not self.table.finished
 
 
-def examine(disks: Sequence[Disk], config: Config, *, claim: bool = True) -> tuple[Verdict, ...]:
-    """Look at disks side by side; writes nothing. The verdicts are in the order of `disks`.
+def observe(disks: Sequence[Disk], depth: Depth, esp_size: int, *, claim: bool = True) -> tuple[ObservedDisk, ...]:
+    """Look at disks side by side; writes nothing. What was seen is in the order of `disks`.
 
-    With `claim`, each disk is ours alone for a moment: the kernel then tells whether anything else has it.
+    `esp_size` in bytes is that of our layout. With `claim`, each disk is ours alone for a moment: the kernel then tells
+    whether anything else has it.
 
     Raises:
         ToolError: blkid or wipefs is missing or failed.
     """
-    verdicts: dict[str, Verdict] = {}
+    seen: dict[str, ObservedDisk] = {}
     with ExitStack() as stack:
-        opened, exams = [], []
-        for disk in disks:
-            try:
-                opened.append(_Exam(disk, stack.enter_context(scan.Reader(disk))))
-            except scan.UnreadableError as error:
-                verdicts[disk.path] = Verdict(disk.path, Kind.FOREIGN, (scan.unreadable(error),))
-        for exam in opened:
+        exams = _opened(disks, stack, seen)
+        for exam in exams:
             exam.reader.ask(exam.reader.ends)
-        for exam in opened:
-            try:
-                _look_at_ends(exam, config)
-                exams.append(exam)
-            except scan.UnreadableError as error:
-                verdicts[exam.disk.path] = Verdict(exam.disk.path, Kind.FOREIGN, (scan.unreadable(error),))
-        ours, others = ([exam for exam in exams if bool(exam.ours) is is_ours] for is_ours in (True, False))
+        exams = [exam for exam in exams if _look_at_ends(exam, esp_size, seen)]
+        ours, others = ([exam for exam in exams if bool(exam.table) is is_ours] for is_ours in (True, False))
         with probe.Probers([exam.disk for exam in others]) as probers:
             probers.look()
-            used = scan.find_used([exam.reader for exam in others], config.validate.scan)
+            used = scan.find_used([exam.reader for exam in others], depth)
             for exam in others:
                 exam.reader.close()  # while the probers are still at work
             in_use = partial(Usage.look().of, claim=claim)
-            _judge_ours(ours, in_use)
-            _judge_others(others, used, probers.wait(), in_use)
-    verdicts |= {exam.disk.path: _verdict(exam) for exam in exams}
-    return tuple(verdicts[disk.path] for disk in disks)
+            _examine_ours(ours, in_use)
+            _examine_others(others, used, probers.finish(), in_use)
+    seen |= {exam.disk.path: _observed(exam) for exam in exams}
+    return tuple(seen[disk.path] for disk in disks)
 
 
-def examine_aside(disks: Sequence[Disk], config: Config) -> tuple[Verdict, ...]:
-    """Verdicts on disks that nobody means to write, for people to read: one by one, so that none is in another's way.
+def observe_aside(disks: Sequence[Disk], depth: Depth, esp_size: int) -> tuple[ObservedDisk, ...]:
+    """Look at disks that nobody means to write, for people to read: one by one, so that none is in another's way.
 
     None is claimed: somebody else may be about to use it. One that cannot be examined has the reason as its evidence.
     """
-    return tuple(_aside(disk, config) for disk in disks)
+    return tuple(_aside(disk, depth, esp_size) for disk in disks)
 
 
-def _aside(disk: Disk, config: Config) -> Verdict:
+def _aside(disk: Disk, depth: Depth, esp_size: int) -> ObservedDisk:
     try:
-        return examine([disk], config, claim=False)[0]
+        return observe([disk], depth, esp_size, claim=False)[0]
     except (ToolError, OSError) as error:
-        return Verdict(disk.path, Kind.FOREIGN, (Evidence("probe", None, f"it cannot be examined: {error}"),))
+        return ObservedDisk(disk, findings=(Evidence("probe", None, f"it cannot be examined: {error}"),))
+
+
+def verdict(observed: ObservedDisk) -> Verdict:
+    """What may be done with a disk that was observed; pure."""
+    path, table = observed.disk.path, observed.table
+    if observed.findings:
+        return Verdict(path, Kind.FOREIGN, observed.findings)
+    if table is None:
+        return Verdict(path, Kind.BLANK)
+    recognised = Evidence("own layout", None, _describe(table))
+    return Verdict(path, Kind.OURS, (recognised,), table.guid, table.torn, table.partitions)
 
 
 def no_longer_blank(disks: Sequence[Disk]) -> dict[str, tuple[Evidence, ...]]:
@@ -110,34 +114,58 @@ def no_longer_blank(disks: Sequence[Disk]) -> dict[str, tuple[Evidence, ...]]:
                 readers.append(stack.enter_context(scan.Reader(disk)))
             except scan.UnreadableError as error:
                 found[disk.path] = scan.unreadable(error)
-        found |= scan.find_used(readers, "signatures")
+        found |= scan.find_used(readers, Depth.SIGNATURES)
     evidence = {
         disk.path: (*kernel_partitions(disk), *([seen] if (seen := found[disk.path]) else [])) for disk in disks
     }
     return {path: signs for path, signs in evidence.items() if signs}
 
 
-def _look_at_ends(exam: _Exam, config: Config) -> None:
+def _opened(disks: Sequence[Disk], stack: ExitStack, seen: dict[str, ObservedDisk]) -> list[_Exam]:
+    found = []
+    for disk in disks:
+        writes = sysfs.writes(disk)  # before the first byte is read: who writes later is noticed
+        try:
+            found.append(_Exam(disk, stack.enter_context(scan.Reader(disk)), writes))
+        except scan.UnreadableError as error:
+            seen[disk.path] = ObservedDisk(disk, findings=(scan.unreadable(error),), writes=writes)
+    return found
+
+
+def _look_at_ends(exam: _Exam, esp_size: int, seen: dict[str, ObservedDisk]) -> bool:
+    """Read the first and the last MiB, and what table stands there; False where they cannot be read."""
     disk = exam.disk
-    head, tail = exam.reader.head_and_tail()
-    if exam.reader.blank_ends:
-        return
-    exam.head, exam.tail = head, tail
-    tables = gpt.read(exam.head, exam.tail, disk.size_bytes, disk.sector_size)
-    found = layout.recognise(disk, exam.head, tables, config.partitions.esp_size)
-    if isinstance(found, layout.Recognised):
-        exam.ours = found
+    try:
+        head, tail = exam.reader.head_and_tail()
+    except scan.UnreadableError as error:
+        seen[disk.path] = ObservedDisk(disk, findings=(scan.unreadable(error),), writes=exam.writes)
+        return False
+    if not exam.reader.blank_ends:
+        exam.head = head
+        _recognise(exam, gpt.read(exam.head, tail, disk.size_bytes, disk.sector_size), esp_size)
+    return True
+
+
+def _recognise(exam: _Exam, tables: gpt.Tables, esp_size: int) -> None:
+    disk = exam.disk
+    found = layout.recognise(disk, exam.head, tables, esp_size)
+    if isinstance(found, OwnTable):
+        exam.table = found
     elif tables.primary.present or tables.backup.present:
         exam.evidence.append(_evidence("own layout", found.offset, found.reason, disk))
     if exam.unfinished and tables.boot_code:
         exam.evidence.append(_evidence("own layout", 0, "boot code in the MBR of an unfinished disk", disk))
 
 
+def _observed(exam: _Exam) -> ObservedDisk:
+    return ObservedDisk(exam.disk, exam.table, tuple(exam.evidence), sysfs.backing_file(exam.disk), exam.writes)
+
+
 def _evidence(check: str, offset: int | None, found: str, disk: Disk) -> Evidence:
     return Evidence(check, offset, found, scan.erase_hint(disk.path))
 
 
-def _judge_others(
+def _examine_others(
     exams: Sequence[_Exam],
     used: Mapping[str, Evidence | None],
     signatures: Mapping[str, list[Evidence]],
@@ -158,34 +186,33 @@ def _writable(disk: Disk) -> list[Evidence]:
     return [Evidence("read-only", None, "the kernel has it read-only", hint)] if disk.read_only else []
 
 
-def _judge_ours(exams: Sequence[_Exam], in_use: InUse) -> None:
+def _examine_ours(exams: Sequence[_Exam], in_use: InUse) -> None:
+    readable = []
     for exam in exams:
         try:
-            exam.partitions = _partitions(exam)
+            exam.table = _with_contents(exam)
+            readable.append(exam)
             exam.evidence += _strays(exam, in_use)
         except scan.UnreadableError as error:
             exam.evidence.append(scan.unreadable(error))
-    _probe_marked(exams)
-    for exam in exams:
-        exam.evidence += [found for part in exam.partitions for found in _unmarked_problem(part, exam.disk)]
+    _probe_marked(readable)
+    for exam in readable:
+        exam.evidence += [found for part in _partitions(exam) for found in _unmarked_problem(part, exam.disk)]
 
 
 def _partitions(exam: _Exam) -> tuple[SeenPartition, ...]:
-    assert exam.ours  # noqa: S101 - for the type checker
-    return tuple(
-        SeenPartition(
-            entry.number,
-            kind,
-            entry.name,
-            entry.type,
-            entry.uuid,
-            entry.start_bytes,
-            entry.size_bytes,
-            entry.marked,
-            None if kind is PartitionKind.BIOS_BOOT else read_content(exam.reader, entry.start_bytes),
-        )
-        for entry, kind in zip(exam.ours.entries, exam.ours.kinds, strict=True)
-    )
+    return exam.table.partitions if exam.table else ()
+
+
+def _with_contents(exam: _Exam) -> OwnTable | None:
+    """The table, and what each partition carries; a bios_boot one belongs to the boot loader."""
+    parts = [
+        part
+        if part.kind is PartitionKind.BIOS_BOOT
+        else evolve(part, content=read_content(exam.reader, part.start_bytes))
+        for part in _partitions(exam)
+    ]
+    return exam.table and evolve(exam.table, partitions=tuple(parts))
 
 
 def read_content(reader: scan.Reader, start_bytes: int) -> Content | None:
@@ -207,16 +234,16 @@ def _strays(exam: _Exam, in_use: InUse) -> list[Evidence]:
 
 def _foreign_kernel_partitions(exam: _Exam) -> list[Evidence]:
     """The kernel has none of the partitions (it cannot read the table, or was not asked to), or exactly these."""
-    seen = {(part.number, part.start_bytes, part.size_bytes) for part in exam.partitions}
-    kernel = {(part.number, part.start_bytes, part.size_bytes) for part in sysfs.partitions(exam.disk)}
+    seen = {(part.number, part.start_bytes, part.size_bytes) for part in _partitions(exam)}
+    kernel = {(part.number, part.start_bytes, part.size_bytes) for part in sysfs.partitions(exam.disk).values()}
     return list(kernel_partitions(exam.disk)) if kernel - seen else []
 
 
 def _used_gaps(exam: _Exam) -> list[Evidence]:
     """On an unfinished disk nothing of ours lies outside the table and the partitions."""
-    disk, last = exam.disk, exam.partitions[-1]
+    disk = exam.disk
     table_end = 2 * disk.sector_size + gpt.ENTRIES_BYTES
-    after = last.start_bytes + last.size_bytes
+    after = max(part.start_bytes + part.size_bytes for part in _partitions(exam))
     table_start = disk.size_bytes - disk.sector_size - gpt.ENTRIES_BYTES
     mbr = (512, exam.head[512 : disk.sector_size])  # the rest of sector 0, where sectors are larger than an MBR
     gaps = (mbr, (table_end, exam.head[table_end:]), (after, exam.reader.at(after, table_start - after)))
@@ -228,12 +255,12 @@ def _probe_marked(exams: Sequence[_Exam]) -> None:
     targets = [
         (exam, part)
         for exam in exams
-        for part in exam.partitions
+        for part in _partitions(exam)
         if part.marked and part.kind is not PartitionKind.BIOS_BOOT
     ]
     argvs = [probe.contents_argv(exam.disk.path, part.start_bytes, part.size_bytes) for exam, part in targets]
     statuses = (0, probe.BLKID_NOTHING, probe.BLKID_AMBIVALENT)
-    for (exam, part), done in zip(targets, run.run_all(argvs, ok=statuses), strict=True):
+    for (exam, part), done in zip(targets, run.commands(argvs, ok=statuses), strict=True):
         if problem := _marked_problem(part, done):
             exam.evidence.append(_evidence("marked partition", part.start_bytes, problem, exam.disk))
 
@@ -264,18 +291,8 @@ def _unmarked_problem(part: SeenPartition, disk: Disk) -> list[Evidence]:
     return [evolve(_evidence("own layout", part.start_bytes, reason, disk), hint=hint)]
 
 
-def _verdict(exam: _Exam) -> Verdict:
-    evidence = tuple(exam.evidence)
-    if exam.ours is None:
-        return Verdict(exam.disk.path, Kind.FOREIGN if evidence else Kind.BLANK, evidence)
-    if evidence:
-        return Verdict(exam.disk.path, Kind.FOREIGN, evidence)
-    recognised = Evidence("own layout", None, _describe(exam.ours, exam.partitions))
-    return Verdict(exam.disk.path, Kind.OURS, (recognised,), exam.ours.guid, exam.ours.torn, exam.partitions)
-
-
-def _describe(ours: layout.Recognised, partitions: Iterable[SeenPartition]) -> str:
-    marked = [str(part.number) for part in partitions if part.marked]
-    torn = ", its table cut off while it was written" if ours.torn else ""
+def _describe(table: OwnTable) -> str:
+    marked = [str(part.number) for part in table.partitions if part.marked]
+    torn = ", its table cut off while it was written" if table.torn else ""
     state = f"unfinished (partitions {', '.join(marked)})" if marked else "finished"
     return f"our own layout, {state}{torn}"

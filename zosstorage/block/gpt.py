@@ -8,15 +8,23 @@ from __future__ import annotations
 import struct
 import uuid
 from binascii import crc32
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from zosstorage.model import PartitionKind, SeenPartition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from zosstorage.planned import PlannedPartition
 
 MIB = 1 << 20
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
+TYPES = {PartitionKind.BIOS_BOOT: BIOS_BOOT, PartitionKind.ESP: ESP, PartitionKind.DATA: LINUX}
+_KINDS = {guid: kind for kind, guid in TYPES.items()}
 # Bits 48 to 63 of a partition's attributes belong to the owner of its type (UEFI 5.3.3). 58 is none that systemd (59,
 # 60, 63), Microsoft (60 to 63) or ChromeOS (48 to 56) give a meaning on any type: "in progress".
 MARK_BIT = 58
@@ -33,21 +41,8 @@ _REVISION_1 = b"\0\0\1\0"
 _MBR_PARTITIONS, _MBR_SIGNATURE = slice(446, 510), slice(510, 512)
 
 
-class Entry(NamedTuple):
-    number: int
-    type: str
-    uuid: str
-    start_bytes: int
-    size_bytes: int
-    attributes: int
-    name: str
-
-    @property
-    def marked(self) -> bool:
-        return bool(self.attributes & MARK)
-
-
-class Copy(NamedTuple):
+@frozen
+class Copy:
     """One copy of a table.
 
     Attributes:
@@ -64,12 +59,13 @@ class Copy(NamedTuple):
     intact: bool
     valid: bool
     guid: str
-    entries: tuple[Entry, ...]
+    entries: tuple[SeenPartition, ...]
     header: bytes
     array: bytes
 
 
-class Tables(NamedTuple):
+@frozen
+class Tables:
     """What is left of a partition table at both ends of a disk.
 
     Attributes:
@@ -93,6 +89,7 @@ class Tables(NamedTuple):
 
     @property
     def boot_code(self) -> bool:
+        """Whether the MBR holds code of a boot loader."""
         return any(self.mbr[:446])
 
 
@@ -132,43 +129,33 @@ def _copy(header: bytes, array: bytes, here: int, there: int, sector: int) -> Co
     return Copy(magic == b"EFI PART", intact, valid, str(uuid.UUID(bytes_le=guid)), used, header, array)
 
 
-def _entries(array: bytes, sector: int) -> tuple[Entry, ...]:
-    found = []
+def _entries(array: bytes, sector: int) -> tuple[SeenPartition, ...]:
     used = -(-len(array.rstrip(b"\0")) // _ENTRY.size) * _ENTRY.size  # the rest of 128 would be read for nothing
-    for number, raw in enumerate(_ENTRY.iter_unpack(array[:used]), 1):
-        kind, unique, first, last, attributes, name = raw
-        if any(kind):
-            found.append(
-                Entry(
-                    number,
-                    str(uuid.UUID(bytes_le=kind)).upper(),
-                    str(uuid.UUID(bytes_le=unique)),
-                    first * sector,
-                    (last - first + 1) * sector,
-                    attributes,
-                    name.decode("utf-16-le", "replace").partition("\0")[0],
-                )
-            )
-    return tuple(found)
+    rows = enumerate(_ENTRY.iter_unpack(array[:used]), 1)
+    return tuple(_entry(number, row, sector) for number, row in rows if any(row[0]))
 
 
-class NewPartition(NamedTuple):
-    """A line of a table to write; sizes in bytes, all multiples of 1 MiB."""
+def _entry(number: int, row: tuple[bytes, bytes, int, int, int, bytes], sector: int) -> SeenPartition:
+    kind, unique, first, last, attributes, name = row
+    guid = str(uuid.UUID(bytes_le=kind)).upper()
+    return SeenPartition(
+        number,
+        _KINDS.get(guid, PartitionKind.DATA),
+        name.decode("utf-16-le", "replace").partition("\0")[0],
+        guid,
+        str(uuid.UUID(bytes_le=unique)),
+        first * sector,
+        (last - first + 1) * sector,
+        marked=bool(attributes & MARK),
+        attributes=attributes & ~MARK,
+    )
 
-    number: int
-    type: str
-    uuid: str
-    name: str
-    start_bytes: int
-    size_bytes: int
-    marked: bool
 
-
-def script(guid: str, partitions: Iterable[NewPartition], sector: int) -> str:
-    """The table as sfdisk's input; sfdisk counts in sectors of the disk."""
+def script(guid: str, partitions: Iterable[PlannedPartition], sector: int) -> str:
+    """The table as sfdisk's input, with the flags "in progress" of what is to be made; it counts in sectors."""
     lines = ["label: gpt", f"label-id: {guid}", f"first-lba: {MIB // sector}"]
     for part in partitions:
-        attributes = f', attrs="GUID:{MARK_BIT}"' if part.marked else ""
+        attributes = f', attrs="GUID:{MARK_BIT}"' if part.make else ""
         lines.append(
             f"{part.number} : start={part.start_bytes // sector}, size={part.size_bytes // sector}, type={part.type}, "
             f'uuid={part.uuid}, name="{part.name}"{attributes}'
@@ -215,4 +202,5 @@ def _describing(array: bytearray, header: bytes) -> bytes:
 
 
 def update_kernel_argv(device: str) -> list[str]:
+    """The command that makes the kernel know the partitions of a disk."""
     return ["partx", "--update", device]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import NamedTuple
+
+from attrs import frozen
 
 from zosstorage.block import claim, sysfs
 from zosstorage.model import Disk, Evidence
 from zosstorage.system import mountinfo
 
 
-class Usage(NamedTuple):
+@frozen
+class Usage:
     """A look at the whole machine, to be asked about each disk.
 
     Attributes:
@@ -27,6 +29,7 @@ class Usage(NamedTuple):
 
     @classmethod
     def look(cls) -> Usage:
+        """Look at mounts, swap and btrfs of the whole machine."""
         found: dict[str, list[str]] = {}
         for mounted in mountinfo.every_namespace():
             for key in {mounted.number, *mounted.source.split(":")}:  # bcachefs names all members, by colons
@@ -69,7 +72,7 @@ def kernel_partitions(disk: Disk) -> tuple[Evidence, ...]:
             f"the kernel has the partition {part.device} of {part.size_bytes} bytes",
             f"if it is stale, partx --delete {disk.path}",
         )
-        for part in sysfs.partitions(disk)
+        for part in sysfs.partitions(disk).values()
     )
 
 
@@ -91,7 +94,7 @@ def _exclusive(disk: Disk) -> tuple[Evidence, ...]:
 def _numbers(disk: Disk) -> dict[str, str]:
     """Node → `major:minor` of the disk and its partitions."""
     found = {disk.path: disk.number}
-    for part in sysfs.partitions(disk):
+    for part in sysfs.partitions(disk).values():
         try:
             found[part.device] = sysfs.device_number(part.device)
         except OSError:  # it went away while we looked

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import PurePath
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from attrs import frozen
 
 from zosstorage.block.scan import erase_hint
+from zosstorage.errors import ToolError
 from zosstorage.model import Disk, Evidence
 from zosstorage.system import run
 
@@ -20,7 +23,8 @@ T = TypeVar("T")
 BLKID_NOTHING, BLKID_AMBIVALENT = 2, 8
 
 
-class Signature(NamedTuple):
+@frozen
+class Signature:
     """A row of wipefs: a magic string libblkid knows, at a byte of a device."""
 
     device: str
@@ -41,11 +45,24 @@ def _wipefs_argv(devices: Sequence[str]) -> list[str]:
 
 
 def _signatures(done: run.Completed, devices: Sequence[str]) -> list[Signature]:
-    """The rows of wipefs, which names devices by the last part of their paths."""
-    paths = {PurePath(device).name: device for device in devices}
+    """The rows of wipefs.
+
+    Raises:
+        ToolError: it failed, or printed something else.
+    """
     if done.status != 0:
         raise run.status_error(done)
-    rows = json.loads(done.stdout)["signatures"] if done.stdout.strip() else []
+    try:
+        return _rows(done.stdout, devices)
+    except (ValueError, LookupError, TypeError) as error:
+        message = f"{' '.join(done.argv)} printed what cannot be read: {error!r}"
+        raise ToolError(message, hint="see which wipefs is first on PATH: util-linux's is needed") from error
+
+
+def _rows(text: str, devices: Sequence[str]) -> list[Signature]:
+    """What wipefs prints; it names devices by the last part of their paths."""
+    paths = {PurePath(device).name: device for device in devices}
+    rows = json.loads(text)["signatures"] if text.strip() else []
     return [
         Signature(
             paths[row["device"]],
@@ -74,6 +91,8 @@ class Probers(run.UnderWay):
     def __init__(self, disks: Sequence[Disk]) -> None:
         super().__init__()
         self.disks = disks
+        self.blkid: dict[str, run.Running] = {}
+        self.wipefs: list[run.Running] = []
 
     def look(self) -> None:
         """Start them.
@@ -82,24 +101,23 @@ class Probers(run.UnderWay):
             ToolError: one cannot be started.
         """
         paths = [disk.path for disk in self.disks]
-        self.start([*map(contents_argv, paths), *map(_wipefs_argv, _shares(paths))])
+        self.blkid = dict(zip(paths, self.start([contents_argv(path) for path in paths]), strict=True))
+        self.wipefs = self.start([_wipefs_argv(share) for share in _shares(paths)])
 
-    def wait(self) -> dict[str, list[Evidence]]:
-        """Evidence by disk path; an empty list for a disk on which neither prober sees anything.
+    def finish(self) -> dict[str, list[Evidence]]:
+        """Wait for them. Evidence by disk path; an empty list for a disk on which neither prober sees anything.
 
         Raises:
+            KeyError: `look` did not start them.
             ToolError: a prober failed.
         """
+        self.wait()
         found: dict[str, list[Evidence]] = {disk.path: [] for disk in self.disks}
-        if not self.disks:
-            return found
-        done = run.wait_all(self.commands)
-        count = len(self.disks)
-        for wipefs in done[count:]:
-            for signature in _signatures(wipefs, list(found)):
+        for wipefs in self.wipefs:
+            for signature in _signatures(wipefs.wait(), list(found)):
                 found[signature.device].append(_evidence(signature))
-        for disk, blkid in zip(self.disks, done[:count], strict=True):
-            found[disk.path] += _blkid_evidence(disk.path, blkid)
+        for path, evidence in found.items():
+            evidence.extend(_blkid_evidence(path, self.blkid[path].wait()))
         return found
 
 
@@ -144,7 +162,7 @@ def _beside(commands: Sequence[Sequence[str]], meanwhile: Callable[[], T]) -> tu
     with run.UnderWay() as running:
         running.start(commands)
         result = meanwhile()
-        done = run.wait_all(running.commands)
+        done = running.wait()
     for one in done:
         if one.status:
             raise run.status_error(one)

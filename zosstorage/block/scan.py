@@ -11,10 +11,13 @@ import os
 import struct
 import time
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
+from attrs import frozen
+
+from zosstorage.block import superblocks
 from zosstorage.block.gpt import MIB
-from zosstorage.model import Disk, Evidence
+from zosstorage.model import Depth, Disk, Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,7 +106,8 @@ class Reader:
         return head, tail
 
 
-class Finding(NamedTuple):
+@frozen
+class Finding:
     """The first byte of a region that is not zero, and what stands there."""
 
     offset: int
@@ -123,20 +127,18 @@ def first_used(offset: int, data: bytes) -> Finding | None:
     return Finding(offset + at, data[at : at + 16])
 
 
-def regions(disk: Disk, scan: str) -> list[tuple[int, int]]:
-    """The (offset, length) pairs in bytes that `validate.scan` reads of a disk, ascending."""
+def regions(disk: Disk, depth: Depth) -> list[tuple[int, int]]:
+    """The (offset, length) pairs in bytes that a scan of that depth reads of a disk, ascending."""
     size = disk.size_bytes
-    if scan == "full":
+    if depth is Depth.FULL:
         return [(at, min(_CHUNK, size - at)) for at in range(0, size, _CHUNK)]
-    sample = _sample(size, SAMPLES_ROTATING if disk.rotational else SAMPLES_SSD) if scan == "sampled" else ()
+    sample = _sample(size, SAMPLES_ROTATING if disk.rotational else SAMPLES_SSD) if depth is Depth.SAMPLED else ()
     return sorted({*_known(size), *sample})
 
 
 @cache
 def _known(size: int) -> tuple[tuple[int, int], ...]:
     """Both ends, and where known formats keep superblocks."""
-    from zosstorage.block import superblocks
-
     return ((0, MIB), (size - MIB, MIB), *((region.offset, region.length) for region in superblocks.regions(size)))
 
 
@@ -151,14 +153,14 @@ def _align(offset: int, size: int) -> int:
     return min(offset, size - BLOCK) // BLOCK * BLOCK
 
 
-def find_used(readers: Iterable[Reader], scan: str) -> dict[str, Evidence | None]:
+def find_used(readers: Iterable[Reader], depth: Depth) -> dict[str, Evidence | None]:
     """Look for a used byte in the regions of every disk, side by side: disk path → the first one, or None.
 
     A read that fails is evidence too.
     """
     readers = list(readers)
-    progress = _Progress(scan, sum(reader.disk.size_bytes for reader in readers))
-    walks = {reader.disk.path: _walk(reader, scan) for reader in readers}
+    progress = _Progress(depth, sum(reader.disk.size_bytes for reader in readers))
+    walks = {reader.disk.path: _walk(reader, depth) for reader in readers}
     found: dict[str, Evidence | None] = dict.fromkeys(walks)
     while walks:
         for path, walk in list(walks.items()):
@@ -171,14 +173,12 @@ def find_used(readers: Iterable[Reader], scan: str) -> dict[str, Evidence | None
     return found
 
 
-def _walk(reader: Reader, scan: str) -> Iterator[int | Evidence]:
+def _walk(reader: Reader, depth: Depth) -> Iterator[int | Evidence]:
     """Ask for regions ahead and look at them: yields now and then the bytes looked at, or the evidence that ends it."""
-    from zosstorage.block import superblocks
-
-    places = regions(reader.disk, scan)
+    places = regions(reader.disk, depth)
     if reader.blank_ends:  # read through this very handle
         places = [place for place in places if place not in reader.ends]
-    ahead = _AHEAD if scan == "full" else len(places)
+    ahead = _AHEAD if depth is Depth.FULL else len(places)
     reader.ask(places[:ahead])
     yield 0
     looked = 0
@@ -198,7 +198,7 @@ def _walk(reader: Reader, scan: str) -> Iterator[int | Evidence]:
         if looked >= _CHUNK // 8:
             yield looked
             looked = 0
-        if scan == "full":
+        if depth is Depth.FULL:
             os.posix_fadvise(reader.fd, offset, length, os.POSIX_FADV_DONTNEED)
     yield looked
 
@@ -210,11 +210,13 @@ def used(disk: Disk, finding: Finding, name: str | None) -> Evidence:
 
 
 def unreadable(error: UnreadableError) -> Evidence:
+    """The evidence that a disk, or a byte of it, cannot be read."""
     hint = "look for I/O errors in the kernel's log; a failing disk is never written"
     return Evidence("read", error.offset, error.reason, hint)
 
 
 def erase_hint(path: str) -> str:
+    """What an operator can do about a disk that is not blank."""
     return f"if nothing on {path} is needed, erase it by hand (wipefs -a, then blkdiscard or dd of zeros)"
 
 
@@ -227,8 +229,8 @@ def dump(data: bytes) -> str:
 class _Progress:
     """A line a second while whole disks are read."""
 
-    def __init__(self, scan: str, total: int) -> None:
-        self.loud = scan == "full"
+    def __init__(self, depth: Depth, total: int) -> None:
+        self.loud = depth is Depth.FULL
         self.total = total
         self.done = 0
         self.next = time.monotonic() + 1

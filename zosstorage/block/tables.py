@@ -1,116 +1,44 @@
-"""The partition tables of a plan: written, told to the kernel, read back, cleared of their marks."""
+"""The partition tables of a plan as they stand on the disks now; nothing is written."""
 
 from __future__ import annotations
 
-import errno
-import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from attrs import evolve, frozen
+
 from zosstorage.block import claim, gpt, layout, scan, sysfs
 from zosstorage.errors import NotEmptyError, ToolError
-from zosstorage.model import Partition
-from zosstorage.system import run, threads
+from zosstorage.observed import OwnTable
+from zosstorage.planned import PlannedDisk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from zosstorage.block.sysfs import KernelPartition
-    from zosstorage.config.schema import Config
-    from zosstorage.model import Disk, PlannedDisk
-    from zosstorage.witness import Look
+    from zosstorage.facts import Partition
+    from zosstorage.model import Disk
 
 
-def write(disks: Sequence[PlannedDisk]) -> None:
-    """Write the tables side by side, with the marks of what is to be made.
+@frozen
+class Standing:
+    """A disk of the plan and the table that stands on it, the plan's own: torn perhaps, some flags cleared perhaps."""
 
-    Raises:
-        ToolError: sfdisk failed.
-    """
-    scripts = []
-    for planned in disks:
-        lines = [
-            gpt.NewPartition(
-                part.number,
-                part.type,
-                part.uuid,
-                part.name,
-                part.start_bytes,
-                part.size_bytes,
-                marked=part.make,
-            )
-            for part in planned.partitions
-        ]
-        scripts.append(gpt.script(planned.guid, lines, planned.disk.sector_size))
-    run.run_all([gpt.write_argv(planned.disk.path) for planned in disks], stdin=scripts)
-    threads.flush([planned.disk.path for planned in disks])
+    planned: PlannedDisk
+    table: OwnTable
+    copies: gpt.Tables
 
 
-def clear_marks(disks: Sequence[PlannedDisk], config: Config) -> None:
-    """Clear all marks on some disks, side by side.
-
-    Raises:
-        NotEmptyError: a disk carries another table, or its copies are torn otherwise than by clearing marks.
-        ToolError: a disk cannot be written.
-    """
-    standing = [tables for _, tables in _standing(disks, config)]
-    jobs = [(planned.disk, _clearing(planned, tables)) for planned, tables in zip(disks, standing, strict=True)]
-    threads.each(_carry_out, jobs, lambda job: job[0].path)
-
-
-def _clearing(planned: PlannedDisk, tables: gpt.Tables) -> list[tuple[int, bytes]]:
-    if not (tables.primary.intact and tables.backup.intact and tables.protective):
-        raise _changed(planned.disk, "torn copies")
-    return gpt.cleared(tables, planned.disk.size_bytes, planned.disk.sector_size)
-
-
-def _carry_out(job: tuple[Disk, list[tuple[int, bytes]]]) -> None:
-    """Write pieces to a disk, each on the medium before the next."""
-    disk, pieces = job
-    try:
-        handle = os.open(disk.path, os.O_WRONLY | os.O_DSYNC | os.O_CLOEXEC)
-        try:
-            for offset, data in pieces:
-                if os.pwrite(handle, data, offset) != len(data):
-                    raise OSError(errno.EIO, os.strerror(errno.EIO))
-        finally:
-            os.close(handle)
-    except OSError as error:
-        message = f"the marks of {disk.path} cannot be cleared: {error.strerror}"
-        raise ToolError(message, hint="look for I/O errors in the kernel's log and run again") from error
-
-
-def tell_kernel(disks: Sequence[PlannedDisk]) -> None:
-    """Have the kernel know the partitions, where it does not know them already.
-
-    Raises:
-        ToolError: partx failed.
-    """
-    untold = [planned.disk.path for planned in disks if not _are(sysfs.partitions(planned.disk), planned)]
-    run.run_all([gpt.update_kernel_argv(path) for path in untold])
-
-
-def _are(known: Iterable[KernelPartition], planned: PlannedDisk) -> bool:
-    """Whether the partitions that the kernel has of a disk are those of the plan."""
-    wanted = {(part.number, part.start_bytes, part.size_bytes) for part in planned.partitions}
-    return {(part.number, part.start_bytes, part.size_bytes) for part in known} == wanted
-
-
-def recognised(disks: Sequence[PlannedDisk], config: Config) -> list[layout.Recognised]:
-    """The tables of a plan as they stand on the disks now, torn perhaps.
+def standing(disks: Sequence[PlannedDisk]) -> list[Standing]:
+    """The tables of some disks of a plan, read from the medium.
 
     Raises:
         NotEmptyError: another table, or none, stands on one.
     """
-    return [found for found, _ in _standing(disks, config)]
-
-
-def _standing(disks: Sequence[PlannedDisk], config: Config) -> list[tuple[layout.Recognised, gpt.Tables]]:
     with ExitStack() as stack:
-        readers = [stack.enter_context(_reader(planned.disk)) for planned in disks]
-        for reader in readers:
+        readers = [(planned, stack.enter_context(_reader(planned.disk))) for planned in disks]
+        for _, reader in readers:
             reader.ask(_table_ends(reader.disk))
-        return [_recognised(planned, reader, config) for planned, reader in zip(disks, readers, strict=True)]
+        return [_standing(planned, reader) for planned, reader in readers]
 
 
 def _reader(disk: Disk) -> scan.Reader:
@@ -120,18 +48,15 @@ def _reader(disk: Disk) -> scan.Reader:
         raise _unreadable(disk, error) from None
 
 
-def _recognised(planned: PlannedDisk, reader: scan.Reader, config: Config) -> tuple[layout.Recognised, gpt.Tables]:
-    disk = planned.disk
+def _standing(planned: PlannedDisk, reader: scan.Reader) -> Standing:
     try:
-        head, tables = _read(reader)
+        head, copies = _read(reader)
     except scan.UnreadableError as error:
-        raise _unreadable(disk, error) from None
-    found = layout.recognise(disk, head, tables, config.partitions.esp_size)
+        raise _unreadable(planned.disk, error) from None
+    found = layout.recognise_planned(planned.disk, head, copies, planned.partitions)
     if isinstance(found, layout.Unrecognised):
-        raise _changed(disk, found.reason)
-    if [entry.uuid for entry in found.entries] != [part.uuid for part in planned.partitions]:
-        raise _changed(disk, "partition UUIDs that are not those of the plan")
-    return found, tables
+        raise changed(planned.disk, found.reason)
+    return Standing(planned, found, copies)
 
 
 def _read(reader: scan.Reader) -> tuple[bytes, gpt.Tables]:
@@ -152,13 +77,8 @@ def _table_ends(disk: Disk) -> tuple[tuple[int, int], tuple[int, int]]:
     return (0, 2 * sector + gpt.ENTRIES_BYTES), (backup, size - backup)
 
 
-def looks(planned: PlannedDisk) -> list[Look]:
-    """What `nodes` and `finished` look at, as long as both copies of the table are valid."""
-    disk = planned.disk
-    return [["bytes", disk.path, *map(list, _table_ends(disk))], *sysfs.partition_looks(disk)]
-
-
-def _changed(disk: Disk, reason: str) -> NotEmptyError:
+def changed(disk: Disk, reason: str) -> NotEmptyError:
+    """The refusal of a disk that does not carry the table of the plan."""
     return NotEmptyError(
         f"{disk.path} does not carry the table of the plan: it has {reason}",
         hint="another program wrote to it; run again, and the disks decide",
@@ -169,28 +89,17 @@ def _unreadable(disk: Disk, error: scan.UnreadableError) -> NotEmptyError:
     return NotEmptyError(f"{disk.path}: {error.reason}", hint="look for I/O errors in the kernel's log")
 
 
-def _require_marks(planned: PlannedDisk, found: layout.Recognised) -> None:
-    """See that a table is whole and marks everything that is to be made: the right to write into the partitions."""
-    unmarked = [
-        str(part.number)
-        for part, entry in zip(planned.partitions, found.entries, strict=True)
-        if part.make and not entry.marked
-    ]
-    if found.torn or unmarked:
-        raise _changed(planned.disk, f"no mark on partition {', '.join(unmarked)}" if unmarked else "torn copies")
-
-
-def finished(disks: Sequence[PlannedDisk], config: Config) -> list[PlannedDisk]:
-    """Those of the disks whose tables are whole and without a mark.
+def finished(disks: Sequence[PlannedDisk]) -> list[PlannedDisk]:
+    """Those of the disks whose tables are whole and without a flag "in progress".
 
     Raises:
         NotEmptyError: a disk carries another table.
     """
-    return [planned for planned, found in zip(disks, recognised(disks, config), strict=True) if found.finished]
+    return [one.planned for one in standing(disks) if one.table.finished]
 
 
-def nodes(disks: Sequence[PlannedDisk], config: Config, *, marked: bool) -> tuple[Partition, ...]:
-    """The partitions of a plan as disk and kernel have them, in the order of the plan.
+def partitions(disks: Sequence[PlannedDisk], *, marked: bool) -> tuple[Partition, ...]:
+    """The partitions of a plan as disk and kernel have them.
 
     With `marked`, only where each table is whole and marks everything that is to be made: that is the right to write
     into these partitions.
@@ -200,39 +109,45 @@ def nodes(disks: Sequence[PlannedDisk], config: Config, *, marked: bool) -> tupl
             elsewhere.
         ToolError: the kernel does not know the partitions.
     """
-    pairs = list(zip(disks, recognised(disks, config), strict=True))
-    for planned, found in pairs if marked else ():
-        _require_marks(planned, found)
-    return tuple(part for planned, found in pairs for part in _nodes(planned, found.entries))
+    found = standing(disks)
+    for one in found if marked else ():
+        _require_marks(one)
+    return tuple(part for one in found for part in _partitions(one))
 
 
-def require_nodes(disks: Sequence[PlannedDisk], known: Sequence[Partition], config: Config) -> None:
+def require_partitions(disks: Sequence[PlannedDisk], known: Iterable[Partition]) -> None:
     """See that the marks are there, and that the partitions have the nodes that they had, which still lead to them.
 
     Raises:
-        NotEmptyError, ToolError: as `nodes`, or the kernel calls them otherwise now.
+        NotEmptyError, ToolError: as `partitions`, or the kernel calls them otherwise now.
     """
-    if nodes(disks, config, marked=True) != tuple(known):
+    if partitions(disks, marked=True) != tuple(known):
         raise ToolError("the partitions have other nodes than they had a moment ago", hint="run again")
 
 
-def _nodes(planned: PlannedDisk, entries: Sequence[gpt.Entry]) -> list[Partition]:
-    known = sysfs.partitions(planned.disk)
-    if not _are(known, planned):
-        raise ToolError(f"the kernel does not have the partitions of {planned.disk.path}", hint="see partx --show")
-    kernel = {part.number: part.device for part in known}
-    for device in kernel.values():
-        claim.check_node(device, sysfs.device_number(device))
+def _require_marks(one: Standing) -> None:
+    """See that a table is whole and marks everything that is to be made: the right to write into the partitions."""
+    to_make = {part.uuid for part in one.planned.partitions if part.make}
+    unmarked = [str(entry.number) for entry in one.table.partitions if entry.uuid in to_make and not entry.marked]
+    if one.table.torn or unmarked:
+        reason = f"no mark on partition {', '.join(unmarked)}" if unmarked else "torn copies"
+        raise changed(one.planned.disk, reason)
+
+
+def _partitions(one: Standing) -> list[Partition]:
+    """The kernel's partitions of a disk, each with what its table says."""
+    kernel = sysfs.partitions(one.planned.disk)
+    if not are_planned(kernel.values(), one.planned):
+        raise ToolError(f"the kernel does not have the partitions of {one.planned.disk.path}", hint="see partx --show")
+    for part in kernel.values():
+        claim.check_node(part.device, sysfs.device_number(part.device))
     return [
-        Partition(
-            planned.disk.path,
-            entry.number,
-            kernel[entry.number],
-            entry.name,
-            entry.type,
-            entry.uuid,
-            entry.start_bytes,
-            entry.size_bytes,
-        )
-        for entry in entries
+        evolve(kernel[entry.number], name=entry.name, type=entry.type, uuid=entry.uuid)
+        for entry in one.table.partitions
     ]
+
+
+def are_planned(kernel: Iterable[Partition], planned: PlannedDisk) -> bool:
+    """Whether the partitions that the kernel has of a disk are those of the plan."""
+    wanted = {(part.number, part.start_bytes, part.size_bytes) for part in planned.partitions}
+    return {(part.number, part.start_bytes, part.size_bytes) for part in kernel} == wanted

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from zosstorage.topologies import TOPOLOGIES
 
-class TopologyMode(StrEnum):
-    AUTO = "auto"
-    SINGLE = "single"
-    DUAL_INDEPENDENT = "dual_independent"
-    BTRFS_RAID1 = "btrfs_raid1"
-    BCACHEFS_SINGLE = "bcachefs_single"
-    SSD_HDD_BCACHEFS = "ssd_hdd_bcachefs"
-    BCACHEFS_2COPY = "bcachefs_2copy"
+# The btrfs profiles of a filesystem on one disk.
+ONE_DISK_PROFILES = ("single", "dup")
 
 
 class FirmwareMode(StrEnum):
@@ -23,43 +18,11 @@ class FirmwareMode(StrEnum):
     UEFI = "uefi"
 
 
-class Scan(StrEnum):
-    """How far "empty" is checked beyond signatures."""
-
-    SIGNATURES = "signatures"
-    SAMPLED = "sampled"
-    FULL = "full"
-
-
 class OnPartial(StrEnum):
     """What a disk gets that carries exactly our own unfinished work."""
 
     RESUME = "resume"
     ABORT = "abort"
-
-
-class LogLevel(StrEnum):
-    ERROR = "error"
-    WARN = "warn"
-    INFO = "info"
-    DEBUG = "debug"
-
-
-class LogFormat(StrEnum):
-    JSON = "json"
-    TEXT = "text"
-
-
-class BtrfsProfile(StrEnum):
-    """The profiles that a topology can keep.
-
-    Not raid0 and raid10 (no topology stripes), not raid1c3 and raid1c4 (`btrfs_raid1` promises raid1), not raid5 and
-    raid6 (the write hole).
-    """
-
-    SINGLE = "single"
-    DUP = "dup"
-    RAID1 = "raid1"
 
 
 class OnFailure(StrEnum):
@@ -69,3 +32,13 @@ class OnFailure(StrEnum):
     SHELL = "shell"
     REBOOT = "reboot"
     POWEROFF = "poweroff"
+
+
+def profiles() -> tuple[str, ...]:
+    """The btrfs profiles that a topology can keep.
+
+    Not raid0 and raid10 (no topology stripes), not raid5 and raid6 (the write hole), not raid1c3 and raid1c4 as long
+    as no topology promises them.
+    """
+    promised = (row.profile for row in TOPOLOGIES.values() if row.profile)
+    return tuple(dict.fromkeys((*ONE_DISK_PROFILES, *promised)))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import Factory, define
+
 from zosstorage import text
 from zosstorage.config.choices import OnFailure
-from zosstorage.config.flags import FLAGS, HOOK_WORDS, MAX_WAIT, OTHER_WORDS, Flag, Kind, Setting
+from zosstorage.flags import FLAGS, HOOK_WORDS, MAX_WAIT, OTHER_WORDS, Flag, Kind, Setting, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +21,7 @@ _FALSE = frozenset({"0", "n", "no", "f", "false", "off"})
 _SPACES = " \t\n\v\f\r"
 
 
+@define
 class Words:
     """What the kernel command line says to zosstorage.
 
@@ -29,11 +32,10 @@ class Words:
         problems: one sentence for each word that cannot be used.
     """
 
-    def __init__(self) -> None:
-        self.settings: list[Setting] = []
-        self.config: str | None = None
-        self.force = False
-        self.problems: list[str] = []
+    settings: list[Setting] = Factory(list)
+    config: str | None = None
+    force: bool = False
+    problems: list[str] = Factory(list)
 
 
 def read(line: str) -> Words:
@@ -126,12 +128,6 @@ def _take_other(words: Words, name: str, value: str | None) -> None:
         words.config = value
     else:
         words.settings.append(Setting("set", value))
-
-
-def well_formed(assignment: str) -> bool:
-    """True where `assignment` is KEY.PATH=VALUE with no empty key."""
-    key, equals, _ = assignment.partition("=")
-    return bool(equals) and all(key.split("."))
 
 
 def _example(name: str) -> str:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import textwrap
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from attrs import fields, has, resolve_types
+from attrs import has
 
 from zosstorage.config import options, show
-from zosstorage.config.choices import OnFailure
-from zosstorage.config.fields import key_of
-from zosstorage.config.flags import FLAGS, MAX_WAIT, Kind, spelled
+from zosstorage.config.choices import OnFailure, profiles
+from zosstorage.config.fields import described
 from zosstorage.config.schema import Config
+from zosstorage.converter import fields_of, key_of
+from zosstorage.flags import FLAGS, MAX_WAIT, Kind, spelled
+from zosstorage.topologies import TOPOLOGIES, Topology
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from attrs import Attribute
+
 _HEAD = """\
 # Configuration
 
-This page is made from the classes in `zosstorage/config` by `python -m zosstorage.config.document`; a test holds the two
-equal. `zosstorage schema config` prints the same as JSON Schema (2020-12), `zosstorage config check FILE` validates a
-file, `zosstorage config show --origins` prints what all sources together say and which of them said it.
+This page is made from the classes in `zosstorage/config` by `python -m zosstorage.config.document`; a test holds the
+two equal. `zosstorage schema config` prints the same as JSON Schema (2020-12), `zosstorage config check FILE`
+validates a file, `zosstorage config show --origins` prints what all sources together say and which of them said it.
 
 ## Sources
 
@@ -38,8 +44,8 @@ that is missing is an error. Every mistake of every source is told at once, with
 in a value that a higher source hides), and ends in exit code 3. `config check` looks at one file over the defaults,
 so a contradiction that only another source would resolve is one there.
 
-`logging` and `report.path` change nothing on a disk: setting them differently does not make a checkpoint worthless.
-Any other change starts the machine again at Discover.
+`logging`, `report.path`, `run_dir` and `tools` change nothing on a disk: setting them differently does not make a
+checkpoint worthless. Any other change starts the machine again at Discover.
 
 ## Files
 
@@ -91,26 +97,22 @@ _CONTRADICTIONS = """\
 ## Contradictions
 
 Each of these is an error, told with every key that takes part in it:
-
-- `devices.include` is empty, or a glob stands in both `include` and `exclude`, or in both `cache` and `backing`;
-- `topology.cache` or `backing` with a mode that has no such disks: all but `auto` and the two tiered ones;
-- numbers in `devices.expect` that do not add up, or of which the mode cannot be made: `single` and `bcachefs_single`
-  need one disk, `dual_independent` and `btrfs_raid1` two, `ssd_hdd_bcachefs` an SSD and an HDD, `bcachefs_2copy` an
-  SSD and two HDDs (the classes are not compared when `cache` or `backing` give roles by name);
-- a btrfs profile other than `raid1` with `btrfs_raid1`, or `raid1` with a mode whose filesystems have one disk each.
-  `raid0` and `raid10` (no topology stripes), `raid1c3` and `raid1c4` (the mode promises raid1), `raid5` and `raid6`
-  (the write hole) are no values at all;
-- `replicas` other than 1 with `bcachefs_single`, other than 2 with `bcachefs_2copy`, more than `expect.hdd`;
-- btrfs `compression` with the mount option `compress-force`, `nodatacow` or `nodatasum`;
-- mount targets (and `data_root`) that are equal or inside each other;
-- two of log file, report, fstab, checkpoint and lock at one path.
 """
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+# The profiles of btrfs that are never, or not yet, a value, and why.
+_NO_PROFILES = (
+    (("raid0", "raid10"), "no topology stripes"),
+    (("raid1c3", "raid1c4"), "the mode promises raid1"),
+    (("raid5", "raid6"), "the write hole"),
+)
 
 
 def markdown() -> str:
     """The whole page, ending with a newline."""
-    parts = [_HEAD, "## Keys\n", *_tables(), _WORDS, _flags(), _KERNEL, _OPTIONS, _option_table(), _CONTRADICTIONS]
-    return "\n".join(parts)
+    keys = ["## Keys\n", *_tables()]
+    words = [_WORDS, _flags(), _KERNEL, _OPTIONS, _option_table()]
+    return "\n".join([_HEAD, *keys, *words, _CONTRADICTIONS, _contradictions()])
 
 
 def _tables() -> Iterator[str]:
@@ -127,32 +129,37 @@ def _table(rows: Iterable[tuple[str, str, str]]) -> str:
     return "\n".join(["| key | default | meaning |", "| --- | --- | --- |", *lines]) + "\n"
 
 
-def _kept(kind: type[Any]) -> Iterator[Any]:
-    resolve_types(kind)
-    return (field for field in fields(kind) if not field.metadata.get("flag"))
-
-
 def _sections(kind: type[Any], prefix: str) -> Iterator[tuple[str, type[Any], str]]:
-    for field in _kept(kind):
-        if has(field.type):
+    for field in fields_of(kind):
+        section = _section(field)
+        if section is not None:
             path = prefix + key_of(field)
-            yield path, field.type, field.metadata["doc"]
-            yield from _sections(field.type, path + ".")
+            yield path, section, described(field)
+            yield from _sections(section, path + ".")
 
 
 def _rows(kind: type[Any], prefix: str) -> Iterator[tuple[str, str, str]]:
     defaults = show.as_file(kind())
-    for field in _kept(kind):
-        if not has(field.type):
-            name, choices = key_of(field), _choices(field.type)
-            doc = field.metadata["doc"] + (f" One of {choices}." if choices else "")
-            yield prefix + name, f"`{show.scalar(defaults[name])}`", doc.replace("|", "\\|")
+    for field in fields_of(kind):
+        if _section(field) is None:
+            name, choices = key_of(field), _choices(field)
+            doc = described(field) + (f" One of {choices}." if choices else "")
+            yield prefix + name, f"`{show.leaf(defaults[name])}`", doc.replace("|", "\\|")
 
 
-def _choices(kind: Any) -> str:
+def _section(field: Attribute[Any]) -> type[Any] | None:
+    """The class of a field that holds a section; None for a key with a value."""
+    return field.type if isinstance(field.type, type) and has(field.type) else None
+
+
+def _choices(field: Attribute[Any]) -> str:
     # What is no enum may be text, whose iteration would be an error, or a tuple, which has no members.
-    members = getattr(kind, "__members__", {})
-    return ", ".join(f"`{member.value}`" for member in members.values())
+    members = [str(member.value) for member in getattr(field.type, "__members__", {}).values()]
+    return ", ".join(map(_code, field.metadata.get("choices", lambda: members)()))
+
+
+def _code(name: str) -> str:
+    return f"`{name}`"
 
 
 def _flags() -> str:
@@ -185,6 +192,82 @@ def _option_table() -> str:
 
 def _spelled(known: Iterable[str]) -> str:
     return " ".join(f"`{option}…`" if option.endswith(("=", " ")) else f"`{option}`" for option in known)
+
+
+def _contradictions() -> str:
+    return ";\n".join(map(_item, _rules())) + ".\n"
+
+
+def _rules() -> Iterator[str]:
+    """What `rules` refuses, each as one line."""
+    yield (
+        "`devices.include` is empty, or a glob stands in both `include` and `exclude`, or in both `cache` and `backing`"
+    )
+    yield f"`topology.cache` or `backing` with a mode that has no such disks: all but `auto` and {_tiered()}"
+    yield (
+        f"numbers in `devices.expect` that do not add up, or of which the mode cannot be made: {_needs()} "
+        "(the classes are not compared when `cache` or `backing` give roles by name)"
+    )
+    yield _profiles()
+    yield f"`replicas` {_replicas()}, more than `expect.hdd`"
+    yield "btrfs `compression` with the mount option `compress-force`, `nodatacow` or `nodatasum`"
+    yield "mount targets (and `data_root`) that are equal or inside each other"
+    yield "two of log file, report, fstab, checkpoint and lock at one path"
+
+
+def _item(rule: str) -> str:
+    return textwrap.fill(f"- {rule}", 118, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _tiered() -> str:
+    count = sum(row.tiered for row in TOPOLOGIES.values())
+    return f"the {_NUMBERS[count]} tiered one{'' if count == 1 else 's'}"
+
+
+def _needs() -> str:
+    """The disks that each mode needs, in words; modes that need the same are told together."""
+    rows = sorted(TOPOLOGIES.values(), key=_need)
+    (names, amount), *rest = ((_names(same), _amount(need)) for need, same in groupby(rows, key=_need))
+    return ", ".join([f"{names} need {amount} disk", *(f"{names} {amount}" for names, amount in rest)])
+
+
+def _need(row: Topology) -> tuple[int, int, int]:
+    return row.cache, row.backing, row.least
+
+
+def _names(rows: Iterable[Topology]) -> str:
+    return " and ".join(_code(row.name) for row in rows)
+
+
+def _amount(need: tuple[int, int, int]) -> str:
+    cache, backing, least = need
+    return f"{_disks(cache, 'SSD')} and {_disks(backing, 'HDD')}" if cache else _NUMBERS[least]
+
+
+def _disks(number: int, kind: str) -> str:
+    return f"an {kind}" if number == 1 else f"{_NUMBERS[number]} {kind}s"
+
+
+def _profiles() -> str:
+    promised = [(_code(row.profile), _code(row.name)) for row in TOPOLOGIES.values() if row.profile]
+    others = ", ".join(f"other than {profile} with {name}" for profile, name in promised)
+    shared = " or ".join(dict.fromkeys(profile for profile, _ in promised))
+    return (
+        f"a btrfs profile {others}, or {shared} with a mode whose filesystems have one disk each. "
+        f"{', '.join(_no_profiles())} are no values at all"
+    )
+
+
+def _no_profiles() -> Iterator[str]:
+    for names, why in _NO_PROFILES:
+        left = [_code(name) for name in names if name not in profiles()]
+        if left:
+            yield f"{' and '.join(left)} ({why})"
+
+
+def _replicas() -> str:
+    promised = [(row.replicas, _code(row.name)) for row in TOPOLOGIES.values() if row.replicas]
+    return ", ".join(f"other than {number} with {name}" for number, name in promised)
 
 
 if __name__ == "__main__":

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import frozen
+
 from zosstorage.config import options, values
-from zosstorage.config.choices import BtrfsProfile
-from zosstorage.config.fields import key, maybe, section
-from zosstorage.value import Value
+from zosstorage.config.choices import ONE_DISK_PROFILES, profiles
+from zosstorage.config.fields import key, maybe, maybe_word, section
+from zosstorage.topologies import TOPOLOGIES
 
 
 def _words(doc: str) -> dict[str, Any]:
     return {"doc": doc, "schema": {"type": "array", "items": {"type": "string"}}}
 
 
-class Btrfs(Value):
+def _which_profiles() -> str:
+    one_disk = " or ".join(f"`{profile}`" for profile in ONE_DISK_PROFILES)
+    promised = [f"`{row.profile}` for `{row.name}`" for row in TOPOLOGIES.values() if row.profile]
+    which = ", ".join([f"{one_disk} for filesystems of one disk", *promised])
+    return f"{which}; null takes what fits the topology."
+
+
+@frozen
+class Btrfs:
     compression: str | None = key(
         None, maybe(values.btrfs_compression), "Mount option `compress=`: `zlib[:1-9]`, `lzo`, `zstd[:1-15]`, or null."
     )
-    data_profile: BtrfsProfile | None = key(
-        None,
-        maybe(values.choice(BtrfsProfile)),
-        "`single` or `dup` for filesystems of one disk, `raid1` for `btrfs_raid1`; null takes what fits the topology.",
+    data_profile: str | None = maybe_word(
+        profiles,
+        _which_profiles,
     )
-    metadata_profile: BtrfsProfile | None = key(None, maybe(values.choice(BtrfsProfile)), "The same for metadata.")
+    metadata_profile: str | None = maybe_word(profiles, "The same for metadata.")
     mkfs_options: tuple[str, ...] = key(
         (), options.mkfs("btrfs"), **_words("Further words for `mkfs.btrfs`; see below for which.")
     )
@@ -34,7 +43,8 @@ class Btrfs(Value):
     )
 
 
-class Bcachefs(Value):
+@frozen
+class Bcachefs:
     compression: str | None = key(
         None,
         maybe(values.bcachefs_compression),
@@ -58,13 +68,15 @@ class Bcachefs(Value):
     )
 
 
-class Vfat(Value):
+@frozen
+class Vfat:
     mkfs_options: tuple[str, ...] = key(
         (), options.mkfs("vfat"), **_words("Further words for `mkfs.fat`; see below for which.")
     )
 
 
-class Filesystems(Value):
+@frozen
+class Filesystems:
     btrfs: Btrfs = section(Btrfs, "Where the topology makes btrfs.")
     bcachefs: Bcachefs = section(Bcachefs, "Where the topology makes bcachefs.")
     vfat: Vfat = section(Vfat, "The ESPs.")

@@ -1,38 +1,67 @@
-"""From the merged map to classes: every mistake of every source is told at once."""
+"""From the sources to the checked configuration: every mistake of every source is told at once."""
 
 from __future__ import annotations
 
 import copy
-from functools import cache
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attrs import fields, has
-from cattrs import ClassValidationError, Converter
+from attrs import evolve, frozen
+from cattrs import ClassValidationError
 from cattrs.errors import ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn, override
 
-from zosstorage import text
-from zosstorage.config import rules, values
-from zosstorage.config.fields import key_of
+from zosstorage import converter, text
+from zosstorage.config import rules, sources, values
+from zosstorage.config.scalars import Path, dotted
 from zosstorage.config.schema import Config
+from zosstorage.config.sources import Layer, Merged
 from zosstorage.errors import ConfigError
-from zosstorage.value import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from zosstorage.config.sources import Layer, Merged
+    from zosstorage.flags import CliOptions
+
+# The sections that change nothing on a disk and no mount: a checkpoint of another value is as good.
+_RUN_OPTIONS = ("logging", "report", "run_dir", "tools")
+
+
+@frozen
+class Loaded:
+    """The configuration, and what it was made of."""
+
+    config: Config
+    merged: Merged
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of all that bears on what is provisioned: the configuration without the run options."""
+        plain = converter.unstructure(self.config)
+        told = {key: value for key, value in plain.items() if key not in _RUN_OPTIONS}
+        canonical = json.dumps({**told, "root": self.config.root}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 class Mistake(NamedTuple):
     """Where in a map something is wrong, and the sentence's end that says what."""
 
-    path: text.Path
+    path: Path
     told: str
 
 
-def structure(merged: Merged) -> Config:
-    """The configuration.
+def load(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = sources.read_bytes) -> Loaded:
+    """Merges and checks all sources.
+
+    Raises:
+        ConfigError: with every mistake of every source, or a source cannot be read.
+        UnimplementedError: `zosstorage.force` on the kernel command line.
+    """
+    return checked(sources.merge(options, read_cmdline=read_cmdline))
+
+
+def checked(merged: Merged) -> Loaded:
+    """The configuration that a merged map makes.
 
     Raises:
         ConfigError: with every mistake: what a layer could not keep, unknown keys, wrong values (also those that a
@@ -47,7 +76,7 @@ def structure(merged: Merged) -> Config:
     problems += [told for paths, told in _contradictions(config, merged) if not _touch(paths, wrong)]
     if problems:
         raise refusal(problems)
-    return evolve(config, root=root)
+    return Loaded(evolve(config, root=root), merged)
 
 
 def refusal(problems: list[str]) -> ConfigError:
@@ -62,53 +91,22 @@ def refusal(problems: list[str]) -> ConfigError:
 def settle(plain: dict[str, Any]) -> tuple[Config, list[Mistake]]:
     """The configuration as far as `plain` can be used, with defaults for the rest, and what could not be used."""
     try:
-        return _converter().structure(plain, Config), []
+        return converter.structure(plain, Config), []
     except ClassValidationError as error:
         mistakes = list(_mistakes(error, plain, ()))
     kept = copy.deepcopy(plain)
     for mistake in mistakes:
         _forget(kept, mistake.path)
-    return _converter().structure(kept, Config), mistakes
+    return converter.structure(kept, Config), mistakes
 
 
-@cache
-def _converter() -> Converter:
-    converter = Converter(forbid_extra_keys=True)
-    converter.register_structure_hook_factory(has, lambda kind: _mapping_only(kind, converter))
-    return converter
-
-
-def _mapping_only(kind: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
-    build = make_dict_structure_fn(
-        kind, converter, _cattrs_forbid_extra_keys=True, **{field.name: _override(field) for field in fields(kind)}
-    )
-
-    def hook(value: Any, wanted: Any) -> Any:
-        if not isinstance(value, dict):
-            raise values.WrongValueError("a mapping of keys" + _listing(_keys(kind)))
-        return build(value, wanted)
-
-    return hook
-
-
-def _override(field: Any) -> Any:
-    parse = field.metadata.get("parse")
-    hook = (lambda value, _: parse(value)) if parse else None
-    return override(rename=key_of(field), struct_hook=hook, omit=field.metadata.get("flag"))
-
-
-def _keys(kind: type[Any]) -> dict[str, str]:
-    return {field.name: key_of(field) for field in fields(kind) if not field.metadata.get("flag")}
-
-
-def _listing(keys: Mapping[str, str]) -> str:
-    return f" ({', '.join(keys.values())})"
-
-
-def _mistakes(error: BaseException, value: Any, path: text.Path) -> Iterator[Mistake]:
+def _mistakes(error: BaseException, value: Any, path: Path) -> Iterator[Mistake]:
     match error:
         case ClassValidationError():
             yield from _class_mistakes(error, value, path)
+        case converter.NotAMappingError():
+            allowed = f"a mapping of keys ({text.one_of(converter.keys_of(error.kind))})"
+            yield Mistake(path, f"found {text.found(value)}; allowed: {allowed}")
         case values.WrongItemsError():
             for index, item, wrong in error.items:
                 yield Mistake((*path, index), f"found {wrong.found or text.found(item)}; allowed: {wrong.allowed}")
@@ -118,8 +116,8 @@ def _mistakes(error: BaseException, value: Any, path: text.Path) -> Iterator[Mis
             raise error
 
 
-def _class_mistakes(error: ClassValidationError, value: Any, path: text.Path) -> Iterator[Mistake]:
-    keys = _keys(error.cl)
+def _class_mistakes(error: ClassValidationError, value: Any, path: Path) -> Iterator[Mistake]:
+    keys = {field.name: converter.key_of(field) for field in converter.fields_of(error.cl)}
     of_fields, of_class = error.group_exceptions()
     for wrong, note in of_fields:
         key = keys[note.name]
@@ -132,7 +130,7 @@ def _class_mistakes(error: ClassValidationError, value: Any, path: text.Path) ->
             yield Mistake((*path, key), f"is not known{close}; known: {text.one_of(keys.values())}")
 
 
-def _forget(plain: dict[str, Any], path: text.Path) -> None:
+def _forget(plain: dict[str, Any], path: Path) -> None:
     """Takes the key away, with the whole list where it is an item of one."""
     *sections, last = [key for key in path if isinstance(key, str)]
     for key in sections:
@@ -144,11 +142,11 @@ def _layer_problems(layer: Layer) -> list[str]:
     return [*layer.problems, *_tell(settle(layer.values)[1], layer.origins)]
 
 
-def _tell(mistakes: list[Mistake], origins: Mapping[text.Path, str]) -> list[str]:
+def _tell(mistakes: list[Mistake], origins: Mapping[Path, str]) -> list[str]:
     """Each mistake with its place, in the order in which the source wrote them."""
     order = {path: number for number, path in enumerate(origins)}
     inorder = sorted(mistakes, key=lambda mistake: order[mistake.path])
-    return [f"{origins[path]}: {text.dotted(path)}: {told}" for path, told in inorder]
+    return [f"{origins[path]}: {dotted(path)}: {told}" for path, told in inorder]
 
 
 def _root(written: str, origin: str) -> tuple[str, list[str]]:
@@ -158,12 +156,12 @@ def _root(written: str, origin: str) -> tuple[str, list[str]]:
         return "/", [f"{origin}: found {text.found(written)}; allowed: {error.allowed}"]
 
 
-def _contradictions(config: Config, merged: Merged) -> Iterator[tuple[tuple[text.Path, ...], str]]:
+def _contradictions(config: Config, merged: Merged) -> Iterator[tuple[tuple[Path, ...], str]]:
     for paths, told in rules.contradictions(config):
         where = dict.fromkeys(merged.origins[path] for path in paths if path in merged.origins)
-        keys = [text.dotted(path) + ("" if path in merged.origins else " (default)") for path in paths]
+        keys = [dotted(path) + ("" if path in merged.origins else " (default)") for path in paths]
         yield paths, f"{', '.join(where)}: {', '.join(keys)}: {told}"
 
 
-def _touch(paths: tuple[text.Path, ...], wrong: list[text.Path]) -> bool:
+def _touch(paths: tuple[Path, ...], wrong: list[Path]) -> bool:
     return any(path[: len(other)] == other[: len(path)] for path in paths for other in wrong)

@@ -1,12 +1,20 @@
-"""Contradictions: keys that are each fine and cannot be meant together. Pure; the paths name every key involved."""
+"""Contradictions: keys that are each fine and cannot be meant together.
+
+Pure; each one names the paths of all keys that take part in it. What a mode needs and promises comes from the table of
+topologies, which is read at each call: no topology is named here.
+"""
 
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from zosstorage.config.choices import BtrfsProfile, TopologyMode
-from zosstorage.text import Path
+from attrs import frozen
+
+from zosstorage import text
+from zosstorage.config.choices import ONE_DISK_PROFILES, profiles
+from zosstorage.config.scalars import Path
+from zosstorage.topologies import AUTO, TOPOLOGIES, Topology, modes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,26 +28,47 @@ _EXPECT: Path = ("devices", "expect")
 _BTRFS: Path = ("filesystems", "btrfs")
 
 
-class _Needs(NamedTuple):
+@frozen
+class _Needs:
     """How many disks a mode can be made of; `most` None is without limit."""
 
     disks: int
-    most: int | None = None
-    ssd: int = 0
-    hdd: int = 0
+    most: int | None
+    ssd: int
+    hdd: int
 
 
-_NEEDS = {
-    TopologyMode.AUTO: _Needs(1),
-    TopologyMode.SINGLE: _Needs(1, 1),
-    TopologyMode.DUAL_INDEPENDENT: _Needs(2),
-    TopologyMode.BTRFS_RAID1: _Needs(2),
-    TopologyMode.BCACHEFS_SINGLE: _Needs(1, 1),
-    TopologyMode.SSD_HDD_BCACHEFS: _Needs(2, ssd=1, hdd=1),
-    TopologyMode.BCACHEFS_2COPY: _Needs(3, ssd=1, hdd=2),
-}
-_TIERED = {TopologyMode.AUTO, TopologyMode.SSD_HDD_BCACHEFS, TopologyMode.BCACHEFS_2COPY}
-_REPLICAS = {TopologyMode.BCACHEFS_SINGLE: 1, TopologyMode.BCACHEFS_2COPY: 2}
+def _rows(mode: str) -> list[Topology]:
+    """The topologies that a mode may come to."""
+    return [row for row in TOPOLOGIES.values() if (row.automatic if mode == AUTO else row.name == mode)]
+
+
+def _needs(mode: str) -> _Needs:
+    rows = _rows(mode)
+    most = [row.most for row in rows if row.most is not None]
+    return _Needs(
+        disks=min(row.least for row in rows),
+        most=max(most) if len(most) == len(rows) else None,
+        ssd=min(row.cache for row in rows),
+        hdd=min(row.backing for row in rows),
+    )
+
+
+def _tiered(mode: str) -> bool:
+    return any(row.tiered for row in _rows(mode))
+
+
+def _kept_profiles(row: Topology) -> tuple[str, ...]:
+    """The profiles that may be asked of a topology: its own, else what its filesystems have the disks for."""
+    if row.profile:
+        return (row.profile,)
+    return profiles() if row.shared else ONE_DISK_PROFILES
+
+
+def _promised_replicas(mode: str) -> int | None:
+    """The number of copies that a mode promises; None leaves it to the operator."""
+    promised = {row.replicas for row in _rows(mode)}
+    return promised.pop() if len(promised) == 1 else None
 
 
 def contradictions(config: Config) -> Iterator[Found]:
@@ -66,8 +95,9 @@ def _devices(config: Config) -> Iterator[Found]:
 def _roles(config: Config) -> Iterator[Found]:
     mode = config.topology.mode
     for name in ("cache", "backing"):
-        if getattr(config.topology, name) and mode not in _TIERED:
-            told = f"mode {mode} has no {name} disks; allowed: {name} only with {', '.join(sorted(_TIERED))}"
+        if getattr(config.topology, name) and not _tiered(mode):
+            tiered = text.one_of(sorted(filter(_tiered, modes())))
+            told = f"mode {mode} has no {name} disks; allowed: {name} only with {tiered}"
             yield (_MODE, ("topology", name)), told
     for glob in sorted({*config.topology.cache} & {*config.topology.backing}):
         yield (("topology", "cache"), ("topology", "backing")), f"'{glob}' stands in both; allowed: in one of them"
@@ -89,7 +119,7 @@ def _shown(number: int | None, kind: str) -> str:
 
 def _expected_mode(config: Config) -> Iterator[Found]:
     expect, mode = config.devices.expect, config.topology.mode
-    needs = _NEEDS[mode]
+    needs = _needs(mode)
     parts = tuple((*_EXPECT, name) for name in ("ssd", "hdd") if getattr(expect, name) is not None)
     total = (expect.ssd or 0) + (expect.hdd or 0)
     if expect.count is not None and not _fits(expect.count, needs):
@@ -119,15 +149,13 @@ def _expected_classes(config: Config, needs: _Needs) -> Iterator[Found]:
 
 def _profiles(config: Config) -> Iterator[Found]:
     mode = config.topology.mode
-    mirrored = mode is TopologyMode.BTRFS_RAID1
+    rows = [row for row in _rows(mode) if row.filesystem == "btrfs"]
+    allowed = tuple(dict.fromkeys(profile for row in rows for profile in _kept_profiles(row)))
     for name in ("data_profile", "metadata_profile"):
         profile = getattr(config.filesystems.btrfs, name)
-        if profile is not None and (profile is BtrfsProfile.RAID1) is not mirrored and mode in _BTRFS_MODES:
-            allowed = "raid1" if mirrored else "single, dup"
-            yield (_MODE, (*_BTRFS, name)), f"mode {mode} cannot be made with {profile}; allowed: {allowed} or null"
-
-
-_BTRFS_MODES = {TopologyMode.AUTO, TopologyMode.SINGLE, TopologyMode.DUAL_INDEPENDENT, TopologyMode.BTRFS_RAID1}
+        if rows and profile is not None and profile not in allowed:
+            told = f"mode {mode} cannot be made with {profile}; allowed: {text.one_of(allowed)} or null"
+            yield (_MODE, (*_BTRFS, name)), told
 
 
 def _compression(config: Config) -> Iterator[Found]:
@@ -141,11 +169,11 @@ def _compression(config: Config) -> Iterator[Found]:
 def _replicas(config: Config) -> Iterator[Found]:
     mode, replicas = config.topology.mode, config.filesystems.bcachefs.replicas
     key: Path = ("filesystems", "bcachefs", "replicas")
-    wanted = _REPLICAS.get(mode, replicas)
-    if replicas is not None and replicas != wanted:
+    wanted = _promised_replicas(mode)
+    if replicas is not None and wanted is not None and replicas != wanted:
         yield (_MODE, key), f"mode {mode} cannot be made with {replicas} replicas; allowed: {wanted} or null"
     hdd = config.devices.expect.hdd
-    if replicas is not None and mode in _TIERED and hdd and hdd < replicas and not config.topology.backing:
+    if replicas is not None and _tiered(mode) and hdd and hdd < replicas and not config.topology.backing:
         told = f"{replicas} replicas need as many backing disks; allowed: at most {hdd} replicas, or more disks"
         yield ((*_EXPECT, "hdd"), key), told
 

@@ -7,43 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from attrs import frozen
+
+from zosstorage import topologies
 from zosstorage.config import values
-from zosstorage.config.choices import (
-    BtrfsProfile,
-    FirmwareMode,
-    LogFormat,
-    LogLevel,
-    OnPartial,
-    Scan,
-    TopologyMode,
-)
-from zosstorage.config.fields import PATH, key, key_of, maybe, section
+from zosstorage.config.choices import FirmwareMode, OnPartial
+from zosstorage.config.fields import PATH, key, maybe, section, word
 from zosstorage.config.filesystems import Bcachefs, Btrfs, Filesystems, Vfat
-from zosstorage.config.sources import RUN_DIR
-from zosstorage.value import Value, fields
+from zosstorage.converter import keys_of
+from zosstorage.flags import LogFormat, LogLevel
+from zosstorage.model import Depth
 
 __all__ = [
     "Bcachefs",
     "Btrfs",
-    "BtrfsProfile",
     "Config",
     "Devices",
     "Expect",
     "Filesystems",
-    "FirmwareMode",
     "Fstab",
-    "LogFormat",
-    "LogLevel",
     "Logging",
     "Mounts",
-    "OnPartial",
     "Partitions",
     "Report",
-    "Scan",
     "Targets",
     "Tools",
     "Topology",
-    "TopologyMode",
     "Validate",
     "Vfat",
 ]
@@ -58,7 +47,8 @@ _DURATION = {
 _DISKS = {"type": ["integer", "null"], "minimum": 0, "maximum": 4096}
 
 
-class Logging(Value):
+@frozen
+class Logging:
     level: LogLevel = key(LogLevel.INFO, values.choice(LogLevel), "How much is logged.")
     format: LogFormat = key(LogFormat.JSON, values.choice(LogFormat), "JSON, one object a line, or text for people.")
     file: str | None = key(
@@ -69,7 +59,8 @@ class Logging(Value):
     )
 
 
-class Expect(Value):
+@frozen
+class Expect:
     count: int | None = key(
         None,
         maybe(values.whole(1, 4096)),
@@ -80,7 +71,8 @@ class Expect(Value):
     hdd: int | None = key(None, maybe(values.whole(0, 4096)), "How many of them must be HDDs.", schema=_DISKS)
 
 
-class Devices(Value):
+@frozen
+class Devices:
     include: tuple[str, ...] = key(
         _INCLUDE,
         values.many(values.glob),
@@ -104,8 +96,9 @@ class Devices(Value):
     expect: Expect = section(Expect, "When a number is set, any other number of eligible disks fails closed (exit 4).")
 
 
-class Topology(Value):
-    mode: TopologyMode = key(TopologyMode.AUTO, values.choice(TopologyMode), "Which topology to make.")
+@frozen
+class Topology:
+    mode: str = word(topologies.AUTO, topologies.modes, "Which topology to make.")
     cache: tuple[str, ...] = key(
         (),
         values.many(values.glob),
@@ -115,7 +108,8 @@ class Topology(Value):
     backing: tuple[str, ...] = key((), values.many(values.glob), "The same for backing disks.", schema=_GLOBS)
 
 
-class Partitions(Value):
+@frozen
+class Partitions:
     firmware: FirmwareMode = key(
         FirmwareMode.AUTO,
         values.choice(FirmwareMode),
@@ -130,10 +124,11 @@ class Partitions(Value):
     )
 
 
-class Validate(Value):
-    scan: Scan = key(
-        Scan.SAMPLED,
-        values.choice(Scan),
+@frozen
+class Validate:
+    scan: Depth = key(
+        Depth.SAMPLED,
+        values.choice(Depth),
         'How far "empty" is checked: `signatures` asks the probers and reads both ends of the disk and the places of '
         "known superblocks, `sampled` adds an even sample between, `full` reads every byte.",
     )
@@ -144,7 +139,8 @@ class Validate(Value):
     )
 
 
-class Targets(Value, Mapping[str, str]):
+@frozen
+class Targets(Mapping[str, str]):
     """Where each of the primary filesystem's subvolumes is mounted; a mapping of exactly the four names, in order."""
 
     system: str = key("/var/cache/system", values.mount_target, "Where subvolume `system` is mounted.", schema=PATH)
@@ -164,29 +160,33 @@ class Targets(Value, Mapping[str, str]):
         return str(getattr(self, name.replace("-", "_")))
 
     def __iter__(self) -> Iterator[str]:
-        return (key_of(attribute) for attribute in fields(Targets))
+        return iter(keys_of(Targets))
 
     def __len__(self) -> int:
-        return len(fields(Targets))
+        return len(keys_of(Targets))
 
 
-class Mounts(Value):
+@frozen
+class Mounts:
     data_root: str = key(
         "/var/mounts", values.mount_target, "Each data filesystem is mounted below it, at its UUID.", schema=PATH
     )
     targets: Targets = section(Targets, "Exactly these four; none in another, none below `data_root`.")
 
 
-class Fstab(Value):
+@frozen
+class Fstab:
     enabled: bool = key(False, values.switch, "Write the four subvolume mounts to fstab.")
     path: str = key("/etc/fstab", values.place, "The file that takes them; its other lines are kept.", schema=PATH)
 
 
-class Report(Value):
+@frozen
+class Report:
     path: str = key("/run/zosstorage/state.json", values.place, "Where the report is written.", schema=PATH)
 
 
-class Tools(Value):
+@frozen
+class Tools:
     timeout: float = key(
         600.0,
         values.duration,
@@ -196,7 +196,8 @@ class Tools(Value):
     )
 
 
-class Config(Value):
+@frozen
+class Config:
     """The whole configuration.
 
     Sizes are bytes, durations seconds, lists tuples, paths absolute without a slash at their end.
@@ -212,7 +213,7 @@ class Config(Value):
     mounts: Mounts = section(Mounts, "Where the filesystems are mounted.")
     fstab: Fstab = section(Fstab, "What is written to fstab.")
     report: Report = section(Report, "What an operator reads.")
-    run_dir: str = key(RUN_DIR, values.place, "Where the checkpoint and the lock live.", schema=PATH)
+    run_dir: str = key("/run/zosstorage", values.place, "Where the checkpoint and the lock live.", schema=PATH)
     tools: Tools = section(Tools, "External commands.")
     root: str = key(
         "/",

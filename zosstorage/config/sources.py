@@ -1,38 +1,39 @@
 """Four sources, one map: kernel command line over command line over configuration file over built-in defaults.
 
-The first two may each name a YAML file, whose keys rank just below that source's own words. Nothing here imports
-attrs, cattrs or (without a file) yaml: a rerun compares the digest and is done.
+The first two may each name a YAML file, whose keys rank just below that source's own words. Values are not checked
+here.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from attrs import Factory, define, frozen
 
 from zosstorage import text
 from zosstorage.config import cmdline
-from zosstorage.config.flags import FLAGS, CliOptions, Kind, Setting, spelled
+from zosstorage.config.scalars import LIMIT_BYTES, Path, dotted, is_plain, scalar
 from zosstorage.errors import ConfigError, UnimplementedError
-from zosstorage.sha import sha256
+from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from zosstorage.config.schema import Config
+    from zosstorage.config import yamlfile
 
 DEFAULT_FILE = "/etc/zosstorage/config.yaml"
 KERNEL_FILE = "/proc/cmdline"
-RUN_DIR = "/run/zosstorage"
 # One more byte than a file may have: enough to see that it has too many.
-_READ_BYTES = (1 << 20) + 1
+_READ_BYTES = LIMIT_BYTES + 1
 # /dev/null, by the numbers that Documentation/admin-guide/devices.txt gives it.
 _NULL = os.makedev(1, 3)
 _DEEPEST_KEY = 8
 
 
+@define
 class Layer:
     """What one source sets.
 
@@ -40,64 +41,34 @@ class Layer:
         values: nested mappings as in a file, with whatever types the source wrote.
         origins: for the path of every key and list item, where it was written.
         problems: sentences about what could not be kept in `values`.
-        root: `--root`, which is no key of a file.
+        root: `--root` and its origin; it is no key of a file.
     """
 
-    def __init__(self, values: dict[str, Any] | None = None, origins: dict[text.Path, str] | None = None) -> None:
-        self.values = values or {}
-        self.origins = origins or {}
-        self.problems: list[str] = []
-        self.root: tuple[str, str] | None = None
+    values: dict[str, Any] = Factory(dict)
+    origins: dict[Path, str] = Factory(dict)
+    problems: list[str] = Factory(list)
+    root: tuple[str, str] | None = None
 
 
-class Merged(NamedTuple):
+@frozen
+class Merged:
     """All layers in one.
 
     Attributes:
         values: what was set by anyone; unchecked.
         origins: for the path of every leaf in `values`, where it was written.
         root: the prefix, as given, and its origin.
-        digest: SHA-256 over what was set and bears on what is provisioned; logging and report.path do not.
         layers: the lowest first.
     """
 
     values: dict[str, Any]
-    origins: dict[text.Path, str]
+    origins: dict[Path, str]
     root: tuple[str, str]
-    digest: str
     layers: tuple[Layer, ...]
-
-    @property
-    def told(self) -> str:
-        """What every source said: whoever says the same gets the same configuration."""
-        return json.dumps([(layer.values, layer.root) for layer in self.layers], sort_keys=True, default=str)
-
-    @property
-    def run_dir(self) -> str:
-        """Where the run directory is, if nothing is wrong with what was set."""
-        return str(self.values.get("run_dir", RUN_DIR))
-
-
-class Loaded(NamedTuple):
-    """The configuration, and what it was made of."""
-
-    config: Config
-    merged: Merged
-
-    @property
-    def digest(self) -> str:
-        return self.merged.digest
-
-    @property
-    def origins(self) -> dict[str, str]:
-        """For every key (`topology.mode`) where its value comes from."""
-        from zosstorage.config import show
-
-        return show.origins(self.config, self.merged)
 
 
 def read_bytes(path: str) -> bytes:
-    """At most 1 MiB and one byte of a file; /dev/null is an empty one.
+    """Up to 1 MiB and one byte of a file; /dev/null is an empty one.
 
     Raises:
         OSError: it cannot be read, or is no file: a FIFO would be waited for, a device may never end.
@@ -113,56 +84,31 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def load(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Loaded:
-    """Merges and checks all sources.
-
-    Raises:
-        ConfigError: with every mistake of every source.
-        UnimplementedError: `zosstorage.force` on the kernel command line.
-    """
-    return checked(merge(options, read_cmdline=read_cmdline))
-
-
-def checked(merged: Merged) -> Loaded:
-    """The configuration that all sources make.
-
-    Raises:
-        ConfigError: with every mistake of every source.
-    """
-    from zosstorage.config import build
-
-    return Loaded(build.build(merged) or _thorough(merged), merged)
-
-
-def _thorough(merged: Merged) -> Config:
-    from zosstorage.config import load
-
-    return load.structure(merged)
-
-
 def merge(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Merged:
-    """Merges all sources without checking values; what a rerun needs of the configuration is the digest.
+    """All sources in one map, unchecked; what a source could not keep is in its layer's problems.
 
     Raises:
-        ConfigError: a file or the kernel command line cannot be read, or holds what cannot be merged. What is wrong
-            with the values is then told as well.
+        ConfigError: a file or the kernel command line cannot be read, or a file is no YAML.
         UnimplementedError: `zosstorage.force` on the kernel command line.
     """
     words = _kernel_words(options.cmdline, read_cmdline)
     if words.force:
         raise UnimplementedError(f"{cmdline.SOURCE}: force is not implemented", hint="take zosstorage.force away")
-    layers = (
-        _default_file(),
-        _named_file(options.config, "command line --config"),
-        flag_layer(options.settings, "command line", spelled),
-        _named_file(words.config, f"{cmdline.SOURCE} zosstorage.config"),
-        flag_layer(words.settings, cmdline.SOURCE, lambda name: cmdline.PREFIX + name),
+    return combine(
+        (
+            _default_file(),
+            _named_file(options.config, "command line --config"),
+            flag_layer(options.settings, "command line", spelled),
+            _named_file(words.config, f"{cmdline.SOURCE} zosstorage.config"),
+            _kernel_layer(words),
+        )
     )
-    layers[-1].problems.extend(words.problems)
-    merged = combine(layers)
-    if any(layer.problems for layer in layers):
-        _thorough(merged)
-    return merged
+
+
+def _kernel_layer(words: cmdline.Words) -> Layer:
+    layer = flag_layer(words.settings, cmdline.SOURCE, lambda name: cmdline.PREFIX + name)
+    layer.problems += words.problems
+    return layer
 
 
 def combine(layers: tuple[Layer, ...]) -> Merged:
@@ -172,10 +118,11 @@ def combine(layers: tuple[Layer, ...]) -> Merged:
         values = overlay(values, layer.values)
     origins = {path: _origin(layers, path) for path, _ in leaves(values)}
     root = next((layer.root for layer in reversed(layers) if layer.root), ("/", "default"))
-    return Merged(values, origins, root, _digest(values, root[0]), layers)
+    return Merged(values, origins, root, layers)
 
 
 def overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A new map: `over` over `base`, key by key."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -184,7 +131,7 @@ def overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def leaves(values: dict[str, Any], path: text.Path = ()) -> Iterator[tuple[text.Path, Any]]:
+def leaves(values: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Every path whose value is no mapping; an empty mapping sets nothing."""
     for key, value in values.items():
         if isinstance(value, dict):
@@ -193,18 +140,8 @@ def leaves(values: dict[str, Any], path: text.Path = ()) -> Iterator[tuple[text.
             yield (*path, key), value
 
 
-def _origin(layers: Iterable[Layer], path: text.Path) -> str:
+def _origin(layers: Iterable[Layer], path: Path) -> str:
     return next(layer.origins[path] for layer in reversed(tuple(layers)) if path in layer.origins)
-
-
-def _digest(values: dict[str, Any], root: str) -> str:
-    told = {text.dotted(path): value for path, value in leaves(values) if _provisions(path)}
-    canonical = json.dumps({"root": root, "settings": told}, sort_keys=True, separators=(",", ":"))
-    return sha256(canonical.encode("ascii")).hexdigest()
-
-
-def _provisions(path: text.Path) -> bool:
-    return path[0] != "logging" and path != ("report", "path")
 
 
 def _kernel_words(path: str | None, read_cmdline: Callable[[str], bytes]) -> cmdline.Words:
@@ -239,18 +176,25 @@ def _named_file(path: str | None, named_by: str) -> Layer:
         raise ConfigError(f"{text.clean(path, 200)}: cannot be read: {reason}", hint=hint) from None
 
 
+def _read_yaml(raw: bytes, name: str, *, numbered: bool = True) -> yamlfile.Document:
+    """PyYAML is imported where there is something in YAML: loading it takes a sixth of the time until work begins."""
+    from zosstorage.config import yamlfile  # noqa: PLC0415 - see above
+
+    return yamlfile.read(raw, name, numbered=numbered)
+
+
 def file_layer(path: str, raw: bytes) -> Layer:
     """What a YAML file sets.
 
     Raises:
         ConfigError: the bytes are no plain YAML document.
     """
-    from zosstorage.config import yamlfile
-
     name = text.clean(path, 200)
-    document = yamlfile.read(raw, name)
-    layer = Layer(origins={where: f"{name}:{line}" for where, line in document.lines.items()})
-    layer.problems += [f"{name}:{line}: {text.dotted(where)}: {told}" for where, line, told in document.problems]
+    document = _read_yaml(raw, name)
+    layer = Layer(
+        origins={where: f"{name}:{line}" for where, line in document.lines.items()},
+        problems=[f"{name}:{line}: {dotted(where)}: {told}" for where, line, told in document.problems],
+    )
     _keep_mapping(layer, document.data, f"{name}:1")
     return layer
 
@@ -284,23 +228,20 @@ def _assign(layer: Layer, assignment: str, origin: str) -> None:
     path = tuple(key.split("."))
     if len(path) > _DEEPEST_KEY:
         layer.problems.append(f"{origin}: {text.clean(key)} is not known")
-    elif text.is_plain(written) or not written:
-        _put(layer, path, text.scalar(written), origin)
+    elif is_plain(written) or not written:
+        _put(layer, path, scalar(written), origin)
     else:
         _put_yaml(layer, path, written, origin)
 
 
 def _put_yaml(layer: Layer, path: tuple[str, ...], written: str, origin: str) -> None:
-    from zosstorage.config import yamlfile
-
     try:
         raw = written.encode("utf-8", "surrogateescape")
-        document = yamlfile.read(raw, f"{origin}: {text.dotted(path)}", numbered=False)
+        document = _read_yaml(raw, f"{origin}: {dotted(path)}", numbered=False)
     except ConfigError as error:
         layer.problems.append(error.message)
         return
-    told = [f"{origin}: {text.dotted((*path, *where))}: {what}" for where, _, what in document.problems]
-    layer.problems += told
+    layer.problems += [f"{origin}: {dotted((*path, *where))}: {what}" for where, _, what in document.problems]
     _put(layer, path, document.data, origin)
 
 
@@ -312,7 +253,7 @@ def _put(layer: Layer, path: tuple[str, ...], value: Any, origin: str) -> None:
     layer.origins.update(dict.fromkeys(_nodes(nested), origin))
 
 
-def _nodes(value: Any, path: text.Path = ()) -> Iterator[text.Path]:
+def _nodes(value: Any, path: Path = ()) -> Iterator[Path]:
     yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:

@@ -1,6 +1,6 @@
 """Single values: sizes, durations, paths, globs, compression.
 
-Each parser takes what YAML gave, and raises WrongValueError.
+Each parser takes what YAML gave and returns the value, or raises WrongValueError.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zosstorage import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -55,12 +55,15 @@ class WrongItemsError(ValueError):
 
 
 def switch(value: Any) -> bool:
+    """True or false, and nothing that only resembles them."""
     if not _is(value, bool):
         raise WrongValueError("true or false")
     return bool(value)
 
 
 def whole(least: int, most: int) -> Callable[[Any], int]:
+    """A parser of whole numbers in a range, both ends included."""
+
     def parse(value: Any) -> int:
         if not _is(value, int) or not least <= value <= most:
             raise WrongValueError(f"a whole number from {least} to {most}" if most > least else str(least))
@@ -69,14 +72,23 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
     return parse
 
 
-def choice(kind: type[E]) -> Callable[[Any], E]:
-    def parse(value: Any) -> E:
-        if not _is(value, str) or value not in set(kind):
-            close = text.nearest(value, list(kind)) if _is(value, str) else ""
-            raise WrongValueError(text.one_of(kind), f"{text.found(value)}{close}")
-        return kind(value)
+def among(allowed: Callable[[], Iterable[str]]) -> Callable[[Any], str]:
+    """A parser of one of some words; `allowed` is asked at each call, because the table behind it may grow."""
+
+    def parse(value: Any) -> str:
+        words = [str(word) for word in allowed()]
+        if not _is(value, str) or value not in words:
+            close = text.nearest(value, words) if _is(value, str) else ""
+            raise WrongValueError(text.one_of(words), f"{text.found(value)}{close}")
+        return str(value)
 
     return parse
+
+
+def choice(kind: type[E]) -> Callable[[Any], E]:
+    """A parser of an enum's values."""
+    parse = among(lambda: kind)
+    return lambda value: kind(parse(value))
 
 
 def many(parse: Callable[[Any], str]) -> Callable[[Any], tuple[str, ...]]:
@@ -93,6 +105,7 @@ def many(parse: Callable[[Any], str]) -> Callable[[Any], tuple[str, ...]]:
 
 
 def a_list(value: Any) -> list[Any]:
+    """A list, whatever its items are."""
     if not isinstance(value, list):
         raise WrongValueError("a list, such as [a, b], or [] for none")
     return value
@@ -140,6 +153,7 @@ def duration(value: Any) -> float:
 
 
 def line(value: Any) -> str:
+    """Printable text in one line."""
     if not _is(value, str):
         raise WrongValueError("text" if not _is(value, int, float) else "text; put it in quotes")
     if not value.isprintable():
@@ -181,6 +195,7 @@ def mount_target(value: Any) -> str:
 
 
 def glob(value: Any) -> str:
+    """A glob below `/dev/`."""
     written = line(value) if _is(value, str) else ""
     if not written.startswith("/dev/") or ".." in written.split("/"):
         raise WrongValueError("a glob over device nodes or their links, such as /dev/nvme*")
@@ -216,6 +231,7 @@ def show_size(number: int) -> str | int:
 
 
 def show_duration(seconds: float) -> str | float:
+    """A duration as a file would write it, in the largest unit that is exact."""
     for unit in ("h", "min", "s", "ms"):
         whole = round(seconds / _SECONDS[unit])
         if whole and whole * _SECONDS[unit] == seconds and whole < 10**9:

@@ -10,18 +10,20 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from attrs import Factory, define
 
 from zosstorage import text
+from zosstorage.config.scalars import LIMIT_BYTES, Path, scalar
 from zosstorage.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMIT_BYTES = 1 << 20
 # The schema is four levels deep; the composer recurses, so a limit keeps a thousand brackets from ending the stack.
 LIMIT_DEPTH = 32
 
 
+@define
 class Document:
     """What a YAML text says.
 
@@ -31,10 +33,9 @@ class Document:
         problems: (path, line, sentence) of what cannot be kept: a key that stands twice, a key that is no text.
     """
 
-    def __init__(self) -> None:
-        self.data: Any = None
-        self.lines: dict[text.Path, int] = {}
-        self.problems: list[tuple[text.Path, int, str]] = []
+    data: Any = None
+    lines: dict[Path, int] = Factory(dict)
+    problems: list[tuple[Path, int, str]] = Factory(list)
 
 
 class _Loader(yaml.SafeLoader):
@@ -99,17 +100,17 @@ def parse(source: str) -> Document:
     return document
 
 
-def _value(document: Document, path: text.Path, node: yaml.Node) -> Any:
+def _value(document: Document, path: Path, node: yaml.Node) -> Any:
     document.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         return {key: _value(document, (*path, key), value) for key, value in _entries(document, path, node)}
     if isinstance(node, yaml.SequenceNode):
         return [_value(document, (*path, index), item) for index, item in enumerate(node.value)]
     plain = getattr(node, "style", None) is None  # neither quoted nor a block
-    return text.scalar(node.value) if plain else node.value
+    return scalar(node.value) if plain else node.value
 
 
-def _entries(document: Document, path: text.Path, node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
+def _entries(document: Document, path: Path, node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
     seen: dict[str, int] = {}
     for key, value in node.value:
         line = key.start_mark.line + 1

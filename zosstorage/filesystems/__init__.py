@@ -1,4 +1,9 @@
-"""What is particular to each filesystem: its mkfs, its superblock, its subvolumes and mount options."""
+"""What is particular to each filesystem: its mkfs, its superblock, its subvolumes and mount options. Pure.
+
+A module of a filesystem has TYPE, LABEL, TOOLS, `read` and `mkfs_argv`; one of a data filesystem has besides:
+`mount_options`, `top_options`, `subvolume_options`, `mount_argv`, `scan_argv`, `create_subvolume`, SUBVOLUME_INODE,
+SYNC, FORMAT_STATUS and MOUNT_VERSION.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +17,24 @@ if TYPE_CHECKING:
 
     from zosstorage.model import Content
 
-DATA_LABEL = "ZOSDATA"
 # Reserved: no filesystem of ours carries it yet, none of another's may be taken for ours because of it.
 CACHE_LABEL = "ZOSCACHE"
-LABELS = {vfat.TYPE: vfat.LABEL, btrfs.TYPE: DATA_LABEL, bcachefs.TYPE: DATA_LABEL}
+_DATA = {module.TYPE: module for module in (btrfs, bcachefs)}
+_ALL: dict[str, ModuleType] = {**_DATA, vfat.TYPE: vfat}
+LABELS: dict[str, str] = {name: module.LABEL for name, module in _ALL.items()}
+DATA_TYPES = frozenset(_DATA)
 
 
-# The (offset, length) pairs of bytes of a partition that `read` goes by.
-DECISIVE = (*btrfs.DECISIVE, *bcachefs.DECISIVE, *vfat.DECISIVE)
+def module(fstype: str) -> ModuleType:
+    """The module of a filesystem by its type.
 
-
-def data_module(fstype: str) -> ModuleType:
-    """The module of a data filesystem."""
-    return {btrfs.TYPE: btrfs, bcachefs.TYPE: bcachefs}[fstype]
+    Raises:
+        KeyError: there is none.
+    """
+    return _ALL[fstype]
 
 
 def read(at: Callable[[int, int], bytes]) -> Content | None:
     """The superblock of one of our filesystems; `at(offset, length)` reads bytes of the partition."""
-    found = (module.read(at) for module in (btrfs, bcachefs, vfat))
+    found = (one.read(at) for one in _ALL.values())
     return next((content for content in found if content), None)

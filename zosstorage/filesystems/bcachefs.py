@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from zosstorage.model import Content, Role
-from zosstorage.system import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from zosstorage.config.schema import Config
-    from zosstorage.model import PlannedFilesystem
+    from zosstorage.planned import PlannedFilesystem, PlannedMount
+    from zosstorage.system.ioctl import Ioctl
 
 TYPE = "bcachefs"
+LABEL = "ZOSDATA"
 TOOLS = ("bcachefs",)
 # The superblock (bcachefs_format.h, struct bch_sb): at 4 KiB; magic at 24 of it, the user's UUID at 56, label at 72 (32
 # bytes), index of the device at 122, number of devices at 123, flags[0] at 144 with the wanted data replicas in bits
@@ -24,12 +23,14 @@ TOOLS = ("bcachefs",)
 SUPERBLOCK = 4096
 _MAGIC = UUID("c68573f6-66ce-90a9-d96a-60cf803df7ef").bytes
 _REPLICAS_SHIFT, _REPLICAS_MASK = 52, 0xF
-# The bytes that `read` goes by; others change while it is mounted.
-DECISIVE = tuple((SUPERBLOCK + at, size) for at, size in ((24, 16), (56, 48), (122, 2), (144, 8)))
 # `bcachefs format` now and then segfaults at exit after a complete format: the superblock, read back, is what counts.
 FORMAT_STATUS = (0, 139, -11)
-# The oldest util-linux whose mount knows X-mount.subdir.
-MOUNT_VERSION = (2, 39)
+# The oldest util-linux whose mount knows X-mount.subdir; an older one mounts the root, and says that all is well.
+MOUNT_VERSION: tuple[int, int] | None = (2, 39)
+# A subvolume's root has no inode of its own kind.
+SUBVOLUME_INODE: int | None = None
+# bcachefs has no call of its own that writes everything through: sync(2) does, for all filesystems.
+SYNC: Ioctl | None = None
 
 
 def read(at: Callable[[int, int], bytes]) -> Content | None:
@@ -48,56 +49,59 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
     )
 
 
-def mkfs_argv(
-    filesystem: PlannedFilesystem, devices: Sequence[tuple[str, Role]], config: Config, *, topology: str, force: bool
-) -> list[str]:
-    """The command bcachefs format over (device, role) pairs; targets only where there is a cache."""
-    settings = config.filesystems.bcachefs
-    replicas = settings.replicas or (2 if topology == "bcachefs_2copy" else None)
-    return [
-        "bcachefs",
-        "format",
-        "--quiet",
-        *(("--force",) if force else ()),
-        "-L",
-        filesystem.label,
-        f"--uuid={filesystem.uuid}",
-        *((f"--compression={settings.compression}",) if settings.compression else ()),
+def mkfs_options(compression: str | None, replicas: int | None, further: Sequence[str]) -> tuple[str, ...]:
+    """Further words for bcachefs format; what is None is left to it."""
+    return (
+        *((f"--compression={compression}",) if compression else ()),
         *((f"--replicas={replicas}",) if replicas else ()),
-        *settings.mkfs_options,
-        *_labelled(devices),
-    ]
+        *further,
+    )
 
 
-def _labelled(devices: Sequence[tuple[str, Role]]) -> list[str]:
+def mkfs_argv(filesystem: PlannedFilesystem, members: Sequence[tuple[str, Role]], *, force: bool) -> list[str]:
+    """The command bcachefs format over (node, role) pairs; targets only where there is a cache."""
+    forced = ("--force",) if force else ()
+    names = ("-L", filesystem.label, f"--uuid={filesystem.uuid}")
+    return ["bcachefs", "format", "--quiet", *forced, *names, *filesystem.options, *_labelled(members)]
+
+
+def _labelled(members: Sequence[tuple[str, Role]]) -> list[str]:
     """Each device behind its label: device options stick to the devices that follow."""
-    if not any(role is Role.CACHE for _, role in devices):
-        return [device for device, _ in devices]
+    if not any(role is Role.CACHE for _, role in members):
+        return [node for node, _ in members]
     found, counts = [], {"ssd": 0, "hdd": 0}
-    for device, role in devices:
+    for node, role in members:
         group = "ssd" if role is Role.CACHE else "hdd"
-        found += [f"--label={group}.{counts[group]}", device]
+        found += [f"--label={group}.{counts[group]}", node]
         counts[group] += 1
     return [*found, "--foreground_target=ssd", "--promote_target=ssd", "--background_target=hdd"]
 
 
-def top_options(config: Config) -> list[str]:
-    return list(config.filesystems.bcachefs.mount_options)
+def scan_argv(nodes: Sequence[str]) -> list[str] | None:  # noqa: ARG001 - mount names the members
+    """Nothing has to be made known to the kernel."""
+    return None
 
 
-def subvolume_options(name: str, config: Config) -> list[str]:
-    return [f"X-mount.subdir={name}", *config.filesystems.bcachefs.mount_options]
+def mount_options(further: Sequence[str], compression: str | None) -> tuple[str, ...]:  # noqa: ARG001 - it is set by mkfs
+    """The options of every mount."""
+    return tuple(further)
 
 
-def sync(_path: str) -> None:
-    """Write everything through, of all filesystems: bcachefs has no call of its own for it."""
-    os.sync()
+def top_options(options: Sequence[str]) -> tuple[str, ...]:
+    """The options of the mount of the whole filesystem."""
+    return tuple(options)
 
 
-def create_subvolumes(top: str, names: Iterable[str]) -> None:
-    """Make subvolumes below the mounted top of a filesystem.
+def subvolume_options(name: str, options: Sequence[str]) -> tuple[str, ...]:
+    """The options of the mount of a subvolume."""
+    return (f"X-mount.subdir={name}", *options)
 
-    Raises:
-        ToolError: a command failed.
-    """
-    run.run_all([["bcachefs", "subvolume", "create", f"{top}/{name}"] for name in names])
+
+def mount_argv(uuid: str, mount: PlannedMount, nodes: Sequence[str]) -> list[str]:  # noqa: ARG001 - see below
+    """The command mount. It wants the members named where no udev runs; they were found by the UUID."""
+    return ["mount", "-t", TYPE, "-o", ",".join(mount.options), ":".join(nodes), mount.target]
+
+
+def create_subvolume(top: str, name: str) -> Ioctl | list[str]:
+    """What makes a subvolume below the mounted top of a filesystem."""
+    return ["bcachefs", "subvolume", "create", f"{top}/{name}"]

@@ -9,14 +9,15 @@ from zosstorage.model import Content
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from zosstorage.config.schema import Config
-    from zosstorage.model import PlannedFilesystem
+    from zosstorage.model import Role
+    from zosstorage.planned import PlannedFilesystem
 
 TYPE = "vfat"
 LABEL = "ZOSBOOT"
 TOOLS = ("mkfs.fat",)
-# The bytes that `read` goes by: serial to type, and the signature.
-DECISIVE = ((67, 23), (510, 2))
+FORMAT_STATUS = (0,)
+_CLUSTERS = 65525
+_MIB = 1 << 20
 
 
 def read(at: Callable[[int, int], bytes]) -> Content | None:
@@ -28,8 +29,18 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
     return Content(TYPE, sector[71:82].decode("ascii", "replace").rstrip(), f"{serial[:4]}-{serial[4:]}")
 
 
-def mkfs_argv(filesystem: PlannedFilesystem, device: str, config: Config) -> list[str]:
+def mkfs_argv(
+    filesystem: PlannedFilesystem,
+    members: Sequence[tuple[str, Role]],
+    *,
+    force: bool,  # noqa: ARG001 - the same call as for the others
+) -> list[str]:
     """The command mkfs.fat, which asks nothing and overwrites: what stands there was judged before."""
+    ((node, _),) = members
     serial = filesystem.uuid.replace("-", "")
-    options: Sequence[str] = config.filesystems.vfat.mkfs_options
-    return ["mkfs.fat", "-F", "32", "-n", filesystem.label, "-i", serial, *options, device]
+    return ["mkfs.fat", "-F", "32", "-n", filesystem.label, "-i", serial, *filesystem.options, node]
+
+
+def smallest(sector_size: int) -> int:
+    """The fewest bytes of a FAT32: 65525 clusters of a sector each (fatgen103, 3.5), and what stands before them."""
+    return -(-_CLUSTERS * sector_size // _MIB) * _MIB + _MIB

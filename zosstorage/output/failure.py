@@ -1,9 +1,10 @@
-"""How a command that failed ends: its sentence and its exit code. Only what failed imports this."""
+"""How a command that failed ends: its sentence and its exit code."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,8 +33,6 @@ def _as_ours(error: BaseException) -> ZosstorageError | InterruptedRunError:
 
 def _defect(error: BaseException) -> ZosstorageError:
     """A defect of ours is told in a line too: where it was, for the report; the log at level debug has the rest."""
-    import traceback
-
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}:{last.lineno}"
     log.debug("traceback", exc_info=error)

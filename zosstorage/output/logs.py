@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pythonjsonlogger.json import JsonFormatter
+
 from zosstorage.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,8 +38,6 @@ def _shown(value: object) -> str:
 def _formatter(form: str) -> logging.Formatter:
     if form == "text":
         return TextFormatter()
-    from pythonjsonlogger.json import JsonFormatter
-
     return JsonFormatter(["levelname", "message"], rename_fields={"levelname": "level"}, timestamp="time")
 
 

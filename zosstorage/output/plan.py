@@ -1,23 +1,154 @@
-"""What commands print: the plan, the status table, as text for people and as JSON for programs."""
+"""What `plan` prints: every disk with its verdict and what would become of it, as text for people and as a document."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import shlex
+from typing import TYPE_CHECKING, Any, Literal
 
-from zosstorage import checkpoint
-from zosstorage.model import Kind
-from zosstorage.plain import plain
-from zosstorage.planning.decide import tell
-from zosstorage.value import Value
+from attrs import asdict, frozen
+
+from zosstorage.model import Discovery, Disk, Firmware, Kind, Verdict
+from zosstorage.planned import Plan, PlannedDisk, PlannedFilesystem
+from zosstorage.planning.commands import PlannedCommand, commands
+from zosstorage.planning.refusal import tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zosstorage.checkpoint import Checkpoint, StateRecord
     from zosstorage.errors import ZosstorageError
-    from zosstorage.model import Discovery, Disk, Plan, PlannedDisk, PlannedFilesystem, Verdict
 
 _KIB, _UNITS = 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+@frozen
+class ShownDisk(Disk):
+    """An eligible disk, its verdict, and what would be done to it, in words."""
+
+    verdict: Verdict | None = None
+    actions: tuple[str, ...] = ()
+
+
+@frozen
+class ShownRejected(Disk):
+    """A disk that is not eligible, why, and what it carries where that was looked at."""
+
+    reason: str = ""
+    verdict: Verdict | None = None
+
+
+@frozen
+class Refusal:
+    """Why nothing would be written."""
+
+    message: str
+    hint: str
+    exit_code: int
+
+
+@frozen
+class PlanDocument:
+    """What a run would do: `plan` holds the decisions, `commands` what follows from them; null and none if refused."""
+
+    version: Literal[1]
+    action: Literal["create", "resume", "adopt", "refuse"]
+    topology: str | None
+    firmware: Firmware
+    disks: tuple[ShownDisk, ...]
+    rejected: tuple[ShownRejected, ...]
+    filesystems: tuple[PlannedFilesystem, ...]
+    error: Refusal | None
+    plan: Plan | None
+    commands: tuple[PlannedCommand, ...]
+
+
+def document(
+    discovery: Discovery, verdicts: Sequence[Verdict], plan: Plan | None, error: ZosstorageError | None
+) -> PlanDocument:
+    """The document of a plan, or of a refusal, over all verdicts there are."""
+    known = {verdict.path: verdict for verdict in verdicts}
+    return PlanDocument(
+        1,
+        plan.action.value if plan else "refuse",
+        plan.topology if plan else None,
+        discovery.firmware,
+        tuple(
+            ShownDisk(**_fields(one), verdict=known.get(one.path), actions=_actions(one, plan))
+            for one in discovery.disks
+        ),
+        tuple(
+            ShownRejected(**_fields(one.disk), reason=one.reason, verdict=known.get(one.disk.path))
+            for one in discovery.rejected
+        ),
+        plan.filesystems if plan else (),
+        Refusal(error.message, error.hint, int(error.exit_code)) if error else None,
+        plan,
+        commands(plan) if plan else (),
+    )
+
+
+def _fields(disk: Disk) -> dict[str, Any]:
+    return asdict(disk, recurse=False)
+
+
+def _actions(disk: Disk, plan: Plan | None) -> tuple[str, ...]:
+    if plan is None:
+        return ()
+    planned = next((one for one in plan.disks if one.disk == disk), None)
+    return tuple(_planned_actions(planned, plan)) if planned else ("leave it alone",)
+
+
+def _planned_actions(planned: PlannedDisk, plan: Plan) -> list[str]:
+    found = []
+    if planned.write_table:
+        parts = (f"{part.number} {part.name} ({part.kind}) {size(part.size_bytes)}" for part in planned.partitions)
+        found.append(f"write a GPT: {', '.join(parts)}")
+    here = {part.uuid: part for part in planned.partitions}
+    for filesystem in plan.filesystems:
+        mine = [here[member] for member in filesystem.members if member in here]
+        found += [_filesystem_action(filesystem, part.number, planned.role) for part in mine]
+    if planned.clear_marks and not any(part.make for part in planned.partitions):
+        found.append("clear the marks of an earlier run")
+    return found
+
+
+def _filesystem_action(filesystem: PlannedFilesystem, number: int, role: str) -> str:
+    what = f"{filesystem.type} {filesystem.label}"
+    if not filesystem.make:
+        return f"keep {what} on partition {number}"
+    count = len(filesystem.members)
+    shared = f" across {count} disks, as {role}" if count > 1 else ""
+    return f"make {what} on partition {number}{shared}"
+
+
+def text(shown: PlanDocument) -> str:
+    """The document for people."""
+    lines = [_headline(shown)]
+    for disk in shown.disks:
+        lines += [*_disk_lines(disk, disk.verdict), *(f"  → {action}" for action in disk.actions)]
+    for one in shown.rejected:
+        first, *others = _disk_lines(one, one.verdict)
+        lines += [f"{first}  rejected: {one.reason}", *others]
+    if shown.commands:
+        lines += ["commands:", *(f"  {one.state:<9}  {shlex.join(one.argv)}" for one in shown.commands)]
+    return "\n".join(lines) + "\n"
+
+
+def _headline(shown: PlanDocument) -> str:
+    if shown.plan is None:
+        return "refuse: nothing would be written"
+    return f"{shown.action}: topology {shown.topology}, firmware {shown.firmware}"
+
+
+def _disk_lines(disk: Disk, verdict: Verdict | None) -> list[str]:
+    kind = "rotating" if disk.rotational else "SSD"
+    name = " ".join(word for word in (disk.model, disk.serial) if word)
+    head = "  ".join(word for word in (disk.path, size(disk.size_bytes), kind, name) if word)
+    if verdict is None:
+        return [head]
+    lines = [f"{head}  {verdict.kind}"]
+    if verdict.kind is Kind.BLANK:
+        lines.append("    no signature, nothing uses it, every byte that was read is zero")
+    return lines + [f"    {tell([found])}" for found in verdict.evidence]
 
 
 def size(count: float) -> str:
@@ -27,111 +158,3 @@ def size(count: float) -> str:
             return f"{count:.4g} {unit}"
         count /= _KIB
     return f"{count:.4g} {_UNITS[-1]}"
-
-
-class Outlook(Value):
-    """What `plan` tells: every disk that was seen, and the plan or why there is none."""
-
-    discovery: Discovery
-    verdicts: tuple[Verdict, ...]
-    plan: Plan | None
-    error: ZosstorageError | None
-
-    def as_text(self) -> str:
-        lines = [self._headline()]
-        verdicts = {verdict.path: verdict for verdict in self.verdicts}
-        for disk in self.discovery.disks:
-            lines += _disk_lines(disk, verdicts.get(disk.path), self._actions(disk))
-        for one in self.discovery.rejected:
-            first, *others = _disk_lines(one.disk, verdicts.get(one.disk.path), [])
-            lines += [f"{first}  rejected: {one.reason}", *others]
-        return "\n".join(lines) + "\n"
-
-    def _headline(self) -> str:
-        if self.plan:
-            return f"{self.plan.action}: topology {self.plan.topology}, firmware {self.plan.firmware}"
-        return "refuse: nothing would be written"
-
-    def _actions(self, disk: Disk) -> list[str]:
-        if self.plan is None:
-            return []
-        planned = next((one for one in self.plan.disks if one.disk.path == disk.path), None)
-        return _planned_lines(planned, self.plan) if planned else ["leave it alone"]
-
-    def as_json(self) -> dict[str, Any]:
-        """The same as JSON data."""
-        verdicts = {verdict.path: plain(verdict) for verdict in self.verdicts}
-        return {
-            "version": 1,
-            "action": self.plan.action if self.plan else "refuse",
-            "topology": self.plan.topology if self.plan else None,
-            "firmware": self.discovery.firmware,
-            "disks": [
-                {**plain(disk), "verdict": verdicts.get(disk.path), "actions": self._actions(disk)}
-                for disk in self.discovery.disks
-            ],
-            "rejected": [
-                {**plain(one.disk), "reason": one.reason, "verdict": verdicts.get(one.disk.path)}
-                for one in self.discovery.rejected
-            ],
-            "filesystems": [plain(fs) for fs in self.plan.filesystems] if self.plan else [],
-            "error": {"message": self.error.message, "hint": self.error.hint, "exit_code": int(self.error.exit_code)}
-            if self.error
-            else None,
-        }
-
-
-def _disk_lines(disk: Disk, verdict: Verdict | None, actions: Sequence[str]) -> list[str]:
-    kind = "rotating" if disk.rotational else "SSD"
-    name = " ".join(word for word in (disk.model, disk.serial) if word)
-    head = "  ".join(word for word in (disk.path, size(disk.size_bytes), kind, name) if word)
-    if verdict is None:
-        return [head]
-    lines = [f"{head}  {verdict.kind}"]
-    if verdict.kind is Kind.BLANK:
-        lines.append("    no signature, nothing uses it, every byte that was read is zero")
-    lines += [f"    {tell([found])}" for found in verdict.evidence]
-    return lines + [f"  → {action}" for action in actions]
-
-
-def _planned_lines(planned: PlannedDisk, plan: Plan) -> list[str]:
-    lines = []
-    if planned.write_table:
-        parts = ", ".join(
-            f"{part.number} {part.name} ({part.kind}) {size(part.size_bytes)}" for part in planned.partitions
-        )
-        lines.append(f"write a GPT: {parts}")
-    here = {part.uuid: part for part in planned.partitions}
-    for filesystem in plan.filesystems:
-        mine = [here[member] for member in filesystem.members if member in here]
-        lines += [_filesystem_line(filesystem, part.number, planned.role) for part in mine]
-    if planned.clear_marks and not any(part.make for part in planned.partitions):
-        lines.append("clear the marks of an earlier run")
-    return lines
-
-
-def _filesystem_line(filesystem: PlannedFilesystem, number: int, role: str) -> str:
-    what = f"{filesystem.type} {filesystem.label}"
-    if not filesystem.make:
-        return f"keep {what} on partition {number}"
-    count = len(filesystem.members)
-    shared = f" across {count} disks, as {role}" if count > 1 else ""
-    return f"make {what} on partition {number}{shared}"
-
-
-def status_text(found: Checkpoint | None) -> str:
-    """The checkpoint as a table: state, status, when it ended, seconds, the error."""
-    records = (found or checkpoint.Checkpoint()).states
-    rows = [("STATE", "STATUS", "FINISHED", "SECONDS", "ERROR"), *(_status_row(record) for record in records)]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)), row[4]]).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _status_row(record: StateRecord) -> tuple[str, str, str, str, str]:
-    seconds = "" if record.seconds is None else f"{record.seconds:.3f}"
-    error = record.error.message if record.error else ""
-    return (record.name, record.status, record.finished or "", seconds, error)

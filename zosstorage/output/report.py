@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from zosstorage.block import sysfs
-from zosstorage.model import Action, Disk, Firmware, Mount, Role
-from zosstorage.value import Value
+from attrs import frozen
 
-if TYPE_CHECKING:
-    from zosstorage.model import Facts, Filesystem
+from zosstorage import converter
+from zosstorage.block.sysfs import natural_key
+from zosstorage.facts import Facts, Filesystem, Mount, Partition
+from zosstorage.model import Disk, Firmware, Role
+from zosstorage.planned import Action, PlannedDisk
 
 Status = Literal["provisioned", "already_provisioned"]
 
 
-class ReportedPartition(Value):
-    number: int
-    device: str
-    name: str
-    type: str
-    uuid: str
-    start_bytes: int
-    size_bytes: int
+@frozen
+class ReportedDisk:
+    """A disk and what is on it now; nothing is said of the partitions of an unused one."""
 
-
-class ReportedDisk(Value):
     path: str
     role: Role
     size_bytes: int
@@ -34,10 +29,11 @@ class ReportedDisk(Value):
     model: str
     serial: str
     wwn: str
-    partitions: tuple[ReportedPartition, ...]
+    partitions: tuple[Partition, ...]
 
 
-class ReportedFilesystem(Value):
+@frozen
+class ReportedFilesystem:
     """A filesystem; `mountpoint` is where all of it is mounted, null for an ESP."""
 
     uuid: str
@@ -48,7 +44,8 @@ class ReportedFilesystem(Value):
     primary: bool
 
 
-class Report(Value):
+@frozen
+class Report:
     """The document; sizes and offsets in bytes, `timestamp` RFC 3339 in UTC, `fstab` the path written or null."""
 
     version: Literal[1]
@@ -62,7 +59,7 @@ class Report(Value):
     fstab: str | None
 
 
-def build(facts: Facts, fstab: str | None) -> Report:
+def build(facts: Facts) -> Report:
     """The report of a machine that is provisioned now."""
     plan = facts.plan
     return Report(
@@ -72,27 +69,29 @@ def build(facts: Facts, fstab: str | None) -> Report:
         plan.topology,
         plan.firmware,
         _disks(facts),
-        tuple(_filesystem(filesystem, facts) for filesystem in facts.filesystems),
-        facts.mounts,
-        fstab,
+        tuple(_filesystem(one, facts) for one in facts.filesystems),
+        facts.mounted.mounts,
+        plan.fstab,
     )
+
+
+def text(report: Report) -> str:
+    """The report as it is written: JSON for people to read too."""
+    return json.dumps(converter.unstructure(report), indent=2) + "\n"
 
 
 def _disks(facts: Facts) -> tuple[ReportedDisk, ...]:
-    roles = {planned.disk.path: planned.role for planned in facts.plan.disks}
-    disks = [*(planned.disk for planned in facts.plan.disks), *facts.plan.unused]
-    return tuple(
-        _disk(disk, roles.get(disk.path, Role.UNUSED), facts)
-        for disk in sorted(disks, key=lambda disk: sysfs.natural_key(disk.name))
-    )
+    used = [_disk(planned.disk, planned.role, _partitions(planned, facts)) for planned in facts.plan.disks]
+    unused = [_disk(disk, Role.UNUSED, ()) for disk in facts.plan.unused]
+    return tuple(sorted((*used, *unused), key=lambda disk: natural_key(disk.path)))
 
 
-def _disk(disk: Disk, role: Role, facts: Facts) -> ReportedDisk:
-    partitions = tuple(
-        ReportedPartition(part.number, part.device, part.name, part.type, part.uuid, part.start_bytes, part.size_bytes)
-        for part in facts.partitions
-        if part.disk == disk.path
-    )
+def _partitions(planned: PlannedDisk, facts: Facts) -> tuple[Partition, ...]:
+    mine = {part.uuid for part in planned.partitions}
+    return tuple(part for part in facts.partitions if part.uuid in mine)
+
+
+def _disk(disk: Disk, role: Role, partitions: tuple[Partition, ...]) -> ReportedDisk:
     return ReportedDisk(
         disk.path,
         role,
@@ -106,14 +105,13 @@ def _disk(disk: Disk, role: Role, facts: Facts) -> ReportedDisk:
     )
 
 
-def _filesystem(filesystem: Filesystem, facts: Facts) -> ReportedFilesystem:
-    source = f"UUID={filesystem.uuid}"
-    mounted = [mount.target for mount in facts.mounts if mount.source == source]
+def _filesystem(made: Filesystem, facts: Facts) -> ReportedFilesystem:
+    planned = next(one for one in facts.plan.filesystems if one.uuid == made.uuid)
     return ReportedFilesystem(
-        filesystem.uuid,
-        filesystem.label,
-        filesystem.type,
-        filesystem.devices,
-        mounted[0] if mounted else None,
-        primary=len(mounted) > 1,
+        made.uuid,
+        made.label,
+        made.type,
+        made.devices,
+        planned.top.target if planned.top else None,
+        made.uuid == facts.mounted.primary,
     )

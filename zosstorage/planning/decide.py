@@ -1,4 +1,4 @@
-"""Verdicts of all disks → one plan for the machine, or the refusal: the truth table of docs/rationale.md. Pure.
+"""Observations and configuration → the plan for the machine, or the refusal: the table of docs/rationale.md. Pure.
 
 "Finished" disks have an unmarked data partition, "unfinished" ones a marked one. Partition writes every table before
 Format makes anything, and no mark is cleared before every filesystem was read back; so a finished disk says that all
@@ -8,22 +8,34 @@ tables were written, and beside it a blank disk is none of ours.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from zosstorage.errors import NotEmptyError
-from zosstorage.model import Discovery, Kind, PartitionKind, Plan, Role, Verdict
-from zosstorage.planning.build import SHAPES, Target, assign, build, finished_uuids
+from attrs import frozen
+
+from zosstorage import topologies
+from zosstorage.block.emptiness import verdict
+from zosstorage.block.layout import CACHE_NAME, DATA_NAME
+from zosstorage.errors import NoDiskError, NotEmptyError
+from zosstorage.model import Discovery, Firmware, Kind, PartitionKind, Role
+from zosstorage.planning import preflight
+from zosstorage.planning.build import build, finished_uuids
+from zosstorage.planning.refusal import contradiction, refusal, together
+from zosstorage.planning.roles import Member, Target, assign, carried
+from zosstorage.topologies import TOPOLOGIES, Topology
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
 
     from zosstorage.config.schema import Config
-    from zosstorage.model import Evidence, SeenPartition
+    from zosstorage.model import Disk, SeenPartition
+    from zosstorage.observed import Observations
+    from zosstorage.planned import Plan
 
 
-class _Machine(NamedTuple):
+@frozen
+class _Machine:
     """The disks of a machine, sorted by what they carry."""
 
     blank: tuple[Target, ...]
@@ -31,50 +43,62 @@ class _Machine(NamedTuple):
     finished: tuple[Target, ...]
     unfinished: tuple[Target, ...]
 
+    @property
+    def ours(self) -> tuple[Target, ...]:
+        return (*self.finished, *self.unfinished)
 
-def decide(
-    discovery: Discovery, verdicts: Sequence[Verdict], config: Config, *, new_uuid: Callable[[], UUID] = uuid4
-) -> Plan:
-    """What this machine is to become.
+
+def decide(observations: Observations, config: Config, *, new_uuid: Callable[[], UUID] = uuid4) -> Plan:
+    """What this machine is to become, if nothing is in the way: every problem is told at once.
 
     Raises:
-        NotEmptyError: a disk may not be written, or what the disks carry contradicts the configuration or itself.
         NoDiskError: the topology needs other disks than there are.
+        NotEmptyError: a disk may not be written, or what the disks carry contradicts the configuration or itself.
+        ToolError: a tool or a feature of the kernel is missing or too old.
+        ConfigError: something is in the way of a mount or of a file.
+    """
+    targets = [Target(one.disk, verdict(one)) for one in observations.disks]
+    try:
+        plan = choose(observations.discovery, targets, config, new_uuid)
+    except (NoDiskError, NotEmptyError) as error:
+        raise together([error, *preflight.missing(preflight.ALWAYS, observations)]) from None
+    if problems := preflight.problems(plan, observations, config):
+        raise together(problems)
+    return plan
+
+
+def choose(discovery: Discovery, targets: Sequence[Target], config: Config, new_uuid: Callable[[], UUID]) -> Plan:
+    """The plan that disks and configuration make, whatever else the machine lacks.
+
+    Raises:
+        NotEmptyError, NoDiskError: as `decide`.
     """
     _check_paths(discovery)
-    machine = _sort([Target(disk, verdict) for disk, verdict in zip(discovery.disks, verdicts, strict=True)])
-    if machine.foreign and not _complete(machine):
-        raise refusal([target.verdict for target in machine.foreign], len(verdicts))
+    machine = _sort(targets)
+    if machine.foreign and not (machine.finished and not machine.unfinished):
+        raise refusal([target.verdict for target in machine.foreign], len(targets))
     _check_unique(machine)
+    unused: list[Disk] = []
     if machine.finished:
-        topology, roles, targets, unused = _carried(machine, config)
+        topology = _carried(machine, config)
+        members = carried(topology, _in_order(targets, machine.ours))
+        unused = [target.disk for target in (*machine.blank, *machine.foreign)]
     else:
-        targets, unused = _in_order(discovery, (*machine.blank, *machine.unfinished)), ()
-        topology, roles = assign([target.disk for target in targets], config)
-    _check_firmware(targets, discovery)
-    _check_roles(targets, roles, topology)
-    plan = build(
-        topology,
-        roles,
-        _in_order(discovery, targets),
-        discovery.firmware,
-        config,
-        verdicts=verdicts,
-        unused=[target.disk for target in unused],
-        new_uuid=new_uuid,
-    )
+        topology, members = assign(targets, config)
+    _check_firmware(members, discovery.firmware)
+    _check_roles(members, topology)
     if machine.unfinished and config.validate.on_partial == "abort":
-        raise _contradiction(
+        raise contradiction(
             f"{_names(machine.unfinished)} carry an unfinished job of ours, and validate.on_partial is abort",
             "set validate.on_partial to resume to have it finished",
         )
-    return plan
+    return build(topology, members, discovery.firmware, config, new_uuid, unused)
 
 
 def _sort(targets: Sequence[Target]) -> _Machine:
     ours = [target for target in targets if target.verdict.kind is Kind.OURS]
     done = finished_uuids(ours)
-    finished = tuple(target for target in ours if _data_uuid(target) in done)
+    finished = tuple(target for target in ours if target.verdict.data_uuid in done)
     return _Machine(
         tuple(target for target in targets if target.verdict.kind is Kind.BLANK),
         tuple(target for target in targets if target.verdict.kind is Kind.FOREIGN),
@@ -83,38 +107,8 @@ def _sort(targets: Sequence[Target]) -> _Machine:
     )
 
 
-def _in_order(discovery: Discovery, targets: Iterable[Target]) -> tuple[Target, ...]:
-    order = [disk.path for disk in discovery.disks]
-    return tuple(sorted(targets, key=lambda target: order.index(target.disk.path)))
-
-
-def _data_uuid(target: Target) -> str:
-    content = target.verdict.data.content
-    return content.uuid if content else ""
-
-
-def _complete(machine: _Machine) -> bool:
-    return bool(machine.finished) and not machine.unfinished
-
-
-def refusal(verdicts: Sequence[Verdict], total: int) -> NotEmptyError:
-    """The refusal of a whole run: every disk with all its evidence."""
-    told = "; ".join(f"{verdict.path}: {tell(verdict.evidence)}" for verdict in verdicts)
-    hints = dict.fromkeys(found.hint for verdict in verdicts for found in verdict.evidence if found.hint)
-    count = f"{len(verdicts)} of {total} target disk{'s' if total > 1 else ''} may not be written"
-    return NotEmptyError(f"{count}, nothing was written: {told}", hint="; ".join(hints))
-
-
-def tell(evidence: Iterable[Evidence]) -> str:
-    """Findings as text: what, at which byte, by which check."""
-    return ", ".join(
-        f"{found.found} ({f'at byte {found.offset}, ' if found.offset is not None else ''}check: {found.check})"
-        for found in evidence
-    )
-
-
-def _contradiction(message: str, hint: str) -> NotEmptyError:
-    return NotEmptyError(f"{message}; nothing was written", hint=hint)
+def _in_order(targets: Sequence[Target], some: Sequence[Target]) -> list[Target]:
+    return [target for target in targets if target in some]
 
 
 def _names(targets: Iterable[Target]) -> str:
@@ -129,7 +123,7 @@ def _check_paths(discovery: Discovery) -> None:
         names += [("serial", disk.serial, disk.model, str(disk.size_bytes))] if disk.serial else []
         for name in names:
             if name in seen:
-                raise _contradiction(
+                raise contradiction(
                     f"{seen[name]} and {disk.path} have the same {name[0]} {name[1]}: one disk by two paths, perhaps",
                     "exclude one of them; multipath is not supported",
                 )
@@ -138,45 +132,52 @@ def _check_paths(discovery: Discovery) -> None:
 
 def _check_unique(machine: _Machine) -> None:
     """A copy of one of our disks carries the same GUIDs: which of the two is meant, nobody can tell."""
-    ours = [*machine.finished, *machine.unfinished]
     for what, values in (
-        ("disk GUID", [target.verdict.guid for target in ours if target.verdict.guid]),
-        ("partition UUID", [part.uuid for target in ours for part in target.verdict.partitions]),
+        ("disk GUID", [target.verdict.guid for target in machine.ours if target.verdict.guid]),
+        ("partition UUID", [part.uuid for target in machine.ours for part in target.verdict.partitions]),
     ):
         if twice := [value for value, count in Counter(values).items() if count > 1]:
-            raise _contradiction(
-                f"the {what} {twice[0]} stands on more than one place of {_names(ours)}",
+            raise contradiction(
+                f"the {what} {twice[0]} stands on more than one place of {_names(machine.ours)}",
                 "one disk is a copy of another: remove or exclude the copy",
             )
 
 
-def _carried(machine: _Machine, config: Config) -> tuple[str, dict[str, Role], tuple[Target, ...], tuple[Target, ...]]:
-    """The topology that finished disks carry, their roles, the disks it is about, and those left alone."""
-    groups = _groups(machine.finished)
-    topology = _topology(groups, config)
-    targets: tuple[Target, ...] = (*machine.finished, *machine.unfinished)
-    if machine.unfinished and topology in ("single", "dual_independent"):
-        topology = "dual_independent"
-    elif machine.unfinished:
-        raise _contradiction(
-            f"{_names(machine.finished)} carry a finished {topology}, and {_names(machine.unfinished)} an unfinished "
-            "job of ours that is no part of it",
+def _carried(machine: _Machine, config: Config) -> Topology:
+    """The topology that the finished disks carry, with the unfinished ones that belong to it."""
+    topology = _topology(_groups(machine.finished), config)
+    if machine.unfinished:
+        topology = _extended(topology, machine)
+    configured = config.topology.mode
+    if configured not in (topologies.AUTO, topology.name):
+        raise contradiction(
+            f"the disks carry the topology {topology.name}, and topology.mode is {configured}",
+            f"set topology.mode to {topology.name} or auto; another topology needs blank disks",
+        )
+    return topology
+
+
+def _extended(topology: Topology, machine: _Machine) -> Topology:
+    """Where each disk has a filesystem of its own, some of a job's disks can be finished and others not."""
+    fitting = [
+        row
+        for row in TOPOLOGIES.values()
+        if not (row.shared or topology.shared) and row.filesystem == topology.filesystem and row.most is None
+    ]
+    if not fitting:
+        raise contradiction(
+            f"{_names(machine.finished)} carry a finished {topology.name}, and {_names(machine.unfinished)} an "
+            "unfinished job of ours that is no part of it",
             "exclude or erase the disks of the unfinished job",
         )
-    configured = str(config.topology.mode)
-    if configured not in ("auto", topology):
-        raise _contradiction(
-            f"the disks carry the topology {topology}, and topology.mode is {configured}",
-            f"set topology.mode to {topology} or auto; another topology needs blank disks",
-        )
-    return topology, _roles(topology, targets), targets, (*machine.blank, *machine.foreign)
+    return fitting[0]
 
 
 def _groups(finished: Sequence[Target]) -> dict[str, list[SeenPartition]]:
     """The members of each finished filesystem, none missing and none too many."""
     groups: dict[str, list[SeenPartition]] = {}
     for target in finished:
-        groups.setdefault(_data_uuid(target), []).append(target.verdict.data)
+        groups.setdefault(target.verdict.data_uuid, []).append(target.verdict.data)
     for uuid, members in groups.items():
         _check_members(uuid, members)
     return groups
@@ -188,70 +189,72 @@ def _check_members(uuid: str, members: Sequence[SeenPartition]) -> None:
     distinct = {content.member for content in contents}
     if len(expected) == 1 and len(distinct) == len(members) == contents[0].devices:
         return
-    raise _contradiction(
+    raise contradiction(
         f"the filesystem {uuid} says it has {contents[0].devices} devices, and {len(members)} were found with "
         f"{len(distinct)} identities among them",
         "attach the missing disk, or remove a copied one; it is never mounted degraded",
     )
 
 
-def _topology(groups: dict[str, list[SeenPartition]], config: Config) -> str:
+def _topology(groups: dict[str, list[SeenPartition]], config: Config) -> Topology:
     """Name what finished filesystems make up."""
-    sizes = {len(members) for members in groups.values()}
     contents = [part.content for members in groups.values() for part in members if part.content]
     types = {content.type for content in contents}
+    fitting = [row for row in TOPOLOGIES.values() if types == {row.filesystem} and _fits(row, groups)]
+    if not fitting:
+        raise contradiction(
+            f"the disks carry {len(groups)} finished filesystems ({', '.join(sorted(types))}) that make up no topology",
+            "include only the disks of one system",
+        )
+    return _by_copies(fitting, contents[0].replicas, config)
+
+
+def _fits(row: Topology, groups: dict[str, list[SeenPartition]]) -> bool:
     names = {part.name for members in groups.values() for part in members}
-    tiered = names == {"zoscache", "zosdata"}
-    if types == {"btrfs"} and names == {"zosdata"} and (sizes == {1} or len(groups) == 1):
-        if sizes == {1}:
-            return "single" if len(groups) == 1 else "dual_independent"
-        return "btrfs_raid1"
-    if types == {"bcachefs"} and len(groups) == 1 and (tiered or (sizes == {1} and names == {"zosdata"})):
-        if not tiered:
-            return "bcachefs_single"
-        return _tiered(contents[0].replicas, config)
-    raise _contradiction(
-        f"the disks carry {len(groups)} finished filesystems ({', '.join(sorted(types))}) that make up no topology",
-        "include only the disks of one system",
-    )
+    sizes = [len(members) for members in groups.values()]
+    if row.tiered:
+        return names == {CACHE_NAME, DATA_NAME} and len(groups) == 1
+    enough = row.least <= sum(sizes) and (row.most is None or sum(sizes) <= row.most)
+    return names == {DATA_NAME} and enough and (len(groups) == 1 if row.shared else set(sizes) == {1})
 
 
-def _tiered(replicas: int, config: Config) -> str:
-    """Two copies are `bcachefs_2copy`, unless the operator set that number of copies for the other one."""
-    asked = config.topology.mode in ("auto", "ssd_hdd_bcachefs") and config.filesystems.bcachefs.replicas == replicas
-    return "bcachefs_2copy" if replicas == 2 and not asked else "ssd_hdd_bcachefs"  # noqa: PLR2004 - copies
+def _by_copies(fitting: Sequence[Topology], replicas: int, config: Config) -> Topology:
+    """Of those that fit, the one that promises the copies seen; not where the operator set that number for another.
+
+    Where that leaves several, the configured one.
+    """
+    mode = config.topology.mode
+    loose = [row for row in fitting if row.replicas is None]
+    asked = [row for row in loose if mode in (topologies.AUTO, row.name)]
+    exact = [row for row in fitting if row.replicas == replicas]
+    if asked and config.filesystems.bcachefs.replicas == replicas:
+        return asked[0]
+    best = exact or loose or fitting
+    return next((row for row in best if row.name == mode), best[0])
 
 
-def _roles(topology: str, targets: Iterable[Target]) -> dict[str, Role]:
-    if SHAPES[topology].minimum[1] == 0:
-        return {target.disk.path: Role.DATA for target in targets}
-    return {
-        target.disk.path: Role.CACHE if target.verdict.data.name == "zoscache" else Role.BACKING for target in targets
-    }
-
-
-def _check_firmware(targets: Iterable[Target], discovery: Discovery) -> None:
-    for target in targets:
+def _check_firmware(members: Iterable[Member], firmware: Firmware) -> None:
+    for target in (member.target for member in members):
         kinds = {part.kind for part in target.verdict.partitions}
-        if kinds and (PartitionKind.BIOS_BOOT in kinds) != (discovery.firmware == "bios"):
+        if kinds and (PartitionKind.BIOS_BOOT in kinds) != (firmware is Firmware.BIOS):
             has = "has" if PartitionKind.BIOS_BOOT in kinds else "lacks"
-            raise _contradiction(
-                f"{target.disk.path} {has} a bios_boot partition, and this machine's firmware is {discovery.firmware}",
+            raise contradiction(
+                f"{target.disk.path} {has} a bios_boot partition, and this machine's firmware is {firmware}",
                 "set partitions.firmware to what the disks were made for",
             )
 
 
-def _check_roles(targets: Iterable[Target], roles: dict[str, Role], topology: str) -> None:
+def _check_roles(members: Iterable[Member], topology: Topology) -> None:
     """What an unfinished disk was meant for, and what it carries already, must be what the plan makes of it."""
-    for target in targets:
-        if not target.verdict.partitions:
+    for member in members:
+        seen = member.target.seen(PartitionKind.DATA)
+        if seen is None:
             continue
-        data, role = target.verdict.data, roles[target.disk.path]
-        wanted, fstype = "zoscache" if role is Role.CACHE else "zosdata", SHAPES[topology].fstype
-        carried = data.content.type if data.content else fstype
-        if (data.name, carried) != (wanted, fstype):
-            raise _contradiction(
-                f"{target.disk.path} carries a {data.name} partition with {carried}, and the topology {topology} makes "
-                f"{wanted} with {fstype} of it",
+        wanted = CACHE_NAME if member.role is Role.CACHE else DATA_NAME
+        made = seen.content.type if seen.content else topology.filesystem
+        if (seen.name, made) != (wanted, topology.filesystem):
+            raise contradiction(
+                f"{member.target.disk.path} carries a {seen.name} partition with {made}, and the topology "
+                f"{topology.name} makes {wanted} with {topology.filesystem} of it",
                 "set topology.mode and its cache and backing globs to what the job was started with",
             )

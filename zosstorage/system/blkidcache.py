@@ -1,7 +1,7 @@
-"""A cache file for libblkid that is ours alone: it spares tools a look at every block device of the machine.
+"""A libblkid cache file of our own, which spares tools from reading every block device of the machine.
 
-Where no udev keeps links, `mount UUID=` looks for its filesystem on all of them, each mount anew; `mkfs.btrfs -U` does
-so always, to see that no other has the UUID, which for a random one is so. With many disks nothing takes longer.
+`mount UUID=` reads all of them where no udev keeps links, again for each mount. `mkfs.btrfs -U` always does, to see
+that no other filesystem has the UUID, which is random. With many disks nothing in a run takes longer.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _LINE = '<device DEVNO="{number:#06x}" TIME="{seen}"{tags} TYPE="{type}">{node}</device>\n'
-# libblkid ignores a line without a type, and nothing asks for it.
+# libblkid ignores a line without a type; nothing asks for this one.
 _TYPE = "unknown"
-# What libblkid saw it writes back, for the next one to read: not into this file, which others read meanwhile.
+# libblkid writes what it sees back to the file, which several commands read at the same time: prevent that.
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 @contextmanager
 def naming(filesystems: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """The environment of commands that look for filesystems by UUID: `filesystems` are node → UUID.
+    """The environment of commands that look for filesystems by UUID; `filesystems` maps node to UUID.
 
-    With a time of 0, libblkid looks at the device itself before it believes the file, and at all devices if that is not
-    what it finds.
+    The time is 0: libblkid then verifies the entry on the device itself, and reads all devices if it is wrong.
     """
     with _file(_line(node, "0.0", f' UUID="{uuid}"') for node, uuid in filesystems.items()) as environment:
         yield environment
@@ -36,9 +35,9 @@ def naming(filesystems: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def looked_at(nodes: Iterable[str]) -> Iterator[dict[str, str]]:
-    """The environment of commands to which these nodes carry nothing of interest.
+    """The environment of commands for which these nodes carry nothing of interest.
 
-    libblkid believes what was seen within the last two seconds, unless it was written to later.
+    libblkid believes an entry that is at most two seconds old, unless the device was written later.
     """
     end_of_this_second = f"{int(time.time())}.999999"
     with _file(_line(node, end_of_this_second) for node in nodes) as environment:
@@ -48,14 +47,14 @@ def looked_at(nodes: Iterable[str]) -> Iterator[dict[str, str]]:
 def _line(node: str, seen: str, tags: str = "") -> str:
     try:
         number = Path(node).stat().st_rdev
-    except OSError:  # the kernel has it and /dev has not: nobody can look at it
+    except OSError:  # the kernel knows the device, but it has no node in /dev: no tool can read it
         return ""
     return _LINE.format(number=number, seen=seen, tags=tags, type=_TYPE, node=node)
 
 
 @contextmanager
 def _file(lines: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Where the kernel gives no such file, tools look at all devices, as they always do."""
+    """Where the kernel cannot make such a file, the environment is empty and tools read all devices."""
     try:
         handle = os.memfd_create("blkid.tab", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     except OSError:
@@ -71,7 +70,7 @@ def _file(lines: Iterable[str]) -> Iterator[dict[str, str]]:
 
 
 def _leads_to(path: str, handle: int) -> bool:
-    """Whether a path is our file's. In the /proc of another PID namespace it is a stranger's, and would be written."""
+    """Whether a path is our file: in the /proc of another PID namespace, it is some process' file and gets written."""
     try:
         return os.path.samestat(Path(path).stat(), os.fstat(handle))
     except OSError:

@@ -1,23 +1,16 @@
-"""The executables behind the tools' names: where they are, who packs them, and which are no more than applets."""
+"""The executables behind the tools' names: where they are, which package has them, and which are only applets."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from pathlib import Path
 
-# Searched behind PATH: initramfs environments often lack the sbin folders in it.
+# Searched after PATH: in an initramfs, PATH often lacks the sbin folders.
 SYSTEM_PATH = ":/usr/sbin:/sbin:/usr/bin:/bin"
 
-
-def which(name: str) -> str | None:
-    """The executable of that name on PATH, or in the system's own folders; a path stands for itself."""
-    # As shutil.which does, whose import would cost more than all the searches of a run.
-    folders = f"{os.environ.get('PATH', '')}{SYSTEM_PATH}".split(":")
-    found = (name if "/" in name else f"{folder}/{name}" for folder in folders if folder)
-    return next((path for path in found if os.access(path, os.X_OK) and Path(path).is_file()), None)
-
-
-# The packages that carry a tool: Alpine's and Debian's name, where they differ.
+# The packages that contain a tool: Alpine's and Debian's name.
 _PACKAGES = {
     "blkid": ("blkid", "util-linux"),
     "wipefs": ("wipefs", "util-linux"),
@@ -31,26 +24,36 @@ _PACKAGES = {
     "bcachefs": ("bcachefs-tools", "bcachefs-tools"),
 }
 
+# The version banner that each multi-call binary contains.
+_BANNERS = {"busybox": rb"BusyBox v\d", "toybox": rb"toybox \d"}
+# No multi-call binary is larger, in bytes.
+_BANNER_WITHIN = 4 << 20
+
+
+def which(name: str) -> str | None:
+    """The path of an executable on PATH or in the system folders; a name with a slash is its own path."""
+    folders = f"{os.environ.get('PATH', '')}{SYSTEM_PATH}".split(":")
+    # An empty entry stands for the working directory, where no tool of ours is.
+    return shutil.which(name, path=":".join(folder for folder in folders if folder))
+
 
 def package(tool: str) -> str:
-    """Which package an operator installs to get a tool."""
+    """The package to install for a tool, as a phrase for a hint."""
     alpine, debian = _PACKAGES.get(tool, (tool, tool))
     return f"the package {alpine}" if alpine == debian else f"the package {alpine} (Alpine) or {debian} (Debian)"
 
 
 def is_applet(path: str) -> str | None:
-    """Name the multi-call binary that a tool really is (busybox, toybox): such an applet ignores options we rely on.
+    """The name of the multi-call binary that a tool really is: busybox or toybox, whose applets lack options we need.
 
-    A link gives it away by its target; a copy or hard link by the banner that the binary holds.
+    A link shows it by its target, a copy or hard link by the banner in the binary.
+
+    Raises:
+        OSError: the file cannot be read.
     """
     real = Path(path).resolve()
-    if (name := real.name.partition(".")[0]) in ("busybox", "toybox"):
+    if (name := real.name.partition(".")[0]) in _BANNERS:
         return name
     with real.open("rb") as binary:
-        data = binary.read(min(4 << 20, os.fstat(binary.fileno()).st_size))
-    if b"BusyBox v" not in data and b"toybox " not in data:  # a search for plain bytes is quicker by far
-        return None
-    import re
-
-    found = re.search(rb"(BusyBox) v\d|(toybox) \d", data)
-    return found[0].split()[0].decode("ascii").lower() if found else None
+        data = binary.read(_BANNER_WITHIN)
+    return next((name for name, banner in _BANNERS.items() if re.search(banner, data)), None)

@@ -1,29 +1,44 @@
-"""Writing a file so that a reader sees the old one or the new one, whole, also after a power cut."""
+"""Files that are read, files that are replaced atomically, and paths below the root prefix."""
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import TYPE_CHECKING
+import secrets
+import stat
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def read_regular(path: Path) -> bytes:
+    """All of a file.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file: a FIFO would be waited for, a device may never end.
+    """
+    with open(path, "rb", opener=open_at_once) as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file.read()
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """An opener that does not wait for the other end of a FIFO."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def write_atomic(path: Path, text: str, mode: int) -> None:
-    """Replace a file; parent folders are made.
+    """Replace a file, so that a reader finds the old one or the new one whole, after a power loss too.
+
+    Missing parent folders are made. Surrogate escapes in the text become the bytes that they stand for.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written; the old file is unchanged, and no temporary file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = unused_name(path)
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-            os.fchmod(handle, mode)
-            file.write(text)
-            file.flush()
-            os.fsync(handle)
+        _fill(handle, text, mode)
         new.replace(path)
     except BaseException:
         new.unlink(missing_ok=True)
@@ -31,14 +46,36 @@ def write_atomic(path: Path, text: str, mode: int) -> None:
     _sync_folder(path.parent)
 
 
-def unused_name(path: Path) -> Path:
-    """A name beside a file that nobody else hits upon. (tempfile would cost a tenth of a run to import.)"""
-    return path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+def _fill(handle: int, text: str, mode: int) -> None:
+    with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+        os.fchmod(handle, mode)
+        file.write(text)
+        file.flush()
+        os.fsync(handle)
 
 
 def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def unused_name(path: Path) -> Path:
+    """A unique temporary name in the folder of a file."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+
+
+def under(root: str, path: str) -> str:
+    """A path of the system to be, with the root prefix: where it is now."""
+    return str(Path(root) / path.lstrip("/"))
+
+
+def inside(path: str, root: str) -> str:
+    """The reverse of `under`: a path without the root prefix.
+
+    Raises:
+        ValueError: the path is not below the root.
+    """
+    return f"/{Path(path).relative_to(root)}"

@@ -1,7 +1,7 @@
-"""A signal ends a run like any failure: commands killed, mounts undone, checkpoint saved; and it is never forgotten.
+"""Signals that end a run as any failure does: commands are killed, mounts undone, the checkpoint is saved.
 
-The exception that a handler raises can be lost where Python allows none (in a destructor, between fork and exec). So
-the signal is remembered too, and every step that could write asks first.
+A signal handler raises an exception, which is lost where Python cannot pass it on (in a destructor, say). So a signal
+is recorded as well, and every step that writes checks the record first.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import attrs
 
 from zosstorage.errors import InterruptedRunError
 
@@ -18,50 +20,62 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class _Asked:
-    number = 0
-    deferred = 0
+@attrs.define
+class _Record:
+    """What the handler knows.
+
+    Attributes:
+        number: the first signal that arrived, or 0.
+        deferrals: how many `deferred` blocks are open.
+    """
+
+    number: int = 0
+    deferrals: int = 0
 
 
-_asked = _Asked()
+_record = _Record()
 
 
 def _stop(number: int, _frame: object) -> None:
-    """The first signal counts: a second one must not cut short what the first one has undone."""
-    if not _asked.number:
-        _asked.number = number
+    """Record the first signal and raise; later ones must not interrupt the cleanup that it caused."""
+    if not _record.number:
+        _record.number = number
         check()
 
 
 def check() -> None:
-    """Stop here, if a signal came; not within `deferred`.
+    """Stop here if a signal arrived; not within `deferred`.
 
     Raises:
-        InterruptedRunError: it came.
+        InterruptedRunError: one arrived.
     """
-    if _asked.number and not _asked.deferred:
-        raise InterruptedRunError(signal.Signals(_asked.number).name, _asked.number)
+    if _record.number and not _record.deferrals:
+        raise InterruptedRunError(signal.Signals(_record.number).name, _record.number)
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Have a signal wait until what must not be cut in two is done, a command started and noted down, say.
+    """Let a signal wait for the end of the block, whose work must not be interrupted: to start and record a command.
 
     Raises:
-        InterruptedRunError: one came; at the end.
+        InterruptedRunError: one arrived; raised at the end of the block.
     """
-    _asked.deferred += 1
+    _record.deferrals += 1
     try:
         yield
     finally:
-        _asked.deferred -= 1
+        _record.deferrals -= 1
     check()
 
 
 @contextmanager
 def caught() -> Iterator[None]:
-    """Turn the signals that ask a program to end into an InterruptedRunError, until the end of the block."""
-    _asked.number = 0
+    """Turn the signals that ask a program to end into an InterruptedRunError, within the block.
+
+    Raises:
+        InterruptedRunError: one arrived.
+    """
+    _record.number = 0
     before = {number: signal.signal(number, _stop) for number in _SIGNALS}
     try:
         yield
@@ -69,4 +83,4 @@ def caught() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _asked.number = 0
+        _record.number = 0

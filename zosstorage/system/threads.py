@@ -1,4 +1,4 @@
-"""System calls that wait for a medium, for many devices at once: each in a thread, and none left when it is over."""
+"""System calls that wait for a medium, one thread for each device; every thread has ended when a call returns."""
 
 from __future__ import annotations
 
@@ -10,43 +10,49 @@ from typing import TYPE_CHECKING, TypeVar
 
 from zosstorage.errors import ToolError
 from zosstorage.system import signals
-from zosstorage.system.limits import LIMITS
+from zosstorage.system.running import LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 T = TypeVar("T")
 
 
 def each(work: Callable[[T], None], items: Sequence[T], name: Callable[[T], str]) -> None:
-    """Do some work on each item, unless a signal came; one that comes now waits until all of it is done.
+    """Do some work on each item, in a thread each; a signal that arrives meanwhile waits until all of it is done.
 
     Raises:
-        ToolError: it took longer than the limit; `name` tells where. What hangs in the kernel cannot be stopped.
-        OSError: there is no room for another thread.
-        Exception: the first item's that has one; the others were done as far as they could be.
+        InterruptedRunError: a signal arrived; before the start, no work is done.
+        ToolError: it took longer than the limit, with the `name` of the items. A thread that hangs in the kernel cannot
+            be stopped.
+        OSError: a thread cannot be started.
+        Exception: the first item's that has one; the work on the others is done as far as possible.
     """
     errors: dict[int, Exception] = {}
 
     def one(number: int, item: T) -> None:
         try:
             work(item)
-        except Exception as error:  # noqa: BLE001 - raised again, where somebody hears it
+        except Exception as error:  # noqa: BLE001 - raised again in the thread of the caller
             errors[number] = error
 
     signals.check()
+    hanging = _run(one, items)
+    if hanging:
+        raise _hanging_error(name(items[number]) for number in hanging)
+    if errors:
+        raise errors[min(errors)]
+
+
+def _run(work: Callable[[int, T], None], items: Sequence[T]) -> list[int]:
+    """Start the threads and wait for them; returns which of them have not ended."""
     threads: list[Thread] = []
     with signals.deferred():
         try:
-            threads.extend(_started(one, pair) for pair in enumerate(items))
+            threads.extend(_started(work, pair) for pair in enumerate(items))
         finally:
             hanging = _join(threads)
-    if hanging:
-        where = ", ".join(name(items[number]) for number in hanging)
-        message = f"{where} did not answer within {LIMITS.timeout:g} s and hangs in the kernel"
-        raise ToolError(message, hint="look for a failing disk in the kernel's log, or raise tools.timeout")
-    if errors:
-        raise errors[min(errors)]
+    return hanging
 
 
 def _started(work: Callable[[int, T], None], pair: tuple[int, T]) -> Thread:
@@ -59,15 +65,20 @@ def _started(work: Callable[[int, T], None], pair: tuple[int, T]) -> Thread:
 
 
 def _join(threads: Sequence[Thread]) -> list[int]:
-    """Wait for all of them, up to the limit; returns which are still under way."""
-    until = time.monotonic() + LIMITS.timeout
+    """Wait for all of them, up to the limit; returns which have not ended."""
+    until = time.monotonic() + LIMIT.seconds
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
     return [number for number, thread in enumerate(threads) if thread.is_alive()]
 
 
+def _hanging_error(names: Iterable[str]) -> ToolError:
+    message = f"{', '.join(names)} did not answer within {LIMIT.seconds:g} s and hangs in the kernel"
+    return ToolError(message, hint="look for a failing disk in the kernel's log, or raise tools.timeout")
+
+
 def flush(devices: Sequence[str]) -> None:
-    """Write the page caches of some devices, and the disks' own caches, through.
+    """Write the page caches of some devices, and the disks' own caches, to the medium.
 
     Raises:
         ToolError: one hangs.

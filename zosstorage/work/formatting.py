@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from zosstorage import filesystems
-from zosstorage.block import sysfs
+from zosstorage.block import probe, sysfs
+from zosstorage.block.contents import read_content
 from zosstorage.errors import NotEmptyError, ToolError
-from zosstorage.filesystems import bcachefs, btrfs, vfat
-from zosstorage.model import Content, Filesystem
+from zosstorage.facts import Filesystem
+from zosstorage.filesystems import btrfs
+from zosstorage.planning import commands
 from zosstorage.system import blkidcache, run, threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from zosstorage.config.schema import Config
-    from zosstorage.model import Facts, PlannedFilesystem
+    from zosstorage.facts import Facts
+    from zosstorage.planned import PlannedFilesystem
 
 
-def devices(filesystem: PlannedFilesystem, facts: Facts) -> tuple[str, ...]:
-    """The nodes of a filesystem's partitions."""
-    return tuple(facts.device(member) for member in filesystem.members)
-
-
-def make(wanted: Sequence[PlannedFilesystem], facts: Facts, config: Config, require_marks: Callable[[], None]) -> None:
+def make(wanted: Sequence[PlannedFilesystem], facts: Facts, require_marks: Callable[[], None]) -> None:
     """Make filesystems side by side, into marked partitions, and flush them.
 
     `require_marks` is asked each time, while probers look at the partitions: without the marks it raises.
@@ -35,36 +31,23 @@ def make(wanted: Sequence[PlannedFilesystem], facts: Facts, config: Config, requ
     """
     leftovers = _leftovers(wanted, facts, require_marks)
     _erase([filesystem for filesystem in wanted if filesystem.uuid in leftovers], facts)
-    argvs = [_argv(filesystem, facts, config, force=filesystem.uuid in leftovers) for filesystem in wanted]
+    argvs = [commands.mkfs(facts.plan, one, facts.devices(one), force=one.uuid in leftovers) for one in wanted]
     with blkidcache.looked_at(sysfs.devices()) as env:
-        ends = run.run_all(argvs, ok=run.ANY_STATUS, env=env)
+        ends = run.commands(argvs, ok=run.ANY_STATUS, env=env)
     for filesystem, done in zip(wanted, ends, strict=True):
-        if done.status not in (bcachefs.FORMAT_STATUS if filesystem.type == bcachefs.TYPE else (0,)):
+        if done.status not in filesystems.module(filesystem.type).FORMAT_STATUS:
             raise run.status_error(done)
-    threads.flush([device for filesystem in wanted for device in devices(filesystem, facts)])
-
-
-def _argv(filesystem: PlannedFilesystem, facts: Facts, config: Config, *, force: bool) -> list[str]:
-    nodes = devices(filesystem, facts)
-    topology = facts.plan.topology
-    if filesystem.type == vfat.TYPE:
-        return vfat.mkfs_argv(filesystem, nodes[0], config)
-    if filesystem.type == btrfs.TYPE:
-        return btrfs.mkfs_argv(filesystem, nodes, config, topology=topology)
-    roles = [facts.plan.partitions[member][0].role for member in filesystem.members]
-    return bcachefs.mkfs_argv(filesystem, list(zip(nodes, roles, strict=True)), config, topology=topology, force=force)
+    threads.flush([device for filesystem in wanted for device in facts.devices(filesystem)])
 
 
 def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts, meanwhile: Callable[[], None]) -> set[str]:
-    """The filesystems whose partitions carry one of their own kind that was never finished.
+    """The UUIDs of those whose partitions carry one of their own kind that was never finished.
 
     Raises:
         NotEmptyError: a prober sees something else there. A mark says that what we made is worthless, not that what
             somebody else made is.
     """
-    from zosstorage.block import probe
-
-    nodes = {device: filesystem for filesystem in wanted for device in devices(filesystem, facts)}
+    nodes = {device: filesystem for filesystem in wanted for device in facts.devices(filesystem)}
     signatures = probe.signatures(list(nodes), meanwhile)
     foreign = [
         f"{row.device} carries a signature of {row.type} labelled {row.label!r} at byte {row.offset} of it"
@@ -87,9 +70,9 @@ def _own_label(device: str) -> str:
 
 def _erase(unfinished: Sequence[PlannedFilesystem], facts: Facts) -> None:
     """Erase the signatures of a btrfs that was never finished: mkfs.btrfs takes its UUID for another filesystem's."""
-    stale = [node for filesystem in unfinished if filesystem.type == btrfs.TYPE for node in devices(filesystem, facts)]
+    stale = [node for one in unfinished if one.type == btrfs.TYPE for node in facts.devices(one)]
     if stale:
-        run.run(["wipefs", "--all", "--quiet", *stale])
+        run.command(["wipefs", "--all", "--quiet", *stale])
 
 
 def read_back(facts: Facts) -> tuple[Filesystem, ...]:
@@ -102,38 +85,19 @@ def read_back(facts: Facts) -> tuple[Filesystem, ...]:
 
 
 def _read_back(filesystem: PlannedFilesystem, facts: Facts) -> Filesystem:
-    nodes = devices(filesystem, facts)
+    nodes = facts.devices(filesystem)
     wanted = (filesystem.type, filesystem.label, filesystem.uuid.lower(), len(nodes))
-    seen = [read_content(device) for device in nodes]
-    for device, content in zip(nodes, seen, strict=True):
+    seen = {device: read_content(device) for device in nodes}
+    for device, content in seen.items():
         found = content and (content.type, content.label, content.uuid.lower(), content.devices)
         if found != wanted:
             raise ToolError(
                 f"{device} was read back as {found or 'no filesystem of ours'}, expected {wanted}",
                 hint="look for I/O errors in the kernel's log and run again",
             )
-    if len({content.member for content in seen if content}) != len(nodes):
+    if len({content.member for content in seen.values() if content}) != len(nodes):
         raise ToolError(f"the members of {filesystem.uuid} are not distinct devices of it", hint="run again")
     return Filesystem(filesystem.uuid, filesystem.label, filesystem.type, nodes)
-
-
-def read_content(device: str) -> Content | None:
-    """The superblock on a device, from the medium.
-
-    Raises:
-        ToolError: it cannot be read.
-    """
-    try:
-        handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise ToolError(f"{device} cannot be opened: {error.strerror}", hint="see dmesg") from error
-    try:
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        return filesystems.read(lambda offset, length: os.pread(handle, length, offset).ljust(length, b"\0"))
-    except OSError as error:
-        raise ToolError(f"{device} cannot be read: {error.strerror}", hint="see the kernel's log") from error
-    finally:
-        os.close(handle)
 
 
 def read_back_twice(facts: Facts) -> tuple[Filesystem, ...]:
@@ -142,12 +106,10 @@ def read_back_twice(facts: Facts) -> tuple[Filesystem, ...]:
     Raises:
         ToolError: one is not there, or is another, or libblkid sees another type, label or UUID.
     """
-    from zosstorage.block import probe
-
     wanted = {
         device: (filesystem.type, filesystem.label, filesystem.uuid.lower())
         for filesystem in facts.plan.filesystems
-        for device in devices(filesystem, facts)
+        for device in facts.devices(filesystem)
     }
     seen, found = probe.contents(list(wanted), lambda: read_back(facts))
     for device, expected in wanted.items():

@@ -5,20 +5,22 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attrs import frozen
+
+from zosstorage import filesystems
 from zosstorage.errors import NotEmptyError, ToolError
-from zosstorage.filesystems import bcachefs, btrfs, data_module
-from zosstorage.model import Mount
+from zosstorage.facts import Mount
+from zosstorage.filesystems import btrfs
+from zosstorage.planned import PlannedFilesystem, PlannedMount
+from zosstorage.planning import commands
 from zosstorage.system import blkidcache, mountinfo, run, signals
-from zosstorage.system.paths import under
-from zosstorage.work.formatting import devices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zosstorage.config.schema import Config
-    from zosstorage.model import Facts, PlannedFilesystem
+    from zosstorage.facts import Facts
     from zosstorage.system.mountinfo import Mounted
 
 log = logging.getLogger(__name__)
@@ -31,59 +33,57 @@ _SHOWN = frozenset(
 _SHOWN_VALUES = ("compress=", "compress-force=")
 
 
-class Wanted(NamedTuple):
-    """A mount to be.
-
-    Attributes:
-        subvolume: its name, empty for the top of the filesystem.
-        nodes: of the filesystem's partitions.
-    """
+@frozen
+class Wanted:
+    """A mount to be, of a filesystem that is there: `nodes` are those of its partitions."""
 
     filesystem: PlannedFilesystem
+    planned: PlannedMount
     nodes: tuple[str, ...]
-    target: str
-    subvolume: str
-    options: tuple[str, ...]
+
+    @property
+    def target(self) -> str:
+        """Where."""
+        return self.planned.target
 
     @property
     def mount(self) -> Mount:
-        return Mount(f"UUID={self.filesystem.uuid}", self.target, self.filesystem.type, ",".join(self.options))
+        """The mount, once it is made."""
+        options = ",".join(self.planned.options)
+        return Mount(f"UUID={self.filesystem.uuid}", self.target, self.filesystem.type, options)
 
     @property
     def argv(self) -> list[str]:
-        """The mount command. Bcachefs wants its members named; they were found by its UUID."""
-        members = ":".join(self.nodes) if self.filesystem.type == bcachefs.TYPE else f"UUID={self.filesystem.uuid}"
-        return ["mount", "-t", self.filesystem.type, "-o", ",".join(self.options), members, self.target]
+        """The mount command."""
+        return commands.mount(self.filesystem, self.planned, self.nodes)
 
 
-def tops(facts: Facts, config: Config) -> list[Wanted]:
-    """The mount of each data filesystem as a whole, below `mounts.data_root`."""
-    return [_top(filesystem, facts, config) for filesystem in facts.plan.filesystems if filesystem.is_data]
+def tops(facts: Facts) -> list[Wanted]:
+    """The mount of each data filesystem as a whole."""
+    return [Wanted(one, one.top, facts.devices(one)) for one in facts.plan.filesystems if one.top]
 
 
-def _top(filesystem: PlannedFilesystem, facts: Facts, config: Config) -> Wanted:
-    target = under(config.root, f"{config.mounts.data_root}/{filesystem.uuid}")
-    options = tuple(data_module(filesystem.type).top_options(config))
-    return Wanted(filesystem, devices(filesystem, facts), target, "", options)
-
-
-def targets(primary: PlannedFilesystem, facts: Facts, config: Config) -> list[Wanted]:
-    """The mounts of the subvolumes, in the order of the configuration."""
-    module = data_module(primary.type)
-    return [
-        Wanted(
-            primary,
-            devices(primary, facts),
-            under(config.root, target),
-            name,
-            tuple(module.subvolume_options(name, config)),
-        )
-        for name, target in config.mounts.targets.items()
-    ]
+def targets(primary: PlannedFilesystem, facts: Facts) -> list[Wanted]:
+    """The mounts of the subvolumes, in the order of the plan."""
+    return [Wanted(primary, target, facts.devices(primary)) for target in facts.plan.targets]
 
 
 def occupied(target: str) -> Mounted | None:
+    """What is mounted at a path."""
     return mountinfo.at(os.path.realpath(target))
+
+
+def is_free(wanted: Wanted) -> bool:
+    """Whether nothing is mounted at the target; False where it is just what is wanted.
+
+    Raises:
+        ToolError: something else is mounted there.
+    """
+    if occupied(wanted.target) is None:
+        return True
+    if problem := mismatch(wanted):
+        raise ToolError(f"{wanted.target} is taken: {problem}", hint=f"umount {wanted.target} and run again")
+    return False
 
 
 def mismatch(wanted: Wanted) -> str:
@@ -95,9 +95,9 @@ def mismatch(wanted: Wanted) -> str:
         return f"{mounted.fstype} is mounted there"
     if not set(mounted.source.split(":")) <= set(wanted.nodes):
         return f"{mounted.source} is mounted there, not {' or '.join(wanted.nodes)}"
-    if mounted.root != f"/{wanted.subvolume}":
-        return f"{mounted.root} of the filesystem is mounted there, not /{wanted.subvolume}"
-    missing = [option for option in wanted.options if not _shown(option, mounted)]
+    if mounted.root != f"/{wanted.planned.subvolume}":
+        return f"{mounted.root} of the filesystem is mounted there, not /{wanted.planned.subvolume}"
+    missing = [option for option in wanted.planned.options if not _shown(option, mounted)]
     return f"the mount has not the options {', '.join(missing)}" if missing else ""
 
 
@@ -121,10 +121,10 @@ def mount(wanted: Sequence[Wanted], made: list[Wanted]) -> None:
         for one in wanted:
             _make_folder(one.target)
         with blkidcache.naming({node: one.filesystem.uuid for one in wanted for node in one.nodes}) as env:
-            ends = run.run_all([one.argv for one in wanted], ok=run.ANY_STATUS, env=env)
-        problems = [_problem(one, end) for one, end in zip(wanted, ends, strict=True)]
-        made += [one for one, problem in zip(wanted, problems, strict=True) if not problem]
-        _raise_first(problems)
+            ends = run.commands([one.argv for one in wanted], ok=run.ANY_STATUS, env=env)
+        problems = [(one, _problem(one, end)) for one, end in zip(wanted, ends, strict=True)]
+        made += [one for one, problem in problems if not problem]
+        _raise_first([problem for _, problem in problems if problem])
     except BaseException:
         unmount([one for one in wanted if one not in made and _is_ours(one)])
         raise
@@ -143,10 +143,9 @@ def _is_ours(wanted: Wanted) -> bool:
     return mounted is not None and set(mounted.source.split(":")) <= set(wanted.nodes)
 
 
-def _raise_first(problems: Sequence[ToolError | None]) -> None:
-    for problem in problems:
-        if problem:
-            raise problem
+def _raise_first(problems: Sequence[ToolError]) -> None:
+    if problems:
+        raise problems[0]
 
 
 def _problem(wanted: Wanted, end: run.Completed) -> ToolError | None:
@@ -161,43 +160,33 @@ def _problem(wanted: Wanted, end: run.Completed) -> ToolError | None:
 
 
 def scan(wanted: Sequence[Wanted]) -> None:
-    """Make the kernel know the members of btrfs filesystems of several devices.
+    """Make the kernel know the members of filesystems of several devices.
 
     Raises:
-        ToolError: btrfs failed.
+        ToolError: the command failed.
     """
-    members = [node for one in wanted if one.filesystem.type == btrfs.TYPE and len(one.nodes) > 1 for node in one.nodes]
-    if members:
-        run.run(btrfs.scan_argv(members))
+    argvs = [filesystems.module(one.filesystem.type).scan_argv(one.nodes) for one in wanted]
+    run.commands([argv for argv in argvs if argv])
 
 
-def check_profile(wanted: Wanted, topology: str) -> None:
-    """Two copies where the topology promises two, as the mounted btrfs says itself.
+def check_profile(wanted: Wanted) -> None:
+    """The profile that the topology promises, as the mounted btrfs says itself.
 
     Raises:
-        NotEmptyError: it keeps one.
+        NotEmptyError: it has another.
     """
-    if topology != "btrfs_raid1":
+    promised = wanted.filesystem.profile
+    if promised is None:
         return
     folder = Path("/sys/fs/btrfs") / wanted.filesystem.uuid / "allocation"
     for kind in ("data", "metadata"):
         profiles = sorted(entry.name for entry in (folder / kind).iterdir() if entry.is_dir())
-        if profiles != ["raid1"]:
+        if profiles != [promised]:
             raise NotEmptyError(
-                f"the {kind} of {wanted.filesystem.uuid} are {', '.join(profiles)}; btrfs_raid1 is raid1 throughout",
+                f"the {kind} of {wanted.filesystem.uuid} are {', '.join(profiles)}; its topology is {promised} "
+                "throughout",
                 hint="finish its conversion (btrfs balance), or set topology.mode to what the disks carry",
             )
-
-
-def subvolumes(top: str, fstype: str, names: Sequence[str]) -> list[str]:
-    """Those of the names that are subvolumes below the mounted top of a filesystem."""
-    return [name for name in names if _is_subvolume(Path(top) / name, fstype)]
-
-
-def _is_subvolume(path: Path, fstype: str) -> bool:
-    if not path.is_dir() or path.is_symlink():
-        return False
-    return fstype != btrfs.TYPE or path.stat().st_ino == btrfs.SUBVOLUME_INODE
 
 
 def unmount(made: Sequence[Wanted]) -> None:

@@ -1,0 +1,45 @@
+"""The superblock of a filesystem of ours on a device."""
+
+import os
+
+import pytest
+from support import MIB, btrfs_block, fat_sector, poke, sparse
+
+from zosstorage.block import contents
+from zosstorage.errors import ToolError
+
+
+@pytest.fixture
+def device(tmp_path):
+    return str(sparse(tmp_path / "partition", MIB))
+
+
+def test_a_device_with_a_filesystem_of_ours(device):
+    poke(device, 65536, btrfs_block())
+    assert contents.read_content(device).type == "btrfs"
+
+
+def test_a_device_without_one(device):
+    assert contents.read_content(device) is None
+
+
+def test_a_device_that_is_smaller_than_a_superblock_is_far(device):
+    os.truncate(device, 512)
+    poke(device, 0, fat_sector())
+    assert contents.read_content(device).type == "vfat"
+
+
+def test_a_device_that_is_gone():
+    with pytest.raises(ToolError, match="/dev/nonexistent cannot be opened: No such file"):
+        contents.read_content("/dev/nonexistent")
+
+
+def test_a_device_that_cannot_be_read(device, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names, not paths
+    monkeypatch.setattr(os, "pread", fail)
+    with pytest.raises(ToolError, match=f"{device} cannot be read: Input/output error"):
+        contents.read_content(device)
+    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

@@ -1,0 +1,221 @@
+"""Which disks may be taken, and the reason why another may not."""
+
+import pytest
+from support import ESP_SIZE, GIB, MIB, config, disk
+
+from zosstorage.block import eligibility, layout, sysfs
+from zosstorage.block.eligibility import Selection
+from zosstorage.filesystems import vfat
+from zosstorage.model import Firmware
+from zosstorage.planning.discovery import selection
+
+# Every kind of block device as its driver shows it: name → attributes, and the reason it is rejected for by default.
+DEVICES = {
+    # virtio-blk says that it rotates, has its serial at the disk, no model and no wwid
+    "vda": ({"number": "254:0", "queue__rotational": 1, "serial": "virtio-1"}, ""),
+    "vdb": ({"number": "254:16", "queue__rotational": 1, "queue__logical_block_size": 4096}, ""),
+    # nvme pads with spaces
+    "nvme0n1": (
+        {
+            "number": "259:0",
+            "wwid": "eui.0025385971b0a1c2",
+            "device__model": "Samsung SSD 970                         ",
+            "device__serial": "S466NX0K             ",
+        },
+        "",
+    ),
+    # a path of a multipath namespace is no disk of its own
+    "nvme1c0n1": ({"number": "0:0", "hidden": 1}, None),
+    # SATA and SAS by the SCSI layer
+    "sda": (
+        {
+            "number": "8:0",
+            "device__wwid": "naa.5000c500a1b2c3d4",
+            "device__model": "ST4000NM0035    ",
+            "device__type": 0,
+            "queue__rotational": 1,
+        },
+        "",
+    ),
+    "sdb": ({"number": "8:16", "device__model": "INTEL SSDSC2KB48", "device__type": 0}, ""),
+    "sdc": ({"number": "8:32", "removable": 1, "device__model": "Ultra Fit", "device__type": 0}, "removable"),
+    "sdd": ({"number": "8:48", "ro": 1}, "read-only"),
+    "sde": ({"number": "8:64", "gib": 3.9}, "too small"),
+    "sdf": ({"number": "8:80", "queue__logical_block_size": 520}, "sectors of 520 bytes are not supported"),
+    "sdg": ({"number": "8:96", "gib": 0}, "its size is 0"),
+    "sr0": ({"number": "11:0", "removable": 1, "device__type": 5}, "a CD-ROM drive"),
+    "zram0": ({"number": "252:0", "gib": 0}, "its size is 0"),
+    "loop0": ({"number": "7:0", "loop__backing_file": "/image"}, "devices.include does not name it"),
+    "dm-0": ({"number": "253:0", "slaves": ["sda"]}, "devices.include does not name it"),
+    "md0": ({"number": "9:0", "md__level": "raid1"}, "devices.include does not name it"),
+    "mmcblk0": ({"number": "179:0", "device__name": "DG4016"}, "devices.include does not name it"),
+    "ram0": ({"number": "1:0"}, "devices.include does not name it"),
+    "nbd0": ({"number": "43:0"}, "devices.include does not name it"),
+    "fd0": ({"number": "2:0", "removable": 1}, "devices.include does not name it"),
+}
+ELIGIBLE = ["sda", "sdb", "vda", "vdb", "nvme0n1"]
+
+
+@pytest.fixture
+def machine(sysfs_tree):
+    for name, (attributes, _) in DEVICES.items():
+        sysfs_tree.add(name, **attributes)
+    return sysfs_tree
+
+
+def discover(tree, **sections):
+    return eligibility.discover(selection(config(**sections)), root=tree.root)
+
+
+def reasons(found):
+    return {one.disk.name: one.reason for one in found.rejected}
+
+
+@pytest.mark.parametrize("name", [name for name, (_, reason) in DEVICES.items() if reason])
+def test_reasons_of_rejected_devices(machine, name):
+    assert DEVICES[name][1] in reasons(discover(machine))[name]
+
+
+def test_eligible_disks_are_in_natural_order(machine):
+    found = discover(machine)
+    assert [one.name for one in found.disks] == ELIGIBLE
+    assert len(found.disks) + len(found.rejected) == len(DEVICES) - 1  # the hidden one is not told at all
+
+
+def test_a_machine_without_block_devices(tmp_path):
+    (tmp_path / "sys/class/block").mkdir(parents=True)
+    found = eligibility.discover(selection(config()), root=tmp_path)
+    assert (found.disks, found.rejected, found.firmware) == ((), (), Firmware.BIOS)
+
+
+def test_a_disk_that_is_unplugged_after_it_was_listed(machine, monkeypatch):
+    names = [*DEVICES, "sdz"]
+    monkeypatch.setattr(sysfs, "block_names", lambda **_: [name for name in names if name != "nvme1c0n1"])
+    found = discover(machine)
+    assert [one.name for one in found.disks] == ELIGIBLE
+    assert "sdz" not in reasons(found)
+
+
+# Globs.
+
+
+def test_removable_disks_when_they_are_allowed(machine):
+    assert "sdc" in [one.name for one in discover(machine, devices={"allow_removable": True}).disks]
+
+
+def test_exclude_wins_over_include(machine):
+    found = discover(machine, devices={"exclude": ["/dev/vd*", "/dev/nvme*"]})
+    assert [one.name for one in found.disks] == ["sda", "sdb"]
+    assert reasons(found)["vda"] == "devices.exclude names it"
+
+
+def test_a_link_includes_its_disk(machine):
+    machine.link("by-id/ata-disk-of-mine", "sdb")
+    machine.link("by-path/pci-0000:00:1f.2-ata-2", "sdb")
+    found = discover(machine, devices={"include": ["/dev/disk/by-id/ata-*"]})
+    assert [one.name for one in found.disks] == ["sdb"]
+    assert found.disks[0].links == ("/dev/disk/by-id/ata-disk-of-mine", "/dev/disk/by-path/pci-0000:00:1f.2-ata-2")
+
+
+def test_a_link_excludes_its_disk(machine):
+    machine.link("by-id/ata-system", "sda")
+    assert "sda" not in [
+        one.name for one in discover(machine, devices={"exclude": ["/dev/disk/by-id/ata-system"]}).disks
+    ]
+
+
+@pytest.mark.parametrize(
+    ("globs", "named"),
+    [
+        (["/dev/sda"], True),
+        (["/dev/sd?"], True),
+        (["/dev/SDA"], False),
+        (["sda"], False),
+        (["/dev/sdb", "/dev/disk/by-id/*"], True),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_globs_match_nodes_and_links(globs, named):
+    assert eligibility.matches(disk("sda", links=("/dev/disk/by-id/x",)), globs) is named
+
+
+def test_loop_devices_when_they_are_included(machine):
+    found = discover(machine, devices={"include": ["/dev/loop*"], "exclude": []})
+    assert [one.name for one in found.disks] == ["loop0"]
+
+
+@pytest.fixture
+def partitioned(sysfs_tree):
+    sysfs_tree.add("sda", partitions=[("sda2", 2, 4096, 8192), ("sda1", 1, 2048, 2048), ("sda10", 10, 20480, 8)])
+    sysfs_tree.add("nvme0n1", number="259:0", partitions=[("nvme0n1p1", 1, 256, 8)], queue__logical_block_size=4096)
+    return sysfs_tree
+
+
+def test_partitions_are_no_disks(partitioned):
+    found = discover(partitioned)
+    assert [one.name for one in found.disks] == ["sda", "nvme0n1"]
+    assert found.rejected == ()
+
+
+def test_a_partition_included_without_its_disk_is_rejected_with_a_reason(partitioned):
+    found = discover(partitioned, devices={"include": ["/dev/sda1"]})
+    assert reasons(found)["sda1"] == "a partition, not a whole disk"
+    assert "sda2" not in reasons(found)
+
+
+# Sizes.
+
+
+def test_min_size(machine):
+    found = discover(machine, devices={"min_size": "3GiB"})
+    assert "sde" in [one.name for one in found.disks]
+
+
+ANY = Selection(include=("/dev/*",), exclude=(), allow_removable=False, min_size=0, esp_size=ESP_SIZE)
+
+
+def only_disk(tree, selected, **attributes):
+    """The reason of the only disk there is, empty where it is eligible."""
+    tree.add("sda", **attributes)
+    found = eligibility.discover(selected, root=tree.root)
+    return reasons(found).get("sda", "")
+
+
+@pytest.mark.parametrize(("change", "told"), [(0, ""), (-512, f"our own layout needs {layout.smallest(ESP_SIZE)}")])
+def test_the_layout_must_fit(sysfs_tree, change, told):
+    size = layout.smallest(ESP_SIZE) + change
+    assert told in only_disk(sysfs_tree, ANY, gib=size / GIB)
+    assert bool(told) is bool(reasons(eligibility.discover(ANY, root=sysfs_tree.root)))
+
+
+@pytest.mark.parametrize(
+    ("sector", "esp_size", "told"),
+    [
+        (512, 33 * MIB, ""),
+        (512, 32 * MIB, f"FAT32 takes {33 * MIB} bytes in its sectors, and partitions.esp_size is {32 * MIB}"),
+        (4096, 257 * MIB, ""),
+        (4096, 256 * MIB, f"FAT32 takes {257 * MIB} bytes"),
+    ],
+)
+def test_a_fat32_must_fit_into_the_esp(sysfs_tree, sector, esp_size, told):
+    selected = Selection(("/dev/*",), (), False, 0, esp_size)
+    found = only_disk(sysfs_tree, selected, queue__logical_block_size=sector)
+    assert found.startswith(told)
+    assert bool(found) is bool(told)
+    assert vfat.smallest(sector) == {512: 33 * MIB, 4096: 257 * MIB}[sector]
+
+
+# Firmware.
+
+
+def test_firmware_is_uefi_where_the_kernel_has_efi(sysfs_tree):
+    assert discover(sysfs_tree).firmware is Firmware.BIOS
+    (sysfs_tree.root / "sys/firmware/efi").mkdir(parents=True)
+    assert discover(sysfs_tree).firmware is Firmware.UEFI
+
+
+def test_configured_firmware_counts_whatever_the_kernel_has(sysfs_tree):
+    assert discover(sysfs_tree, partitions={"firmware": "uefi"}).firmware is Firmware.UEFI
+    (sysfs_tree.root / "sys/firmware/efi").mkdir(parents=True)
+    assert discover(sysfs_tree, partitions={"firmware": "bios"}).firmware is Firmware.BIOS

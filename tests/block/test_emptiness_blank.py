@@ -1,0 +1,250 @@
+"""What makes a disk blank, what makes it foreign, and the last look before the first write."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import (
+    ESP_SIZE,
+    GIB,
+    GUID,
+    MIB,
+    disk,
+    examine,
+    image_disk,
+    new_partitions,
+    poke,
+    sfdisk,
+    sparse,
+    write_table,
+)
+
+from zosstorage.block import emptiness, gpt, scan, sysfs
+from zosstorage.errors import ToolError
+from zosstorage.facts import Partition
+from zosstorage.model import Depth, Kind
+
+SIZE = 1 * GIB
+PARTITION = Partition(1, "/dev/imagep1", "", "", "", MIB, MIB)
+
+
+def only(of, **rest):
+    (verdict,) = examine(of, **rest)
+    return verdict
+
+
+def evidence(verdict, check):
+    assert verdict.kind is Kind.FOREIGN
+    return next(found for found in verdict.evidence if found.check == check)
+
+
+def test_a_disk_of_zeros_is_blank(probers, image):
+    verdict = only(image)
+    assert (verdict.kind, verdict.evidence, verdict.partitions, verdict.guid) == (Kind.BLANK, (), (), "")
+    assert {call[0] for call in probers.calls} == {"wipefs", "blkid"}
+
+
+@pytest.mark.parametrize("depth", list(Depth))
+@pytest.mark.parametrize("at", [0, 440, 511, 512, MIB - 1, MIB, 64 * MIB + 0x40, SIZE - MIB, SIZE - 512, SIZE - 1])
+def test_a_single_byte_makes_a_disk_foreign(probers, image, depth, at):
+    poke(image.path, at, b"\x01")
+    found = evidence(only(image, depth=depth), "bytes")
+    assert found.offset == at
+    assert "01" in found.found
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(at=st.integers(0, MIB - 1), tail=st.booleans(), data=st.binary(min_size=1, max_size=600).filter(any))
+def test_any_bytes_at_an_end_make_a_disk_foreign(probers, image, at, tail, data):
+    data = data[: MIB - at]
+    where = SIZE - MIB + at if tail else at
+    poke(image.path, where, data)
+    try:
+        if any(data):
+            assert only(image).kind is Kind.FOREIGN
+    finally:
+        poke(image.path, where, bytes(len(data)))
+
+
+def test_a_signature_that_only_a_prober_sees(probers, image):
+    row = {"device": "image", "offset": "0x10000", "type": "zfs_member", "label": None, "uuid": None}
+    probers("wipefs", stdout=json.dumps({"signatures": [row]}))
+    assert evidence(only(image), "wipefs").offset == 65536
+    probers("wipefs")
+    probers("blkid", stdout="TYPE=bcache\n")
+    assert evidence(only(image), "blkid").found == "TYPE=bcache"
+
+
+def test_partitions_that_only_the_kernel_has(probers, image, monkeypatch):
+    monkeypatch.setattr(sysfs, "partitions", lambda _: {1: PARTITION})
+    monkeypatch.setattr(sysfs, "device_number", lambda _: "0:0")
+    assert evidence(only(image), "kernel partitions").offset == MIB
+
+
+def test_a_disk_in_use(probers, image, monkeypatch):
+    monkeypatch.setattr(sysfs, "holders", lambda _: {"/dev/image": ("dm-0",)})
+    assert "held by dm-0" in evidence(only(image), "in use").found
+
+
+def test_a_read_only_disk(probers, image):
+    assert evidence(only(evolve(image, read_only=True)), "read-only").offset is None
+
+
+def test_an_io_error(probers, image):
+    os.truncate(image.path, SIZE // 2)
+    assert evidence(only(image), "read").offset == SIZE - MIB
+
+
+def test_a_disk_that_cannot_be_opened(probers, tmp_path):
+    verdict = only(disk(path=str(tmp_path / "none")))
+    assert "cannot be opened" in evidence(verdict, "read").found
+
+
+def test_a_verdict_has_all_evidence(probers, image, monkeypatch):
+    row = {"device": "image", "offset": "0x1fe", "type": "dos", "label": None, "uuid": None}
+    probers("wipefs", stdout=json.dumps({"signatures": [row]}))
+    monkeypatch.setattr(sysfs, "slaves", lambda _: ("sdz",))
+    poke(image.path, 510, b"\x55\xaa")
+    checks = [found.check for found in only(image).evidence]
+    assert checks == ["wipefs", "in use", "bytes"]
+
+
+def test_verdicts_are_in_the_order_of_the_disks(probers, tmp_path, image):
+    other = image_disk(sparse(tmp_path / "other", SIZE), name="other", number="7:78")
+    poke(image.path, 0, b"x")
+    gone = disk("gone", path=str(tmp_path / "gone"))
+    found = examine(gone, image, other)
+    assert [verdict.path for verdict in found] == [gone.path, image.path, other.path]
+    assert [verdict.kind for verdict in found] == [Kind.FOREIGN, Kind.FOREIGN, Kind.BLANK]
+
+
+def test_no_disks_have_no_verdicts(probers):
+    assert examine() == ()
+    assert probers.calls == []
+
+
+def test_a_prober_that_fails_gives_no_verdict(probers, image):
+    probers("wipefs", status=1, stderr="bad")
+    with pytest.raises(ToolError):
+        examine(image)
+
+
+def test_examining_writes_nothing(probers, image):
+    write_table(image)
+    before = Path(image.path).stat().st_mtime_ns
+    examine(image)
+    assert Path(image.path).stat().st_mtime_ns == before
+
+
+def test_a_foreign_table_is_named_with_its_first_difference(probers, image):
+    esp, data = new_partitions(image, marked=False)
+    sfdisk(image, gpt.script(GUID, [esp, evolve(data, name="linux")], 512))
+    found = evidence(only(image), "own layout")
+    assert "the name 'linux'" in found.found
+    assert found.offset == data.start_bytes
+
+
+def test_a_boot_sector_is_not_taken_for_a_layout(probers, image):
+    poke(image.path, 510, b"\x55\xaa")
+    assert [found.check for found in only(image).evidence] == ["bytes"]
+
+
+# What else is observed.
+
+
+def test_writes_are_counted_before_the_first_byte_is_read(probers, image, monkeypatch):
+    events = []
+    real = scan.Reader.at
+    monkeypatch.setattr(sysfs, "writes", lambda _: events.append("count") or "1 8 0 0")
+    monkeypatch.setattr(scan.Reader, "at", lambda *words: events.append("read") or real(*words))
+    (found,) = emptiness.observe([image], Depth.SAMPLED, ESP_SIZE)
+    assert found.writes == "1 8 0 0"
+    assert events[:2] == ["count", "read"]
+    assert events.count("count") == 1
+
+
+@pytest.mark.parametrize("problem", ["not opened", "not read"])
+def test_writes_of_an_unreadable_disk_are_counted_too(probers, image, tmp_path, monkeypatch, problem):
+    monkeypatch.setattr(sysfs, "writes", lambda _: "1 8 0 0")
+    if problem == "not opened":
+        image = evolve(image, path=str(tmp_path / "none"))
+    else:
+        os.truncate(image.path, SIZE // 2)
+    (found,) = emptiness.observe([image], Depth.SAMPLED, ESP_SIZE)
+    assert (found.writes, [one.check for one in found.findings]) == ("1 8 0 0", ["read"])
+
+
+def test_the_file_behind_a_loop_device_is_observed(probers, image, monkeypatch):
+    monkeypatch.setattr(sysfs, "backing_file", lambda _: "/images/a")
+    (found,) = emptiness.observe([image], Depth.SAMPLED, ESP_SIZE)
+    assert found.backing_file == "/images/a"
+
+
+# Disks that nobody means to write.
+
+
+def claims(monkeypatch):
+    found = []
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, how, *rest: (found.append(how & os.O_EXCL), real(path, how, *rest))[1])
+    return found
+
+
+def test_disks_that_are_observed_aside_are_not_claimed(probers, image, monkeypatch):
+    found = claims(monkeypatch)
+    (seen,) = emptiness.observe_aside([image], Depth.SAMPLED, ESP_SIZE)
+    assert emptiness.verdict(seen).kind is Kind.BLANK
+    assert not any(found)
+    emptiness.observe([image], Depth.SAMPLED, ESP_SIZE)
+    assert any(found)
+
+
+def test_a_prober_that_fails_on_one_disk_aside_is_evidence_on_that_disk(probers, image, tmp_path):
+    other = image_disk(sparse(tmp_path / "other", SIZE), name="other", number="7:78")
+    probers("blkid", body=f'case "$*" in *{other.path}) exit 1;; esac', status=2)
+    one, failed = emptiness.observe_aside([image, other], Depth.SAMPLED, ESP_SIZE)
+    assert emptiness.verdict(one).kind is Kind.BLANK
+    assert "it cannot be examined" in evidence(emptiness.verdict(failed), "probe").found
+
+
+# The last look before the first write.
+
+
+def test_a_blank_disk_is_still_blank(image):
+    assert emptiness.no_longer_blank([image]) == {}
+    assert emptiness.no_longer_blank([]) == {}
+
+
+@pytest.mark.parametrize("at", [0, MIB - 1, 65536 + 0x40, SIZE - 1])
+def test_a_byte_written_meanwhile(image, at):
+    poke(image.path, at, b"\x01")
+    ((found,),) = emptiness.no_longer_blank([image]).values()
+    assert (found.check, found.offset) == ("bytes", at)
+
+
+def test_each_disk_written_meanwhile_is_named(image, tmp_path):
+    other = evolve(image, path=str(sparse(tmp_path / "other", SIZE)), name="other")
+    poke(other.path, SIZE - 1, b"\x01")
+    assert list(emptiness.no_longer_blank([image, other])) == [other.path]
+    poke(image.path, 0, b"\x01")
+    assert list(emptiness.no_longer_blank([image, other])) == [image.path, other.path]
+
+
+def test_a_disk_that_became_unreadable(image, tmp_path):
+    os.truncate(image.path, SIZE - 1)
+    none = disk(path=str(tmp_path / "none"))
+    found = emptiness.no_longer_blank([none, image])
+    assert {path: [one.check for one in evidence] for path, evidence in found.items()} == {
+        none.path: ["read"],
+        image.path: ["read"],
+    }
+
+
+def test_a_disk_partitioned_meanwhile(image, monkeypatch):
+    monkeypatch.setattr(sysfs, "partitions", lambda _: {1: PARTITION})
+    ((found,),) = emptiness.no_longer_blank([image]).values()
+    assert found.check == "kernel partitions"

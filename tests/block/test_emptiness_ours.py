@@ -1,0 +1,285 @@
+"""What makes a disk with a table of ours finished, unfinished or foreign."""
+
+import os
+import shlex
+
+import pytest
+from attrs import evolve
+from support import (
+    ESP_SIZE,
+    GIB,
+    GUID,
+    MIB,
+    btrfs_block,
+    examine,
+    fat_sector,
+    new_partitions,
+    poke,
+    put_filesystems,
+    sfdisk,
+    write_table,
+)
+
+from zosstorage.block import emptiness, gpt, in_use, sysfs
+from zosstorage.facts import Partition
+from zosstorage.model import Depth, Firmware, Kind, PartitionKind
+
+SIZE = 1 * GIB
+DATA = MIB + ESP_SIZE  # where the data partition starts, without a bios_boot before it
+
+
+def only(of):
+    (verdict,) = examine(of)
+    return verdict
+
+
+def table(of):
+    (found,) = emptiness.observe([of], Depth.SAMPLED, ESP_SIZE)
+    return found.table
+
+
+def evidence(verdict, check):
+    assert verdict.kind is Kind.FOREIGN
+    return next(found for found in verdict.evidence if found.check == check)
+
+
+# Finished.
+
+
+@pytest.fixture
+def finished(probers, image):
+    write_table(image, marked=False)
+    put_filesystems(image)
+    return image
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+def test_a_finished_disk_is_ours(probers, image, firmware):
+    write_table(image, marked=False, firmware=firmware)
+    put_filesystems(image, firmware=firmware)
+    verdict = only(image)
+    assert (verdict.kind, verdict.torn, verdict.guid, table(image).finished) == (Kind.OURS, False, GUID, True)
+    assert [found.found for found in verdict.evidence] == ["our own layout, finished"]
+    esp, data = verdict.partitions[-2:]
+    assert (esp.content.type, esp.content.label, esp.content.uuid) == ("vfat", "ZOSBOOT", "1A2B-3C4D")
+    assert (data.content.type, data.content.label) == ("btrfs", "ZOSDATA")
+    assert (verdict.partitions[0].kind is PartitionKind.BIOS_BOOT) is (firmware is Firmware.BIOS)
+
+
+def test_a_finished_disk_may_be_in_use_and_carry_a_boot_loader(finished, monkeypatch):
+    monkeypatch.setattr(sysfs, "holders", lambda _: {"/dev/image": ("dm-0",)})
+    poke(finished.path, 0, b"\xeb\x63\x90")
+    poke(finished.path, 40 * 1024, b"grub core")
+    assert only(finished).kind is Kind.OURS
+    assert table(finished).finished
+
+
+def test_a_finished_disk_may_be_read_only(finished):
+    assert only(evolve(finished, read_only=True)).kind is Kind.OURS
+
+
+def test_a_finished_disk_is_not_probed(finished, probers):
+    examine(finished)
+    assert probers.calls == []
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            {"esp": bytes(512)},
+            "partition 1 is finished by its table, but has none of our filesystems where ZOSBOOT belongs",
+        ),
+        ({"esp": fat_sector(label=b"EFI")}, "vfat labelled 'EFI' where ZOSBOOT belongs"),
+        ({"data": bytes(4096)}, "partition 2 is finished by its table, but has none of our filesystems"),
+        ({"data": btrfs_block(label=b"root")}, "btrfs labelled 'root' where ZOSDATA belongs"),
+    ],
+    ids=["no esp", "other esp", "no data", "other data"],
+)
+def test_a_finished_table_without_its_filesystems_is_foreign(finished, content, told):
+    put_filesystems(finished, **content)
+    found = evidence(only(finished), "own layout")
+    assert told in found.found
+    assert found.offset == (MIB if "esp" in content else DATA)
+    assert "not repaired" in found.hint
+
+
+def test_a_filesystem_in_the_wrong_partition(finished):
+    poke(finished.path, MIB, bytes(512))
+    poke(finished.path, MIB + 65536, btrfs_block())
+    assert "btrfs labelled 'ZOSDATA' where ZOSBOOT belongs" in evidence(only(finished), "own layout").found
+
+
+@pytest.mark.parametrize(
+    ("parts", "kind"),
+    [
+        ((), Kind.OURS),
+        (((1, MIB, ESP_SIZE), (2, DATA, SIZE - DATA - MIB)), Kind.OURS),
+        (((1, MIB, ESP_SIZE),), Kind.OURS),
+        (((1, MIB, ESP_SIZE + MIB),), Kind.FOREIGN),
+        (((3, MIB, ESP_SIZE),), Kind.FOREIGN),
+    ],
+    ids=["none", "ours", "some of ours", "another size", "another number"],
+)
+def test_the_kernel_has_no_partitions_or_those_of_the_table(finished, monkeypatch, parts, kind):
+    found = {
+        number: Partition(number, f"/dev/imagep{number}", "", "", "", start, size) for number, start, size in parts
+    }
+    monkeypatch.setattr(sysfs, "partitions", lambda _: found)
+    monkeypatch.setattr(in_use, "_numbers", lambda _: {})
+    assert only(finished).kind is kind
+
+
+def unreadable_from(monkeypatch, start, end):
+    """Reads that begin in a range of bytes fail."""
+    real = os.pread
+
+    def pread(handle, length, offset):
+        if start <= offset < end:
+            raise OSError(5, "Input/output error")
+        return real(handle, length, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+
+
+def test_an_io_error_in_a_superblock_is_the_only_evidence(finished, monkeypatch):
+    """What could not be read is not said to be missing, and nobody is told to erase it."""
+    unreadable_from(monkeypatch, DATA, SIZE - MIB)
+    verdict = only(finished)
+    assert verdict.kind is Kind.FOREIGN
+    assert [(found.check, found.offset) for found in verdict.evidence] == [("read", DATA + 65536)]
+
+
+# Unfinished.
+
+
+@pytest.fixture
+def unfinished(probers, image):
+    write_table(image)
+    return image
+
+
+def test_an_unfinished_disk_is_ours(unfinished, probers):
+    verdict = only(unfinished)
+    assert (verdict.kind, verdict.torn) == (Kind.OURS, False)
+    assert [found.found for found in verdict.evidence] == ["our own layout, unfinished (partitions 1, 2)"]
+    assert all(part.marked and part.content is None for part in verdict.partitions)
+    windows = sorted(call[call.index("-O") + 1] for call in probers.of("blkid"))
+    assert windows == [str(MIB), str(DATA)]
+    assert not table(unfinished).finished
+
+
+def test_a_table_cut_off_before_its_last_write(unfinished):
+    poke(unfinished.path, 0, bytes(512))
+    verdict = only(unfinished)
+    assert (verdict.kind, verdict.torn) == (Kind.OURS, True)
+    assert "its table cut off while it was written" in verdict.evidence[0].found
+
+
+def test_a_table_cut_off_after_its_first_write(unfinished):
+    poke(unfinished.path, 0, bytes(MIB))
+    poke(unfinished.path, SIZE - 512, bytes(512))
+    verdict = only(unfinished)
+    assert (verdict.kind, verdict.torn, verdict.guid) == (Kind.OURS, True, "")
+
+
+@pytest.mark.parametrize(
+    ("at", "offset"),
+    [
+        (440, 0),
+        (0, 0),
+        (1024 + gpt.ENTRIES_BYTES, 1024 + gpt.ENTRIES_BYTES),
+        (MIB - 1, MIB - 1),
+        (SIZE - MIB, SIZE - MIB),
+    ],
+)
+def test_bytes_outside_of_the_partitions_of_an_unfinished_disk(unfinished, at, offset):
+    poke(unfinished.path, at, b"\x01")
+    verdict = only(unfinished)
+    assert verdict.kind is Kind.FOREIGN
+    assert verdict.evidence[0].offset == offset
+
+
+def test_an_unfinished_disk_in_use(unfinished, monkeypatch):
+    monkeypatch.setattr(sysfs, "slaves", lambda _: ("sdz",))
+    assert only(unfinished).kind is Kind.FOREIGN
+
+
+def test_an_unfinished_disk_that_became_read_only(unfinished):
+    assert only(evolve(unfinished, read_only=True)).kind is Kind.FOREIGN
+
+
+def test_an_unfinished_disk_with_an_io_error_is_not_probed(unfinished, probers, monkeypatch):
+    """A prober that fails on it would be the failure of the whole run, and no verdict on any disk."""
+    unreadable_from(monkeypatch, MIB, SIZE - MIB)
+    probers("blkid", status=1)
+    assert [found.check for found in only(unfinished).evidence] == ["read"]
+    assert probers.of("blkid") == []
+
+
+def blkid_sees(probers, at, text, status=0):
+    """blkid sees something in the partition that starts at `at`, and nothing in others."""
+    body = f'case "$*" in *"-O {at} "*) printf %s {shlex.quote(text)}; exit {status};; esac'
+    probers("blkid", body=body, status=2)
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (MIB, "TYPE=vfat\nLABEL=ZOSBOOT\n"),
+        (MIB, "TYPE=vfat\nLABEL_FATBOOT=ZOSBOOT\n"),
+        (DATA, "TYPE=btrfs\nLABEL=ZOSDATA\nUUID=x\n"),
+        (DATA, "TYPE=bcachefs\nLABEL=ZOSDATA\n"),
+    ],
+)
+def test_a_marked_partition_may_carry_what_we_make_there(unfinished, probers, at, text):
+    blkid_sees(probers, at, text)
+    assert only(unfinished).kind is Kind.OURS
+
+
+@pytest.mark.parametrize(
+    ("at", "text", "status", "told"),
+    [
+        (MIB, "TYPE=ext4\nLABEL=ZOSBOOT\n", 0, "TYPE=ext4, LABEL=ZOSBOOT"),
+        (MIB, "TYPE=vfat\nLABEL=EFI\n", 0, "TYPE=vfat, LABEL=EFI"),
+        (MIB, "TYPE=btrfs\nLABEL=ZOSDATA\n", 0, "TYPE=btrfs"),
+        (DATA, "TYPE=btrfs\nLABEL=home\n", 0, "LABEL=home"),
+        (DATA, "TYPE=vfat\nLABEL=ZOSBOOT\n", 0, "TYPE=vfat"),
+        (DATA, "TYPE=btrfs\nLABEL=ZOSDATA\nPTTYPE=dos\n", 0, "PTTYPE=dos"),
+        (DATA, "PTTYPE=gpt\n", 0, "PTTYPE=gpt"),
+        (DATA, "", 8, "several contradicting signatures"),
+    ],
+)
+def test_a_marked_partition_that_carries_something_else_is_foreign(unfinished, probers, at, text, status, told):
+    blkid_sees(probers, at, text, status)
+    found = evidence(only(unfinished), "marked partition")
+    assert found.offset == at
+    assert told in found.found
+    assert "marked as in progress" in found.found
+
+
+def test_a_bios_boot_partition_is_not_probed(probers, image):
+    write_table(image, firmware=Firmware.BIOS)
+    examine(image)
+    assert str(MIB) not in [call[call.index("-O") + 1] for call in probers.of("blkid")]
+    assert len(probers.of("blkid")) == 2
+
+
+def test_a_bios_boot_partition_has_no_content(probers, image):
+    """It belongs to the boot loader, whatever stands there."""
+    write_table(image, firmware=Firmware.BIOS)
+    poke(image.path, MIB, fat_sector())
+    assert [part.content for part in table(image).partitions] == [None] * 3
+    write_table(image, firmware=Firmware.BIOS, marked=False)
+    put_filesystems(image, firmware=Firmware.BIOS)
+    assert only(image).kind is Kind.OURS
+
+
+def test_one_marked_partition_makes_a_disk_unfinished(probers, image):
+    esp, data = new_partitions(image, marked=False)
+    sfdisk(image, gpt.script(GUID, [esp, evolve(data, make=True)], 512))
+    put_filesystems(image, data=bytes(4096))
+    verdict = only(image)
+    assert verdict.kind is Kind.OURS
+    assert [part.marked for part in verdict.partitions] == [False, True]
+    assert "unfinished (partitions 2)" in verdict.evidence[0].found

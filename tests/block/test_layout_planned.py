@@ -1,0 +1,107 @@
+"""A table on a disk, held against the partitions of a plan."""
+
+import pytest
+from attrs import evolve
+from support import ESP_SIZE, GIB, GUID, MIB, ends, image_disk, new_partitions, poke, sfdisk, sparse
+
+from zosstorage.block import gpt, layout
+from zosstorage.model import Firmware, Role
+from zosstorage.observed import OwnTable
+
+SIZE = 1 * GIB
+
+
+def planned(of, **rest):
+    return new_partitions(of, **{"firmware": Firmware.BIOS} | rest)
+
+
+@pytest.fixture
+def of(tmp_path):
+    return image_disk(sparse(tmp_path / "image", SIZE))
+
+
+def recognise(of, partitions):
+    head, tail = ends(of)
+    return layout.recognise_planned(of, head, gpt.read(head, tail, of.size_bytes, of.sector_size), partitions)
+
+
+def write(of, partitions):
+    sfdisk(of, gpt.script(GUID, partitions, 512))
+    return of
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+@pytest.mark.parametrize("role", [Role.DATA, Role.CACHE])
+@pytest.mark.parametrize("esp_size", [ESP_SIZE, 300 * MIB])
+def test_the_table_of_the_plan_is_recognised(of, firmware, role, esp_size):
+    partitions = planned(of, firmware=firmware, role=role, esp_size=esp_size)
+    found = recognise(write(of, partitions), partitions)
+    assert isinstance(found, OwnTable)
+    assert (found.guid, found.torn) == (GUID, False)
+    assert [(part.uuid, part.kind, part.marked) for part in found.partitions] == [
+        (part.uuid, part.kind, True) for part in partitions
+    ]
+
+
+@pytest.mark.parametrize("marks", [(), (0,), (2,), (0, 1, 2)], ids=str)
+def test_marks_may_differ_from_those_of_the_plan(of, marks):
+    """They are cleared while a run goes on."""
+    partitions = planned(of)
+    write(of, [evolve(part, make=number in marks) for number, part in enumerate(partitions)])
+    found = recognise(of, partitions)
+    assert [number for number, part in enumerate(found.partitions) if part.marked] == list(marks)
+    assert found.finished is not bool(marks)
+
+
+def test_a_torn_table_of_the_plan_is_recognised_as_torn(of):
+    partitions = planned(of)
+    poke(write(of, partitions).path, 0, bytes(512))
+    assert recognise(of, partitions).torn
+    poke(of.path, 0, bytes(MIB))
+    poke(of.path, SIZE - 512, bytes(512))
+    assert (recognise(of, partitions).torn, recognise(of, partitions).guid) == (True, "")
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["whole", "torn"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_another_partition_uuid_is_another_plan(of, number, torn):
+    partitions = planned(of)
+    write(of, partitions)
+    if torn:
+        poke(of.path, 0, bytes(512))
+    partitions[number] = evolve(partitions[number], uuid="33333333-2222-4333-8444-555555555555")
+    found = recognise(of, partitions)
+    assert found == layout.Unrecognised("partition UUIDs that are not those of the plan")
+
+
+def test_uuids_in_another_order_are_another_plan(of):
+    partitions = planned(of)
+    write(of, partitions)
+    swapped = [evolve(part, uuid=other.uuid) for part, other in zip(partitions, partitions[::-1], strict=True)]
+    assert isinstance(recognise(of, swapped), layout.Unrecognised)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"role": Role.CACHE}, "the name 'zosdata' where our own layout has 'zoscache'"),
+        ({"esp_size": 300 * MIB}, "the size"),
+        ({"firmware": Firmware.UEFI}, "3 partitions where our own layout has 2"),
+    ],
+    ids=str,
+)
+def test_a_table_of_ours_that_is_not_the_plans_is_unrecognised(of, change, told):
+    write(of, planned(of))
+    found = recognise(of, planned(of, **change))
+    assert isinstance(found, layout.Unrecognised)
+    assert told in found.reason
+
+
+def test_an_attribute_that_is_not_ours_is_unrecognised(of):
+    partitions = planned(of)
+    sfdisk(of, gpt.script(GUID, partitions, 512).replace("GUID:58", "GUID:58,59"))
+    assert "the attributes" in recognise(of, partitions).reason
+
+
+def test_a_blank_disk_has_no_table_of_the_plan(of):
+    assert recognise(of, planned(of)) == layout.Unrecognised("no partition table of ours")

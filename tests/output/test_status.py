@@ -1,0 +1,17 @@
+from zosstorage.checkpoint import Checkpoint, Failure
+from zosstorage.output import status
+
+
+def test_status(golden):
+    checkpoint = Checkpoint()
+    first, second = checkpoint.states[:2]
+    first.status, first.finished, first.seconds = "done", "2026-01-01T00:00:00.000Z", 0.1234
+    second.status, second.finished, second.seconds = "failed", "2026-01-01T00:00:01.000Z", 12.0
+    second.error = Failure("1 of 2 disks may not be written", "erase it", 5)
+    golden("status.txt", status.text(checkpoint))
+
+
+def test_status_of_nothing():
+    lines = status.text(Checkpoint()).splitlines()
+    assert len(lines) == 7
+    assert all(line.endswith("pending") for line in lines[1:])

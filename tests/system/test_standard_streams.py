@@ -1,0 +1,171 @@
+"""Exit codes and sentences as a shell sees them, whatever the standard streams and the locale are like."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from support import UGLY
+
+from zosstorage import __version__
+from zosstorage.errors import ExitCode
+
+PROGRAM = [sys.executable, "-m", "zosstorage"]
+# What shells and init systems do to standard streams, as redirections of sh.
+CLOSED = "<&- >&- 2>&-"
+
+
+def started(
+    *words, redirect="", program=PROGRAM, unbuffered=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **env
+):
+    """The program under `sh` with redirections; its output is checked for what no operator should see."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment |= {"PYTHONUNBUFFERED": "1"} if unbuffered else {}
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirect}', "sh", *program, *map(os.fspath, words)],
+        env=environment | env,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        timeout=60,
+        check=False,
+    )
+    done.stderr = (done.stderr or b"").decode()
+    assert not [word for word in UGLY if word in done.stderr], done.stderr
+    return done
+
+
+@pytest.fixture
+def unread():
+    """A pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    yield writing
+    os.close(writing)
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return ["--cmdline", os.devnull, "--run-dir", tmp_path / "run"]
+
+
+# Streams that are closed, full, or left by their reader.
+
+PRINTS = [
+    ["--help"],
+    ["--version"],
+    ["graph"],
+    ["graph", "--format", "dot"],
+    ["schema", "checkpoint"],
+    ["--cmdline", os.devnull, "config", "show"],
+    ["config", "check", os.devnull],
+    ["--cmdline", os.devnull, "--run-dir", "/nonexistent", "status"],
+    ["--cmdline", os.devnull, "--run-dir", "/nonexistent", "status", "--json"],
+]
+FAILS = [
+    (["--force"], 8, "not implemented"),
+    (["bogus"], 2, "unknown command"),
+    (["--cmdline", os.devnull, "--set", "x=1", "config", "show"], 3, "is not known"),
+    (["--cmdline", "/nonexistent", "run"], 3, "cannot read /nonexistent"),
+]
+UNBUFFERED = pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered", "unbuffered"])
+
+
+@pytest.mark.parametrize("words", PRINTS, ids=" ".join)
+def test_what_is_printed_into_a_full_file_ends_in_a_sentence(words):
+    done = started(*words, redirect=">/dev/full")
+    assert done.returncode == ExitCode.DEFECT
+    assert "the output cannot be written: No space left on device" in done.stderr
+    assert "free the space, or send stdout elsewhere" in done.stderr
+
+
+@pytest.mark.parametrize("words", PRINTS, ids=" ".join)
+def test_a_reader_that_went_away_is_no_failure(words, unread):
+    done = started(*words, stdout=unread)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", "<&-", CLOSED, "2>/dev/full"])
+def test_streams_that_are_not_needed_may_be_closed(redirect):
+    done = started("--version", redirect=redirect)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (b"" if ">&-" in redirect.split() else f"zosstorage {__version__}\n".encode())
+
+
+@UNBUFFERED
+@pytest.mark.parametrize(
+    ("redirect", "status"),
+    [(">/dev/full 2>/dev/full", 1), (">/dev/full 2>&-", 1), (">/dev/full", 1), ("1</dev/null", 1), (">&-", 0)],
+)
+def test_the_code_says_what_no_stream_can(redirect, status, unbuffered):
+    assert started("--help", redirect=redirect, unbuffered=unbuffered).returncode == status
+
+
+@pytest.mark.parametrize("redirect", ["", "2>&-", "2>/dev/full", "2</dev/null", ">&-", CLOSED])
+@pytest.mark.parametrize(("words", "status", "told"), FAILS, ids=[words[-1] for words, *_ in FAILS])
+def test_a_failure_keeps_its_code(words, status, told, redirect):
+    done = started(*words, redirect=redirect)
+    assert done.returncode == status
+    silent = "2" in redirect
+    assert (done.stderr == "") if silent else (told in done.stderr and "\nhint: " in done.stderr)
+
+
+@UNBUFFERED
+@pytest.mark.parametrize(("words", "status", "told"), FAILS, ids=[words[-1] for words, *_ in FAILS])
+def test_a_failure_that_nobody_reads_keeps_its_code(words, status, told, unread, unbuffered):
+    assert started(*words, stderr=unread, unbuffered=unbuffered).returncode == status
+
+
+@pytest.mark.parametrize("stderr", ["there", "unread"])
+def test_a_log_file_that_is_full_is_told_once_and_costs_no_more(tmp_path, run_dir, unread, stderr):
+    (tmp_path / "run/checkpoint.json").mkdir(parents=True)
+    done = started(
+        *run_dir, "--log-file", "/dev/full", "status", stderr=unread if stderr == "unread" else subprocess.PIPE
+    )
+    assert done.returncode == ExitCode.CONFIG
+    assert done.stderr.count("the log file cannot be written") == (0 if stderr == "unread" else 1)
+    assert done.stderr.count("\n") == (0 if stderr == "unread" else 2)
+
+
+# Locales.
+
+
+@pytest.mark.parametrize(
+    ("locale", "shown"),
+    [
+        ({"LC_ALL": "C"}, '"/ä…"'),
+        ({"LC_ALL": "POSIX"}, '"/ä…"'),
+        ({"LC_ALL": "C.UTF-8"}, '"/ä…"'),
+        ({"PYTHONIOENCODING": "ascii"}, r'"/\xe4\u2026"'),
+        ({"PYTHONIOENCODING": "latin-1"}, '"/ä' + r'\u2026"'),
+    ],
+    ids=str,
+)
+def test_what_a_locale_cannot_write_is_escaped(tmp_path, locale, shown):
+    path = tmp_path / "config.yaml"
+    path.write_text("report: {path: /ä…}\n", "utf-8")
+    done = started("--cmdline", os.devnull, "--config", path, "config", "show", **locale)
+    assert (done.returncode, done.stderr) == (0, "")
+    text = done.stdout.decode(locale.get("PYTHONIOENCODING", "utf-8"))
+    assert f"\n  path: {shown}\n" in text
+
+
+# Python makes UTF-8 of the locale C by itself, and of no other; this is as any other one.
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+def test_a_path_that_the_locale_cannot_name_is_told_before_anything_is_done(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("report: {path: /ä}\n", "utf-8")
+    done = started("--cmdline", os.devnull, "--config", path, "run", **ASCII)
+    assert done.returncode == ExitCode.CONFIG
+    assert r"report.path: found the text '/\xe4'; allowed: a path of the characters" in done.stderr
+    assert "LC_ALL=C.UTF-8" in done.stderr
+
+
+@pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C"}, ASCII], ids=["own", "c", "ascii"])
+def test_words_that_are_no_text_are_told_by_their_bytes(locale):
+    for words in (["config", "check", b"/no\xff"], ["--cmdline", b"/no\xff", "run"], [b"no\xff"]):
+        done = started(*words, **locale)
+        assert done.returncode in (ExitCode.USAGE, ExitCode.CONFIG)
+        assert r"no\xff" in done.stderr

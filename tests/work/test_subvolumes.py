@@ -1,0 +1,172 @@
+import contextlib
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from support import disk, facts, stopped
+
+from zosstorage.errors import InterruptedRunError, ToolError
+from zosstorage.filesystems import btrfs
+from zosstorage.system import ioctl
+from zosstorage.work import mounting, subvolumes
+
+NAMES = ["system", "etc", "modules", "vm-meta"]
+
+
+@pytest.fixture
+def top(tmp_path):
+    """A filesystem that is mounted at a folder, by its type."""
+
+    def mounted(fstype):
+        mode = {"btrfs": "single", "bcachefs": "bcachefs_single"}[fstype]
+        (wanted,) = mounting.tops(facts(mode=mode, disks=(disk("sda"),)))
+        return evolve(wanted, planned=evolve(wanted.planned, target=str(tmp_path)))
+
+    return mounted
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The calls of ioctl(2) on a folder."""
+    made = []
+
+    def call(folder, calls):
+        made.append((folder, list(calls)))
+
+    monkeypatch.setattr(ioctl, "call", call)
+    return made
+
+
+@pytest.fixture
+def roots(monkeypatch):
+    """The folders that are roots of subvolumes: those whose inode is 256 here."""
+    found = set()
+    real = Path.stat
+
+    def seen(path, **rest):
+        status = real(path, **rest)
+        if str(path) not in found:
+            return status
+        return os.stat_result((status.st_mode, btrfs.SUBVOLUME_INODE, *status[2:]))
+
+    monkeypatch.setattr(Path, "stat", seen)
+    return found
+
+
+def test_subvolumes_of_bcachefs_are_folders(top, tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "system").write_bytes(b"")
+    (tmp_path / "modules").symlink_to("etc")
+    assert subvolumes.present(top("bcachefs"), NAMES) == ["etc"]
+
+
+def test_a_folder_on_btrfs_is_no_subvolume(top, tmp_path, roots):
+    for name in NAMES:
+        (tmp_path / name).mkdir()
+    assert subvolumes.present(top("btrfs"), NAMES) == []
+    roots.add(f"{tmp_path}/etc")
+    assert subvolumes.present(top("btrfs"), NAMES) == ["etc"]
+
+
+def test_btrfs_makes_missing_subvolumes_by_calls_on_its_top(top, tmp_path, monkeypatch, roots):
+    (tmp_path / "etc").mkdir()
+    roots.add(f"{tmp_path}/etc")
+    asked = []
+
+    def call(folder, calls):
+        for one in calls:
+            name = one.argument[8:].rstrip(b"\0").decode()
+            asked.append((folder, hex(one.request), name))
+            Path(folder, name).mkdir()
+            roots.add(f"{folder}/{name}")
+
+    monkeypatch.setattr(ioctl, "call", call)
+    subvolumes.make(top("btrfs"), NAMES)
+    assert asked == [(str(tmp_path), "0x5000940e", name) for name in ("system", "modules", "vm-meta")]
+
+
+def test_bcachefs_makes_missing_subvolumes_by_its_tool(top, tmp_path, fake_tools, calls):
+    (tmp_path / "etc").mkdir()
+    fake_tools("bcachefs", body='for path in "$@"; do :; done; /bin/mkdir "$path"')
+    subvolumes.make(top("bcachefs"), NAMES)
+    made = sorted(fake_tools.calls)
+    assert made == [
+        ["bcachefs", "subvolume", "create", f"{tmp_path}/{name}"] for name in ("modules", "system", "vm-meta")
+    ]
+    assert [made for _, made in calls] == [[]]
+
+
+@pytest.mark.parametrize("fstype", ["btrfs", "bcachefs"])
+def test_subvolumes_that_are_all_there_are_not_made_again(top, tmp_path, fake_tools, calls, roots, fstype):
+    for name in NAMES:
+        (tmp_path / name).mkdir()
+        roots.add(f"{tmp_path}/{name}")
+    subvolumes.make(top(fstype), NAMES)
+    assert fake_tools.calls == []
+    assert [made for _, made in calls] == [[]]
+
+
+def test_subvolumes_that_are_not_there_after_they_were_made(top, calls):
+    with pytest.raises(ToolError, match="are not there after they were made"):
+        subvolumes.make(top("btrfs"), NAMES)
+    assert len(calls) == 1
+
+
+def test_a_kernel_that_refuses_a_subvolume(top, monkeypatch):
+    def call(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(ioctl, "call", call)
+    with pytest.raises(ToolError, match="cannot be made: Read-only file system") as caught:
+        subvolumes.make(top("btrfs"), NAMES)
+    assert caught.value.hint
+
+
+def test_a_folder_on_which_no_subvolume_can_be_made(top):
+    with pytest.raises(ToolError, match="cannot be made: "):
+        subvolumes.make(top("btrfs"), NAMES)
+
+
+def test_a_signal_ends_the_making_between_two(top, monkeypatch):
+    made = []
+
+    def create(_handle, request, _argument):
+        made.append(request)
+        with contextlib.suppress(InterruptedRunError):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(ioctl.fcntl, "ioctl", create)
+    with stopped():
+        subvolumes.make(top("btrfs"), NAMES)
+    assert len(made) == 1
+
+
+def test_a_tool_that_cannot_make_a_subvolume(top, fake_tools):
+    fake_tools("bcachefs", status=1, stderr="no")
+    with pytest.raises(ToolError, match="subvolume create"):
+        subvolumes.make(top("bcachefs"), NAMES)
+
+
+def test_btrfs_is_written_through_by_a_call_on_its_top(top, calls, monkeypatch):
+    monkeypatch.setattr(os, "sync", lambda: pytest.fail("all filesystems were synced"))
+    subvolumes.sync([top("btrfs")])
+    assert calls == [(top("btrfs").target, [btrfs.SYNC])]
+
+
+def test_bcachefs_is_written_through_by_sync(top, calls, monkeypatch):
+    done = []
+    monkeypatch.setattr(os, "sync", lambda: done.append("sync"))
+    subvolumes.sync([top("bcachefs")])
+    assert (done, calls) == (["sync"], [])
+
+
+def test_a_filesystem_that_cannot_be_written_through(top, monkeypatch):
+    def call(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(ioctl, "call", call)
+    with pytest.raises(OSError, match="Input/output error"):
+        subvolumes.sync([top("btrfs")])

@@ -1,0 +1,235 @@
+"""The commands, a function for each: options in, exit code out. The states are wired into the machine here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from states.discover import Discover
+from states.format import Format
+from states.mount import Mount
+from states.partition import Partition
+from states.report import Report
+from states.validate import Validate
+from zosstorage import __version__, checkpoint, cli, machine
+from zosstorage.block import emptiness
+from zosstorage.checkpoint import Checkpoint
+from zosstorage.config import load, show, sources
+from zosstorage.config.schema import Config
+from zosstorage.converter import unstructure
+from zosstorage.errors import ExitCode, ToolError, UsageError, ZosstorageError
+from zosstorage.facts import STATES
+from zosstorage.machine import Provisioner
+from zosstorage.output import logs, plan, report, status
+from zosstorage.output.jsonschema import json_schema
+from zosstorage.planning import discovery
+from zosstorage.planning.decide import decide
+from zosstorage.planning.observe import observe, observe_rejected
+from zosstorage.system import lock, signals, streams
+from zosstorage.system.running import LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from zosstorage.config.load import Loaded
+    from zosstorage.flags import CliOptions
+    from zosstorage.model import Discovery, Verdict
+
+log = logging.getLogger(__name__)
+
+_DOCUMENTS = {
+    "config": Config,
+    "report": report.Report,
+    "checkpoint": Checkpoint,
+    "plan": plan.PlanDocument,
+}
+
+
+def call(options: CliOptions) -> int:
+    """Run the command that was asked for.
+
+    Raises:
+        ZosstorageError: it failed, in one sentence and with a hint.
+    """
+    return int(_COMMANDS[options.command](options))
+
+
+def _load(options: CliOptions) -> Loaded:
+    """The configuration; log, time limit and what a parent left are set up by it."""
+    loaded = load.load(options)
+    logs.set_up(loaded.config.logging)
+    streams.take_over()
+    LIMIT.seconds = loaded.config.tools.timeout
+    return loaded
+
+
+def _provisioner(loaded: Loaded) -> Provisioner:
+    """The states wired into the machine, over the checkpoint as far as it can be relied on."""
+    config = loaded.config
+    states: dict[str, machine.State] = {
+        "discover": Discover(config),
+        "validate": Validate(config),
+        "partition": Partition(),
+        "format": Format(),
+        "mount": Mount(),
+        "report": Report(config.report.path),
+    }
+    path = _checkpoint_path(loaded)
+    provisioner = Provisioner(states, path, checkpoint.trusted(path, loaded.digest))
+    provisioner.rely()
+    return provisioner
+
+
+def _checkpoint_path(loaded: Loaded) -> Path:
+    return Path(loaded.config.run_dir) / "checkpoint.json"
+
+
+def _require_machine() -> None:
+    """What every command that looks at disks needs of its surroundings."""
+    if os.geteuid() != 0:
+        raise UsageError(
+            "this command needs root", hint="run it as root; what it does to disks cannot be done otherwise"
+        )
+    # Without /proc the words on the kernel command line were not read either; without /sys no disk would be seen.
+    for kind, folder, file in (("proc", "/proc", sources.KERNEL_FILE), ("sysfs", "/sys", "/sys/class/block")):
+        if not Path(file).exists():
+            raise ToolError(f"{folder} is not mounted", hint=f"mount -t {kind} {kind} {folder}")
+
+
+def _run(options: CliOptions) -> ExitCode:
+    loaded = _load(options)
+    _require_machine()
+    with lock.held(loaded.config.run_dir), signals.caught():
+        _provisioner(loaded).run()
+    return ExitCode.OK
+
+
+def _step(options: CliOptions) -> ExitCode:
+    loaded = _load(options)
+    _require_machine()
+    with lock.held(loaded.config.run_dir), signals.caught():
+        provisioner = _provisioner(loaded)
+        following = STATES[min(provisioner.skip, len(STATES) - 1)]
+        until = options.until or following
+        if STATES.index(until) < provisioner.skip:
+            log.info("already done, and still holds", extra={"state": until})
+        else:
+            provisioner.run(until)
+    return ExitCode.OK
+
+
+def _plan(options: CliOptions) -> ExitCode:
+    config = _load(options).config
+    _require_machine()
+    found = Discover(config).find()
+    shown, refused = _planned(found, config)
+    _print(json.dumps(unstructure(shown), indent=2) + "\n" if options.json else plan.text(shown))
+    if refused:
+        raise refused
+    return ExitCode.OK
+
+
+def _planned(found: Discovery, config: Config) -> tuple[plan.PlanDocument, ZosstorageError | None]:
+    """What a run would do, or why it would do nothing."""
+    verdicts: list[Verdict] = []
+    planned, refused = None, None
+    try:
+        discovery.require(found, config)
+        seen = observe(found, config)
+        verdicts += map(emptiness.verdict, seen.disks)
+        planned = decide(seen, config)
+    except ZosstorageError as error:
+        refused = error
+    verdicts += map(emptiness.verdict, observe_rejected(found, config))
+    return plan.document(found, verdicts, planned, refused), refused
+
+
+def _status(options: CliOptions) -> ExitCode:
+    path = _checkpoint_path(_load(options))
+    try:
+        found = checkpoint.load(path) or Checkpoint()
+    except (ValueError, OSError) as error:
+        raise checkpoint.unusable(path, error) from error
+    _print(json.dumps(unstructure(found), indent=2) + "\n" if options.json else status.text(found))
+    return ExitCode.OK
+
+
+def _reset(options: CliOptions) -> ExitCode:
+    loaded = _load(options)
+    path = _checkpoint_path(loaded)
+    with lock.held(loaded.config.run_dir):
+        try:
+            found = checkpoint.load(path)
+        except (ValueError, OSError):  # damaged: all of it goes
+            found = None
+        if found and options.start:
+            found.forget(options.start)
+            checkpoint.save(path, found)
+            return ExitCode.OK
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise checkpoint.unusable(path, error) from error
+    return ExitCode.OK
+
+
+def _graph(options: CliOptions) -> ExitCode:
+    _print(machine.graph(options.format).rstrip("\n") + "\n")
+    return ExitCode.OK
+
+
+def _schema(options: CliOptions) -> ExitCode:
+    kind = _DOCUMENTS[options.document]
+    _print(json.dumps(json_schema(kind, complete=kind is not Config), indent=2) + "\n")
+    return ExitCode.OK
+
+
+def _config(options: CliOptions) -> ExitCode:
+    if options.action == "check":
+        _print(show.check(options.file))
+    else:
+        _print(show.show(load.load(options), with_origins=options.origins))
+    return ExitCode.OK
+
+
+def _help(_options: CliOptions) -> ExitCode:
+    _print(cli.help_text())
+    return ExitCode.OK
+
+
+def _version(_options: CliOptions) -> ExitCode:
+    _print(f"zosstorage {__version__}\n")
+    return ExitCode.OK
+
+
+def _print(text: str) -> None:
+    """Write to stdout what a command was asked for; a reader that has gone away is no failure.
+
+    Raises:
+        ZosstorageError: it cannot be written.
+    """
+    try:
+        if not text.isascii():  # a model's name, a path: no locale may stand in their way
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is no other TextIO
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        streams.give_up_stdout(error)
+
+
+_COMMANDS: dict[str, Callable[[CliOptions], ExitCode]] = {
+    "run": _run,
+    "step": _step,
+    "plan": _plan,
+    "status": _status,
+    "reset": _reset,
+    "graph": _graph,
+    "schema": _schema,
+    "config": _config,
+    "help": _help,
+    "version": _version,
+}

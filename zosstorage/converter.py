@@ -1,0 +1,162 @@
+"""The one cattrs converter: every document goes in and out by it, always the same way.
+
+It is strict: nothing is converted ("no" is not true, 1.5 is not 1), no key may be unknown. What a field's metadata say:
+
+- `name` is its key in the document, where that is no Python name;
+- `parse` takes what the document holds and returns the value, or raises ValueError;
+- `show` turns the value back into what a document holds;
+- `flag` leaves the field out of the document.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+
+from attrs import Attribute, fields, has, resolve_types
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class NotAMappingError(TypeError):
+    """Something else stands where a class's fields belong; `kind` is that class."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__(f"not a mapping of keys ({', '.join(keys_of(kind))})")
+        self.kind = kind
+
+
+def key_of(field: Attribute[Any]) -> str:
+    """The name of a field in a document."""
+    return str(field.metadata.get("name", field.name))
+
+
+def fields_of(kind: type[Any]) -> tuple[Attribute[Any], ...]:
+    """The fields of a class that a document has, with their types resolved."""
+    resolve_types(kind)
+    return tuple(field for field in fields(kind) if not field.metadata.get("flag"))
+
+
+def keys_of(kind: type[Any]) -> tuple[str, ...]:
+    """The keys of a document that is a `kind`."""
+    return tuple(key_of(field) for field in fields_of(kind))
+
+
+def structure(data: object, kind: type[T]) -> T:
+    """A value of a class from plain data: maps, lists, scalars.
+
+    Raises:
+        ClassValidationError: with a group of all that is wrong (cattrs).
+        NotAMappingError: the data are no mapping.
+    """
+    return _CONVERTER.structure(data, kind)
+
+
+def unstructure(value: Any) -> Any:
+    """A value as plain data: classes as maps, enums as their values."""
+    return _CONVERTER.unstructure(value)
+
+
+def _class(kind: type[Any]) -> Callable[[Any, Any], Any]:
+    resolve_types(kind)
+    overrides: dict[str, Any] = {
+        field.name: override(
+            rename=key_of(field), struct_hook=_parser(field), omit=bool(field.metadata.get("flag")) or None
+        )
+        for field in fields(kind)
+    }
+    build = make_dict_structure_fn(kind, _CONVERTER, _cattrs_forbid_extra_keys=True, **overrides)
+
+    def hook(data: Any, wanted: Any) -> Any:
+        if not isinstance(data, dict):
+            raise NotAMappingError(kind)
+        return build(data, wanted)
+
+    return hook
+
+
+def _parser(field: Attribute[Any]) -> Callable[[Any, Any], Any] | None:
+    parse = field.metadata.get("parse")
+    return (lambda data, _: parse(data)) if parse else None
+
+
+def _plain(kind: type[Any]) -> Callable[[Any], dict[str, Any]]:
+    resolve_types(kind)
+    overrides: dict[str, Any] = {
+        field.name: override(
+            rename=key_of(field),
+            unstruct_hook=field.metadata.get("show"),
+            omit=bool(field.metadata.get("flag")) or None,
+        )
+        for field in fields(kind)
+    }
+    return make_dict_unstructure_fn(kind, _CONVERTER, **overrides)
+
+
+# What a document's scalar must be, by the type that is asked for.
+_SCALARS: dict[Any, tuple[type, ...]] = {bool: (bool,), int: (int,), str: (str,), float: (float, int)}
+
+
+def _text(value: str) -> str:
+    return str(value.value) if isinstance(value, Enum) else value
+
+
+def _scalar(data: Any, kind: Any) -> Any:
+    """A scalar of that very type, or a member of an enum; cattrs takes an enum of texts for a text."""
+    if issubclass(kind, Enum):
+        return _member(data, kind)
+    if type(data) not in _SCALARS[kind]:  # bool is an int, and never meant by one
+        raise TypeError(f"{data!r} is no {kind.__name__}")
+    return data
+
+
+def _sequence(kind: Any) -> Callable[[Any, Any], Any]:
+    origin, item = get_origin(kind), get_args(kind)[0]
+
+    def hook(data: Any, _: Any) -> Any:
+        if not isinstance(data, list):
+            raise TypeError(f"{data!r} is no list")
+        return origin(_CONVERTER.structure(one, item) for one in data)
+
+    return hook
+
+
+def _is_literal(kind: Any) -> bool:
+    return get_origin(kind) is Literal
+
+
+def _is_sequence(kind: Any) -> bool:
+    return get_origin(kind) in (tuple, list)
+
+
+def _literal(data: Any, kind: Any) -> Any:
+    if not any(type(data) is type(allowed) and data == allowed for allowed in get_args(kind)):
+        raise ValueError(f"{data!r} is none of {get_args(kind)}")
+    return data
+
+
+def _member(data: Any, kind: type[Enum]) -> Enum:
+    if not isinstance(data, str):
+        raise TypeError(f"{data!r} is no text")
+    return kind(data)
+
+
+def _make() -> Converter:
+    converter = Converter(forbid_extra_keys=True)
+    for kind in _SCALARS:
+        converter.register_structure_hook(kind, _scalar)
+    converter.register_structure_hook_func(_is_literal, _literal)
+    converter.register_structure_hook(Enum, _member)
+    converter.register_structure_hook_factory(_is_sequence, _sequence)
+    converter.register_structure_hook_factory(has, _class)
+    converter.register_unstructure_hook(str, _text)
+    converter.register_unstructure_hook_factory(has, _plain)
+    return converter
+
+
+_CONVERTER = _make()

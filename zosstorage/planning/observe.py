@@ -1,0 +1,189 @@
+"""All that Validate reads of a machine. It writes nothing that stays: a file made to see that one can be is removed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zosstorage import filesystems
+from zosstorage.block import emptiness, sysfs
+from zosstorage.block.contents import read_content
+from zosstorage.errors import NoDiskError, ToolError
+from zosstorage.filesystems import vfat
+from zosstorage.model import Depth, Kind
+from zosstorage.observed import Observations, ObservedDisk, ObservedKernel, ObservedPlace, ObservedTool
+from zosstorage.planning import preflight
+from zosstorage.planning.refusal import together
+from zosstorage.planning.roles import Target, assign
+from zosstorage.system import executables, mountinfo, run
+from zosstorage.system.files import read_regular, under, unused_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from zosstorage.config.schema import Config
+    from zosstorage.model import Content, Discovery, Disk
+
+
+def observe(discovery: Discovery, config: Config) -> Observations:
+    """Everything that the plan for the eligible disks can follow from.
+
+    Raises:
+        ToolError: a prober is missing or failed.
+    """
+    probers = {name: _tool(name) for name in preflight.EXAMINING}
+    if missing := [problem for name, tool in probers.items() if (problem := preflight.tool_problem(name, tool))]:
+        raise together(missing)
+    disks = emptiness.observe(discovery.disks, config.validate.scan, config.partitions.esp_size)
+    kept, types = _finished(disks), _filesystems(disks, config)
+    tools = (*preflight.ALWAYS, *vfat.TOOLS, *(tool for one in types for tool in filesystems.module(one).TOOLS))
+    return Observations(
+        discovery,
+        disks,
+        {**probers, **{name: _tool(name) for name in tools}},
+        _kernel(types),
+        os.path.realpath(config.root),
+        {place.path: place for place in _places(config, kept)},
+        _contents() if kept else {},
+        _fstab(config),
+    )
+
+
+def _finished(disks: Sequence[ObservedDisk]) -> dict[str, Content]:
+    """The filesystems of unmarked data partitions, by UUID."""
+    verdicts = [emptiness.verdict(one) for one in disks]
+    data = [one.data for one in verdicts if one.partitions]
+    return {part.content.uuid: part.content for part in data if part.content and not part.marked}
+
+
+def _filesystems(disks: Sequence[ObservedDisk], config: Config) -> list[str]:
+    """The types of data filesystems that the plan can be about: those that are there, else the one to be made."""
+    if there := {content.type for content in _finished(disks).values()}:
+        return sorted(there)
+    targets = [Target(one.disk, emptiness.verdict(one)) for one in disks]
+    if any(target.verdict.kind is Kind.FOREIGN for target in targets):
+        return []  # nothing will be made: no module is loaded for it
+    try:
+        topology, _ = assign(targets, config)
+    except NoDiskError:
+        return []
+    return [topology.filesystem]
+
+
+def _tool(name: str) -> ObservedTool:
+    path = executables.which(name)
+    return ObservedTool(path, executables.is_applet(path) if path else None)
+
+
+def _kernel(types: Iterable[str]) -> ObservedKernel:
+    """What the kernel can mount, after modprobe was tried for what it lacks."""
+    tried = {fstype: _modprobe(fstype) for fstype in types if fstype not in _mountable()}
+    versions = [module.MOUNT_VERSION for module in map(filesystems.module, types)]
+    return ObservedKernel(_mountable(), tried, _mount_version() if any(versions) else "")
+
+
+def _mountable() -> frozenset[str]:
+    """The names in /proc/filesystems."""
+    try:
+        lines = (mountinfo.PROC / "filesystems").read_text("ascii").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(line.split()[-1] for line in lines if line.strip())
+
+
+def _modprobe(fstype: str) -> str:
+    if not executables.which("modprobe"):
+        return "modprobe was not found"
+    return f"modprobe {fstype} ended with status {run.start(['modprobe', fstype]).wait().status}"
+
+
+def _mount_version() -> str:
+    path = executables.which("mount")
+    return run.command([path, "--version"]).stdout if path and not executables.is_applet(path) else ""
+
+
+def _contents() -> dict[str, Content]:
+    """The filesystems of ours on all devices of the machine, the disks of the plan among them."""
+    found = {device: _content(device) for device in sysfs.devices()}
+    return {device: content for device, content in found.items() if content}
+
+
+def _content(device: str) -> Content | None:
+    try:
+        return read_content(device)
+    except ToolError:  # no medium, or none of our business
+        return None
+
+
+def _places(config: Config, kept: Iterable[str]) -> list[ObservedPlace]:
+    """Where a plan for this configuration can mount and write; `kept` are the UUIDs of finished filesystems."""
+    data_root = under(config.root, config.mounts.data_root)
+    fstab = [under(config.root, config.fstab.path)] if config.fstab.enabled else []
+    return [
+        *(_folder(under(config.root, target)) for target in config.mounts.targets.values()),
+        _folder(data_root, parent=True),
+        *(_folder(f"{data_root}/{uuid}") for uuid in kept),
+        _file(config.report.path, config.report.path),
+        *(_file(path, os.path.realpath(path)) for path in fstab),  # a link to it is kept
+    ]
+
+
+def _folder(path: str, *, parent: bool = False) -> ObservedPlace:
+    """A folder to mount on, or the parent of such. Where one has to be made, a file is made to see that it can be."""
+    above = _above(Path(path))
+    exists = above == Path(path)
+    real = os.path.realpath(path)
+    mounted = mountinfo.at(real)
+    refused = _refused(above) if above.is_dir() and (parent or not exists) else ""
+    source = mounted.source if mounted else None
+    return ObservedPlace(path, exists, str(above), above.is_dir(), exists and above.is_file(), refused, real, source)
+
+
+def _file(path: str, where: str) -> ObservedPlace:
+    """A file that is to be replaced; it stands at `where`."""
+    above = _above(Path(where))
+    exists = above == Path(where)
+    folder = above.parent if exists else above
+    refused = _refused(folder) if folder.is_dir() else f"{folder} is a file"
+    real = os.path.realpath(path)
+    return ObservedPlace(path, exists, str(above), above.is_dir(), exists and above.is_file(), refused, real)
+
+
+def _above(path: Path) -> Path:
+    """The path, or the nearest of its parents that is there."""
+    return next(parent for parent in (path, *path.parents) if parent.exists())
+
+
+def _refused(folder: Path) -> str:
+    """Why nothing can be made in a folder: only trying tells (a read-only mount, /proc); no trace is left."""
+    tried = unused_name(folder / "zosstorage")
+    try:
+        os.close(os.open(tried, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        tried.unlink()
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
+    return ""
+
+
+def _fstab(config: Config) -> tuple[str, ...]:
+    """The lines of fstab; none where it is not to be written or cannot be read."""
+    if not config.fstab.enabled:
+        return ()
+    try:
+        text = read_regular(Path(under(config.root, config.fstab.path))).decode("utf-8", "surrogateescape")
+    except OSError:
+        return ()
+    return tuple(text.splitlines())
+
+
+def observe_rejected(discovery: Discovery, config: Config) -> tuple[ObservedDisk, ...]:
+    """What the other disks carry, for whoever asks for the plan; nothing where there is nothing to look with.
+
+    A full scan is for disks that may be written: of these a sample will do.
+    """
+    if any(preflight.tool_problem(name, _tool(name)) for name in preflight.EXAMINING):
+        return ()
+    depth = min(config.validate.scan, Depth.SAMPLED, key=list(Depth).index)
+    disks: list[Disk] = [one.disk for one in discovery.rejected if one.disk.size_bytes >= 2 << 20]
+    return emptiness.observe_aside(disks, depth, config.partitions.esp_size)

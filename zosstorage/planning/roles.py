@@ -1,0 +1,91 @@
+"""Which topology the disks become, and what each disk is for. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from zosstorage import topologies
+from zosstorage.block.eligibility import matches
+from zosstorage.block.layout import CACHE_NAME
+from zosstorage.errors import NoDiskError
+from zosstorage.model import Disk, PartitionKind, Role, SeenPartition, Verdict
+from zosstorage.topologies import TOPOLOGIES, Topology
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from zosstorage.config.schema import Config
+
+
+@frozen
+class Target:
+    """A disk that the plan is about, and what it carries."""
+
+    disk: Disk
+    verdict: Verdict
+
+    def seen(self, kind: PartitionKind) -> SeenPartition | None:
+        """The partition of a kind on a disk of ours."""
+        return self.verdict.seen(kind)
+
+
+@frozen
+class Member:
+    """A target with its role in a topology."""
+
+    target: Target
+    role: Role
+
+
+def assign(targets: Sequence[Target], config: Config) -> tuple[Topology, list[Member]]:
+    """Choose the topology (`auto` by the classes of the disks) and the role of each disk.
+
+    Raises:
+        NoDiskError: the topology needs another number of disks, of cache disks or of backing disks.
+    """
+    classes = [_class(target.disk, config) for target in targets]
+    mode = config.topology.mode
+    topology = topologies.automatic(len(classes), len(set(classes))) if mode == topologies.AUTO else TOPOLOGIES[mode]
+    members = [
+        Member(target, role if topology.tiered else Role.DATA) for target, role in zip(targets, classes, strict=True)
+    ]
+    _check_counts(topology, members)
+    return topology, members
+
+
+def carried(topology: Topology, targets: Iterable[Target]) -> list[Member]:
+    """The disks of a finished topology, in the roles that they were made for."""
+    return [Member(target, _carried_role(topology, target)) for target in targets]
+
+
+def _carried_role(topology: Topology, target: Target) -> Role:
+    if not topology.tiered:
+        return Role.DATA
+    return Role.CACHE if target.verdict.data.name == CACHE_NAME else Role.BACKING
+
+
+def _class(disk: Disk, config: Config) -> Role:
+    """Cache or backing: by the operator's globs, else an SSD is cache and a rotating disk is backing."""
+    if matches(disk, config.topology.cache):
+        return Role.CACHE
+    if matches(disk, config.topology.backing):
+        return Role.BACKING
+    return Role.BACKING if disk.rotational else Role.CACHE
+
+
+def _check_counts(topology: Topology, members: Sequence[Member]) -> None:
+    have = [member.role for member in members]
+    least = {Role.DATA: topology.data, Role.CACHE: topology.cache, Role.BACKING: topology.backing}
+    enough = all(have.count(role) >= number for role, number in least.items())
+    if enough and (topology.most is None or len(have) <= topology.most):
+        return
+    how = "exactly" if topology.most == topology.least else "at least"
+    needs = [f"{how} {number} {role} disk{'s' if number > 1 else ''}" for role, number in least.items() if number]
+    needs += [f"at most {topology.most} in all"] if topology.most not in (None, topology.least) else []
+    got = ", ".join(f"{member.target.disk.path} as {member.role}" for member in members) or "none"
+    raise NoDiskError(
+        f"the topology {topology.name} needs {' and '.join(needs)}; eligible: {got}",
+        hint="choose another topology.mode, or the disks by devices.include, topology.cache and topology.backing",
+    )

@@ -1,0 +1,200 @@
+"""External commands under way: their output, their end, and their time limit.
+
+One thread reads the output of all commands and waits for them; it sleeps while nothing happens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import time
+from typing import IO, TYPE_CHECKING, Self
+
+import attrs
+
+from zosstorage.errors import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = logging.getLogger(__name__)
+
+# The capacity of a pipe in bytes (pipe(7)): one read empties it.
+PIPE_BYTES = 1 << 16
+# Seconds from SIGTERM to SIGKILL, and from SIGKILL until a command counts as one that cannot be killed.
+_GRACE = 1.0
+
+
+@attrs.define
+class TimeLimit:
+    """The longest that one command, or one flush of a disk, may take; set once, from the configuration."""
+
+    seconds: float
+
+
+LIMIT = TimeLimit(600.0)
+
+
+@attrs.frozen
+class Completed:
+    """A command that has ended.
+
+    Attributes:
+        status: its exit status; negative for the signal that killed it.
+        stdout: decoded as UTF-8, with U+FFFD for what is not; `stderr` too.
+        seconds: from its start until its end was seen.
+    """
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+@attrs.define(eq=False)
+class Running:
+    """A command that was started, in a session and process group of its own.
+
+    Attributes:
+        started: seconds of the monotonic clock.
+        output: what it has written so far, by our ends of its stdout and its stderr.
+        open_files: those two and a pidfd, less those that are at their end. The command has ended when none is left:
+            children that hold its output are waited for as well.
+        killed: whether its process group was sent SIGKILL.
+        done: the result, once it has ended.
+    """
+
+    argv: tuple[str, ...]
+    started: float
+    process: subprocess.Popen[bytes]
+    output: dict[IO[bytes], bytearray]
+    open_files: set[IO[bytes]]
+    killed: bool = False
+    done: Completed | None = None
+
+    @classmethod
+    def watch(cls, argv: tuple[str, ...], started: float, process: subprocess.Popen[bytes]) -> Self:
+        """Open a pidfd for a process whose stdout and stderr are pipes.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe]
+        pidfd = os.fdopen(os.pidfd_open(process.pid), "rb", buffering=0)
+        return cls(argv, started, process, {pipe: bytearray() for pipe in pipes}, {*pipes, pidfd})
+
+    @property
+    def deadline(self) -> float:
+        """When its time is over, in seconds of the monotonic clock."""
+        return self.started + LIMIT.seconds
+
+    def wait(self) -> Completed:
+        """Wait for its end, whatever the exit status is.
+
+        Raises:
+            ToolError: it took longer than the time limit.
+        """
+        return wait_all([self])[0]
+
+    def read(self, file: IO[bytes]) -> bool:
+        """Read from one of `open_files` that is ready; False at its end, which for a pidfd is that of the process."""
+        data = file.read(PIPE_BYTES) if file in self.output else b""
+        if data:
+            self.output[file] += data
+        return bool(data)
+
+    def close(self, file: IO[bytes]) -> None:
+        """Close one of `open_files`; with the last one, the command has ended."""
+        self.open_files.remove(file)
+        file.close()
+        if not self.open_files:
+            self._finish()
+
+    def _finish(self) -> None:
+        # Popen.wait() returns 0 where the exit status is lost (SIGCHLD ignored); this raises ChildProcessError.
+        _, status = os.waitpid(self.process.pid, 0)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        stdout, stderr = (data.decode("utf-8", "replace") for data in self.output.values())
+        seconds = round(time.monotonic() - self.started, 3)
+        self.done = Completed(self.argv, self.process.returncode, stdout, stderr, seconds)
+        log.info("command", extra={"argv": " ".join(self.argv), "status": self.done.status, "seconds": seconds})
+
+
+def wait_all(commands: Iterable[Running]) -> list[Completed]:
+    """Wait for commands, whatever their exit statuses are; an exception kills those that still run.
+
+    Raises:
+        ToolError: the first one, in their order, that took longer than the time limit; all have ended by then, save
+            those that cannot be killed.
+    """
+    commands = list(commands)
+    overdue: list[Running] = []
+    try:
+        while waiting := [one for one in commands if one.open_files and one not in overdue]:
+            _read(waiting, min(one.deadline for one in waiting))
+            late = [one for one in waiting if one.open_files and one.deadline <= time.monotonic()]
+            kill_all(late)
+            overdue += late
+    except BaseException:
+        kill_all(commands)
+        raise
+    for one in commands:
+        if one in overdue:
+            raise _timeout_error(one)
+    return [one.done for one in commands if one.done]
+
+
+def kill_all(commands: Iterable[Running]) -> None:
+    """Kill those commands that still run: SIGTERM, a second to react, and SIGKILL.
+
+    Both signals go to the process group: no child may go on writing after its command was given up.
+    """
+    targets = [one for one in commands if one.open_files and not one.killed]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for one in targets:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(one.process.pid, number)
+            one.killed = number == signal.SIGKILL  # afterwards: an exception in between must not leave it running
+        _read(targets, time.monotonic() + _GRACE)
+
+
+def _read(commands: Iterable[Running], until: float) -> None:
+    """Read output until every command has ended or the monotonic clock reaches `until`.
+
+    What was written before is read even if `until` is in the past, but of a command that writes without end, no more
+    than it writes in the grace period.
+    """
+    give_up = max(until, time.monotonic()) + _GRACE
+    # Not epoll: it takes a descriptor, and commands must be killed also where none is left.
+    with selectors.PollSelector() as selector:
+        for one in commands:
+            for file in one.open_files:
+                selector.register(file, selectors.EVENT_READ, one)
+        while selector.get_map():
+            left = max(0.0, until - time.monotonic())
+            ready = selector.select(left)
+            for key, _ in ready:
+                if not key.data.read(key.fileobj):
+                    selector.unregister(key.fileobj)
+                    key.data.close(key.fileobj)
+            if not left and (not ready or time.monotonic() > give_up):
+                return
+
+
+def _timeout_error(overdue: Running) -> ToolError:
+    """The error of a command that was killed, or could not be.
+
+    One that could not be has no `argv` in its error: it may wake up and write, so nothing may be tried again beside it.
+    """
+    fate = "was killed" if overdue.done else "cannot be killed: it hangs in the kernel"
+    return ToolError(
+        f"{' '.join(overdue.argv)} took longer than {LIMIT.seconds:g} s and {fate}",
+        hint="look for a failing disk in the kernel's log, or raise tools.timeout",
+        argv=overdue.argv if overdue.done else (),
+        stderr=overdue.done.stderr if overdue.done else "",
+    )

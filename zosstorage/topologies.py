@@ -1,0 +1,102 @@
+"""The topologies: what each one needs and makes. The only place that knows one by its name.
+
+To add one: a row here, a row in the README's table (a test compares them), a test that provisions it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from attrs import frozen
+
+# The value of `topology.mode` that leaves the choice to the classes of the disks.
+AUTO = "auto"
+
+
+class Automatic(StrEnum):
+    """For which disks `auto` picks a topology."""
+
+    ONE_DISK = "one disk"
+    ONE_CLASS = "several disks of one class"
+    BOTH_CLASSES = "SSDs and HDDs together"
+
+
+@frozen
+class Topology:
+    """What a topology needs and makes.
+
+    Attributes:
+        filesystem: the type of its data filesystems, `btrfs` or `bcachefs`.
+        data: the fewest disks of the role data; likewise cache and backing.
+        most: the most disks in all; None for any number.
+        shared: one filesystem spans all disks; else each disk has its own, and the first one is the primary.
+        profile: the btrfs profile of data and metadata that it promises; None leaves the choice to mkfs.btrfs.
+        replicas: the copies of data and metadata that it promises (bcachefs); None leaves the choice to the operator.
+        automatic: the disks for which `auto` picks it; None for never.
+        result: what it makes, for people.
+    """
+
+    name: str
+    filesystem: str
+    result: str
+    data: int = 0
+    cache: int = 0
+    backing: int = 0
+    most: int | None = None
+    shared: bool = False
+    profile: str | None = None
+    replicas: int | None = None
+    automatic: Automatic | None = None
+
+    @property
+    def tiered(self) -> bool:
+        """Whether its disks are cache and backing ones."""
+        return self.cache > 0
+
+    @property
+    def least(self) -> int:
+        """The fewest disks in all."""
+        return self.data + self.cache + self.backing
+
+
+_ROWS = (
+    Topology("single", "btrfs", "btrfs", data=1, most=1, automatic=Automatic.ONE_DISK),
+    Topology(
+        "dual_independent",
+        "btrfs",
+        "one btrfs on each disk; the first is the primary",
+        data=2,
+        automatic=Automatic.ONE_CLASS,
+    ),
+    Topology(
+        "btrfs_raid1",
+        "btrfs",
+        "one btrfs over all, data and metadata in two copies",
+        data=2,
+        shared=True,
+        profile="raid1",
+    ),
+    Topology("bcachefs_single", "bcachefs", "bcachefs", data=1, most=1, replicas=1),
+    Topology(
+        "ssd_hdd_bcachefs",
+        "bcachefs",
+        "one bcachefs: SSDs in front, HDDs behind",
+        cache=1,
+        backing=1,
+        shared=True,
+        automatic=Automatic.BOTH_CLASSES,
+    ),
+    Topology("bcachefs_2copy", "bcachefs", "the same with two copies", cache=1, backing=2, shared=True, replicas=2),
+)
+TOPOLOGIES: dict[str, Topology] = {row.name: row for row in _ROWS}
+
+
+def modes() -> tuple[str, ...]:
+    """The values of `topology.mode`."""
+    return (AUTO, *TOPOLOGIES)
+
+
+def automatic(disks: int, classes: int) -> Topology:
+    """The topology that `auto` picks for that number of disks, of one class or of both; for none, that of one disk."""
+    wanted = Automatic.ONE_DISK if disks <= 1 else Automatic.ONE_CLASS if classes == 1 else Automatic.BOTH_CLASSES
+    return next(row for row in TOPOLOGIES.values() if row.automatic is wanted)
