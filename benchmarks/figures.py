@@ -48,15 +48,15 @@ class Figures:
         return [bar for name in ours for bar in self._bars(name)]
 
     def _bars(self, name: str) -> Iterator[Bar]:
-        for count, other, limit in ((1, "repart", 1.0), (8, "repart", 0.35), (8, "no-sleep", 0.7)):
+        for count, other, limit in ((1, "repart", 1.3), (8, "repart", 0.5), (32, "repart", 0.33)):
             yield from self._bar(f"{name}, {_disks(count)} / {other}", (count, name), (count, other), limit)
         for fewer, more in ((1, 8), (8, 32)):
             yield from self._bar(f"{name}, {_disks(more)} / {_disks(fewer)}", (more, name), (fewer, name), more / fewer)
         for count in self.counts:
             rerun = f"{name}, {_disks(count)}, rerun / python -I -S -c pass"
-            yield from self._bar(rerun, (count, name, "rerun"), (count, name, "bare"), 6)
+            yield from self._bar(rerun, (count, name, "rerun"), (count, name, "bare"), 10)
             yield from self._bar(
-                f"{name}, {_disks(count)}, second boot / cold", (count, name, "second"), (count, name), 0.5
+                f"{name}, {_disks(count)}, second boot / cold", (count, name, "second"), (count, name), 0.7
             )
             if rss := self.of(count, name, unit="rss"):
                 yield Bar(f"{name}, {_disks(count)}, MiB of memory", rss / 1024, 40)
