@@ -39,7 +39,7 @@ def tests(session: nox.Session) -> None:
         _need_root(session, 'or, for what runs without: nox -s tests -- -m "not loop"')
         _need_tools(session, _packages(HERE / "tests/packages"))
     _install(session, "test")
-    session.run("pytest", *PYTEST, "--cov", "--cov-report=term", *session.posargs)
+    session.run("pytest", *PYTEST, "--cov", "--cov-report=term", *session.posargs, env=COMPILED)
 
 
 @nox.session
@@ -49,7 +49,7 @@ def tests_oldest(session: nox.Session) -> None:
     oldest = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
     constraints.write_text("\n".join(oldest) + "\n", "utf-8")
     _install(session, "test", "--constraint", str(constraints))
-    session.run("pytest", *PYTEST, "-m", "not loop", *session.posargs)
+    session.run("pytest", *PYTEST, "-m", "not loop", *session.posargs, env=COMPILED)
 
 
 @nox.session
@@ -131,7 +131,7 @@ def _bundle(session: nox.Session, *options: str) -> None:
     ]
     loop = (*topologies, "tests/loop/test_writes.py")
     started = ("tests/test_cli.py", "tests/test_readme.py", *loop)
-    env = {"ZOSSTORAGE_PROGRAM": str(STATIC_FILE)}
+    env = {**COMPILED, "ZOSSTORAGE_PROGRAM": str(STATIC_FILE)}
     session.run("pytest", *PYTEST, "packaging/static", *(session.posargs or started), env=env)
 
 
@@ -142,6 +142,8 @@ def _build_static_file(session: nox.Session, *options: str) -> None:
 
 # One worker for each core; tests of one xdist_group stay with one worker.
 PYTEST = ("-n", "auto", "--dist", "loadgroup")
+# Tests start the program thousands of times: each start would compile it again where nothing may be kept.
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
 
 
 def _install(session: nox.Session, group: str, *constraints: str) -> None:
