@@ -17,7 +17,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests"), str(HERE.parent / "tests/
 
 import initramfs  # noqa: E402 - behind the path to it
 import packages  # noqa: E402 - behind the path to it
-from qemu import Drive, Guest, Log, kvm_works  # noqa: E402 - behind the path to it
+from qemu import Drive, Guest, Log, accelerator  # noqa: E402 - behind the path to it
 
 RUNS = packages.CACHE / "runs"
 SIZE = 40 << 30
@@ -155,7 +155,7 @@ def pytest_terminal_summary(terminalreporter) -> None:
         terminalreporter.write_line(line)
     rows = [value for name, value in properties if name == "figures"]
     if rows:
-        terminalreporter.section(f"guests ({'KVM' if kvm_works() else 'TCG'}), seconds")
+        terminalreporter.section(f"guests ({accelerator()}), seconds")
         terminalreporter.write_line(f"{'guest':<40}{'boot':>8}{'provision':>11}{'total':>8}{'busy':>8}  booted again")
         for what, boot, provision, total, busy, again in rows:
             terminalreporter.write_line(f"{what:<40}{boot:>8}{provision:>11}{total:>8}{busy:>8}  {again or ''}")
