@@ -205,7 +205,7 @@ def test_one_at_a_time(capsys, tmp_path, run_dir):
 
 @pytest.mark.parametrize("number", [signal.SIGINT])
 def test_an_interrupt_ends_in_a_sentence(capsys, monkeypatch, number):
-    monkeypatch.setitem(_COMMANDS, "version", lambda _: os.kill(os.getpid(), number))
+    monkeypatch.setitem(_COMMANDS, "version", lambda _: signal.raise_signal(number))
     assert told(capsys, "--version") == (
         128 + number,
         "",
