@@ -318,3 +318,16 @@ def test_blkid_is_not_believed_alone(fake_tools, known):
     with pytest.raises(ToolError, match="was read back as no filesystem of ours"):
         formatting.read_back_twice(known)
     assert executables.which("blkid")
+
+
+@pytest.mark.parametrize("kind", ["vfat", "btrfs"])
+def test_nothing_is_made_in_a_partition_that_the_plan_keeps(fake_tools, kind):
+    """A plan that contradicts itself: without this, nobody would have asked the table for that partition's mark."""
+    known = some_facts(make=False)
+    edited = tuple(evolve(one, make=one.type == kind) for one in known.plan.filesystems)
+    plan = evolve(known.plan, filesystems=edited)
+    known = evolve(known, validate=evolve(known.validated, plan=plan))
+    wanted = [one for one in plan.filesystems if one.make]
+    with pytest.raises(NotEmptyError, match="in a partition that it keeps"):
+        formatting.make(wanted, known, lambda: None)
+    assert fake_tools.calls == []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from zosstorage.facts import Facts
-    from zosstorage.planned import PlannedFilesystem
+    from zosstorage.planned import Plan, PlannedFilesystem
 
 
 def make(wanted: Sequence[PlannedFilesystem], facts: Facts, require_marks: Callable[[], None]) -> None:
@@ -29,6 +29,7 @@ def make(wanted: Sequence[PlannedFilesystem], facts: Facts, require_marks: Calla
         NotEmptyError: a partition carries what we would not make there.
         ToolError: a mkfs is missing, failed or timed out.
     """
+    _check_marked(wanted, facts.plan)
     leftovers = _leftovers(wanted, facts, require_marks)
     _erase([filesystem for filesystem in wanted if filesystem.uuid in leftovers], facts)
     argvs = [commands.mkfs(facts.plan, one, facts.devices(one), force=one.uuid in leftovers) for one in wanted]
@@ -38,6 +39,16 @@ def make(wanted: Sequence[PlannedFilesystem], facts: Facts, require_marks: Calla
         if done.status not in filesystems.module(filesystem.type).FORMAT_STATUS:
             raise run.status_error(done)
     threads.flush([device for filesystem in wanted for device in facts.devices(filesystem)])
+
+
+def _check_marked(wanted: Sequence[PlannedFilesystem], plan: Plan) -> None:
+    """See that the plan marks every partition of what is to be made: only then are the marks asked for on the disk."""
+    marked = {part.uuid for disk in plan.disks for part in disk.partitions if part.make}
+    if unmarked := [one.uuid for one in wanted if not marked.issuperset(one.members)]:
+        raise NotEmptyError(
+            f"the plan makes {', '.join(unmarked)} in a partition that it keeps, and nothing was made",
+            hint="run zosstorage reset, and then run again: the disks decide",
+        )
 
 
 def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts, meanwhile: Callable[[], None]) -> set[str]:
