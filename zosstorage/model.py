@@ -181,5 +181,6 @@ class Verdict:
 
     @property
     def data_uuid(self) -> str:
-        """The UUID of the filesystem on the data partition of a disk of ours; empty where it is none of ours."""
-        return self.data.content.uuid if self.data.content else ""
+        """The UUID of our filesystem on the data partition; empty where there is none, or the disk is not ours."""
+        data = self.seen(PartitionKind.DATA)
+        return data.content.uuid if data and data.content else ""

@@ -18,6 +18,7 @@ from zosstorage.config import cmdline
 from zosstorage.config.scalars import LIMIT_BYTES, Path, dotted, is_plain, scalar
 from zosstorage.errors import ConfigError, UnimplementedError
 from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, spelled
+from zosstorage.system.files import open_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -73,15 +74,11 @@ def read_bytes(path: str) -> bytes:
     Raises:
         OSError: it cannot be read, or is no file: a FIFO would be waited for, a device may never end.
     """
-    with open(path, "rb", opener=_without_waiting) as stream:
+    with open(path, "rb", opener=open_at_once) as stream:
         seen = os.fstat(stream.fileno())
         if stat.S_ISREG(seen.st_mode) or (stat.S_ISCHR(seen.st_mode) and seen.st_rdev == _NULL):
             return stream.read(_READ_BYTES)
     raise OSError(errno.EINVAL, "it is not a regular file")
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def merge(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Merged:

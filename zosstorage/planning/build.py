@@ -105,7 +105,7 @@ def _data(
 def _filesystem(
     topology: Topology, group: Sequence[_Part], config: Config, done: set[str], new_uuid: NewUuid
 ) -> PlannedFilesystem:
-    kept = [uuid for part in group if (uuid := _data_uuid(part.target)) in done and uuid]
+    kept = [uuid for part in group if (uuid := part.target.verdict.data_uuid) in done]
     uuid = kept[0] if kept else str(new_uuid())
     module = filesystems.module(topology.filesystem)
     path = f"{config.mounts.data_root}/{uuid}"
@@ -119,11 +119,6 @@ def _filesystem(
         topology.profile,
         PlannedMount(under(config.root, path), path, "", module.top_options(_mount_options(topology, config))),
     )
-
-
-def _data_uuid(target: Target) -> str | None:
-    seen = target.seen(PartitionKind.DATA)
-    return seen.content.uuid if seen and seen.content else None
 
 
 def _mkfs_options(topology: Topology, config: Config) -> tuple[str, ...]:

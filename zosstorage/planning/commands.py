@@ -32,7 +32,8 @@ class PlannedCommand:
 def commands(plan: Plan) -> tuple[PlannedCommand, ...]:
     """All that write to a disk or mount, in their order; what only looks is not among them.
 
-    Where the plan leaves open which filesystem is the primary, the mounts of its subvolumes name none.
+    Where the plan leaves open which filesystem is the primary, the mounts of its subvolumes are left out. `partx` runs
+    only on disks whose partitions the kernel does not know; that of a finished disk is left out.
     """
     return (*_partition(plan), *_format(plan), *_mount(plan))
 

@@ -14,6 +14,7 @@ from zosstorage.filesystems import vfat
 from zosstorage.model import Depth, Kind
 from zosstorage.observed import Observations, ObservedDisk, ObservedKernel, ObservedPlace, ObservedTool
 from zosstorage.planning import preflight
+from zosstorage.planning.build import finished_uuids
 from zosstorage.planning.refusal import together
 from zosstorage.planning.roles import Target, assign
 from zosstorage.system import executables, mountinfo, run
@@ -36,7 +37,9 @@ def observe(discovery: Discovery, config: Config) -> Observations:
     if missing := [problem for name, tool in probers.items() if (problem := preflight.tool_problem(name, tool))]:
         raise together(missing)
     disks = emptiness.observe(discovery.disks, config.validate.scan, config.partitions.esp_size)
-    kept, types = _finished(disks), _filesystems(disks, config)
+    targets = [Target(one.disk, emptiness.verdict(one)) for one in disks]
+    kept = finished_uuids(targets)
+    types = _filesystems(targets, kept, config)
     tools = (*preflight.ALWAYS, *vfat.TOOLS, *(tool for one in types for tool in filesystems.module(one).TOOLS))
     return Observations(
         discovery,
@@ -50,18 +53,11 @@ def observe(discovery: Discovery, config: Config) -> Observations:
     )
 
 
-def _finished(disks: Sequence[ObservedDisk]) -> dict[str, Content]:
-    """The filesystems of unmarked data partitions, by UUID."""
-    verdicts = [emptiness.verdict(one) for one in disks]
-    data = [one.data for one in verdicts if one.partitions]
-    return {part.content.uuid: part.content for part in data if part.content and not part.marked}
-
-
-def _filesystems(disks: Sequence[ObservedDisk], config: Config) -> list[str]:
+def _filesystems(targets: Sequence[Target], kept: set[str], config: Config) -> list[str]:
     """The types of data filesystems that the plan can be about: those that are there, else the one to be made."""
-    if there := {content.type for content in _finished(disks).values()}:
-        return sorted(there)
-    targets = [Target(one.disk, emptiness.verdict(one)) for one in disks]
+    if kept:
+        there = [target.verdict.data.content for target in targets if target.verdict.data_uuid in kept]
+        return sorted({content.type for content in there if content})
     if any(target.verdict.kind is Kind.FOREIGN for target in targets):
         return []  # nothing will be made: no module is loaded for it
     try:
