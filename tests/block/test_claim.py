@@ -11,7 +11,7 @@ from support import disk, image_disk, sparse
 from zosstorage.block import claim, sysfs
 from zosstorage.errors import NotEmptyError
 from zosstorage.facts import Partition
-from zosstorage.system import threads
+from zosstorage.system import run, threads
 
 
 @pytest.fixture
@@ -111,6 +111,30 @@ def test_a_lock_of_another_program_is_refused(image, monkeypatch):
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(NotEmptyError, match="holds the lock"), claim.locked(image, exclusive=False):
             pytest.fail("locked twice")
+
+
+def test_the_work_does_not_fail_as_a_lock(image):
+    with pytest.raises(BlockingIOError, match="no thread"), claim.locked(image, exclusive=False):
+        raise BlockingIOError("no thread")
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_a_tool_that_writes_keeps_the_lock_when_we_are_gone(image, exclusive):
+    with Path(image.path).open("rb") as other:
+        with claim.locked(image, exclusive=exclusive):
+            writer = run.start(["sleep", "1000"], writes=True)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        run.kill_all([writer])
+        fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def test_a_tool_that_only_reads_does_not_keep_the_lock(image):
+    with Path(image.path).open("rb") as other:
+        with claim.locked(image, exclusive=False):
+            reader = run.start(["sleep", "1000"])
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        run.kill_all([reader])
 
 
 def test_a_short_lock_of_another_program_is_waited_for(image):

@@ -58,13 +58,14 @@ class Traps:
     def set(self, trap: str = "", springs: str = "false", tool: str = "") -> dict[str, str]:
         """Make the wrappers anew; the environment that puts them in front.
 
-        `springs` is a shell condition over $call (of the run) and $mine (of this tool), for `tool` or for all of them.
+        `trap` is one of TRAPS, or the text of another. `springs` is a shell condition over $call (of the run) and
+        $mine (of this tool), for `tool` or for all of them.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.calls.mkdir(parents=True)
         for name in WRAPPED:
             real = shutil.which(name, path=_SEARCH)
-            text = TRAPS.get(trap, ":").format(calls=self.calls)
+            text = TRAPS.get(trap, trap or ":").format(calls=self.calls)
             condition = springs if tool in ("", name) else "false"
             script = _SCRIPT.format(real=real, name=name, calls=self.calls, springs=condition, trap=text)
             path = self.folder / name

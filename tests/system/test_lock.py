@@ -1,6 +1,9 @@
+import fcntl
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -14,6 +17,18 @@ with lock.held(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
+
+
+# Starts a tool that writes and one that does not, and tells their numbers.
+PARENT = """
+import pathlib, sys, time
+from zosstorage.system import lock, run
+with lock.held(pathlib.Path(sys.argv[1])):
+    writer, reader = run.start(["sleep", "1001"], writes=True), run.start(["sleep", "1003"])
+    print(writer.process.pid, reader.process.pid, flush=True)
+    time.sleep(1000)
+"""
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def test_the_run_directory_is_made(tmp_path):
@@ -39,17 +54,78 @@ def test_let_go_when_the_work_fails(tmp_path):
         pass
 
 
-def test_another_process_holds_it(tmp_path):
+@pytest.fixture
+def short_wait(monkeypatch):
+    monkeypatch.setattr(lock, "_WAIT_SECONDS", 0.05)
+
+
+def test_only_root_may_open_the_lock_whatever_the_umask_and_the_mode_it_had(tmp_path):
+    (tmp_path / "lock").touch(mode=0o666)
+    old = os.umask(0)
+    try:
+        with lock.held(tmp_path), lock.held(tmp_path / "other"):
+            pass
+    finally:
+        os.umask(old)
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("lock", "other/lock")]
+    assert modes == [0o600, 0o600]
+
+
+def test_a_lock_that_is_released_soon_is_waited_for(tmp_path):
+    with (tmp_path / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        threading.Timer(0.1, other.close).start()
+        with lock.held(tmp_path):
+            assert other.closed
+
+
+def test_a_tool_that_outlives_its_parent_holds_the_lock_and_is_named(tmp_path, short_wait):
+    """The parent is killed alone: its child has the lock still."""
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, env=ENVIRONMENT)
+    pids = parent.stdout.readline().split()
+    writer, reader = (int(pid) for pid in pids)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    try:
+        with pytest.raises(LockedError) as caught, lock.held(tmp_path):
+            pytest.fail("held twice")
+        assert f"process {writer} (sleep 1001)" in caught.value.message
+        assert str(reader) not in caught.value.message
+        assert f"ps -fp {writer} " in caught.value.hint
+    finally:
+        for pid in (writer, reader):
+            os.kill(pid, signal.SIGKILL)
+    with lock.held(tmp_path):  # the wait, for the kernel to be done with the process
+        pass
+
+
+def test_a_process_that_waits_for_the_lock_is_not_named(tmp_path, short_wait):
+    with (tmp_path / "lock").open("w") as waits, (tmp_path / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        argv = ["sleep", "1002"]
+        with subprocess.Popen(argv, pass_fds=[waits.fileno()]) as bystander:
+            with pytest.raises(LockedError) as caught, lock.held(tmp_path):
+                pytest.fail("held twice")
+            bystander.kill()
+    assert "1002" not in caught.value.message
+    assert "a process that cannot be seen here" in caught.value.message  # it is this very process
+
+
+def test_what_the_work_raises_is_no_lock_that_is_held(tmp_path):
+    with pytest.raises(BlockingIOError, match="no thread"), lock.held(tmp_path):
+        raise BlockingIOError("no thread")
+
+
+def test_another_process_holds_it(tmp_path, short_wait):
     argv = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    path = os.pathsep.join(sys.path)
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}
-    ) as other:
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(LockedError) as caught, lock.held(tmp_path):
             pytest.fail("held twice")
         assert caught.value.exit_code is ExitCode.LOCKED
         assert str(tmp_path / "lock") in caught.value.message
+        assert f"process {other.pid} ({sys.executable} -c" in caught.value.message
         assert caught.value.hint
         other.kill()
         other.wait()

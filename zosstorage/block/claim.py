@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from zosstorage.block import sysfs
 from zosstorage.errors import NotEmptyError
-from zosstorage.system import threads
+from zosstorage.system import lock, threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,26 +100,11 @@ def claim(path: str) -> int:
             time.sleep(_PAUSE)
 
 
-def _lock(handle: int) -> None:
-    """Take the BSD lock.
-
-    Raises:
-        BlockingIOError: another program keeps it.
-    """
-    end = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(_PAUSE)
-
-
 @contextmanager
 def locked(disk: Disk, *, exclusive: bool) -> Iterator[None]:
     """Hold the BSD lock of a whole disk (udev leaves it alone meanwhile) and, if `exclusive`, the kernel's claim on it.
 
+    Tools that write inherit both: a tool that outlives this process keeps others away until it has ended.
     The claim (O_EXCL) fails while anything uses the disk or a partition, and nothing can mount or claim it while it is
     ours; partitions cannot be made a filesystem of meanwhile.
 
@@ -134,11 +118,18 @@ def locked(disk: Disk, *, exclusive: bool) -> Iterator[None]:
             f"{disk.path} cannot be claimed: {error.strerror}", hint=f"see fuser -v {disk.path}; something uses it now"
         ) from error
     try:
-        _lock(handle)
-        yield
-    except BlockingIOError as error:
-        raise NotEmptyError(
-            f"another program holds the lock of {disk.path}", hint=f"see fuser -v {disk.path}"
-        ) from error
+        _lock(handle, disk)
+        with lock.passed_on(handle):
+            yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int, disk: Disk) -> None:
+    try:
+        lock.take(handle, _LOCK_SECONDS)
+    except BlockingIOError as error:
+        who, _ = lock.holders(handle)
+        raise NotEmptyError(
+            f"another program holds the lock of {disk.path}: {who}", hint=f"see fuser -v {disk.path}"
+        ) from error

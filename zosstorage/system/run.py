@@ -2,6 +2,9 @@
 
 A command is an argument list. It runs in a session and process group of its own, in the locale C.UTF-8, with the stdin
 that it is given; after its time limit the whole group is killed. It is logged once, with its time.
+
+A command that `writes` inherits the locks that are held (`lock.inherited`), so that they last until it has ended, even
+if this process is killed before.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import attrs
 
 from zosstorage.errors import ToolError
-from zosstorage.system import executables, signals
+from zosstorage.system import executables, lock, signals
 from zosstorage.system.running import PIPE_BYTES, Completed, Running, kill_all, wait_all
 
 if TYPE_CHECKING:
@@ -50,13 +53,13 @@ _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "BLKID_FILE": "/dev/null", "LOCK_BLOCK_DEVI
 ANY_STATUS = tuple(range(-64, 256))
 
 
-def command(argv: Sequence[str], *, stdin: str = "", ok: Sequence[int] = (0,)) -> Completed:
+def command(argv: Sequence[str], *, stdin: str = "", ok: Sequence[int] = (0,), writes: bool = False) -> Completed:
     """Run a command to its end.
 
     Raises:
         ToolError: it is missing, cannot be started, ends with a status that is not in `ok`, or exceeds the time limit.
     """
-    return commands([argv], stdin=[stdin], ok=ok)[0]
+    return commands([argv], stdin=[stdin], ok=ok, writes=writes)[0]
 
 
 def commands(
@@ -65,6 +68,7 @@ def commands(
     stdin: Sequence[str] | None = None,
     ok: Sequence[int] = (0,),
     env: Mapping[str, str] | None = None,
+    writes: bool = False,
 ) -> list[Completed]:
     """Run commands side by side and wait for all of them, even if one fails.
 
@@ -72,7 +76,7 @@ def commands(
         ToolError: the first one's, in the order of `argvs`.
     """
     with UnderWay() as under_way:
-        under_way.start(argvs, stdin=stdin, env=env)
+        under_way.start(argvs, stdin=stdin, env=env, writes=writes)
         done = under_way.wait()
     for one in done:
         if one.status not in ok:
@@ -98,6 +102,7 @@ class UnderWay:
         *,
         stdin: Sequence[str] | None = None,
         env: Mapping[str, str] | None = None,
+        writes: bool = False,
     ) -> list[Running]:
         """Start commands, from within the block: an exception may come between any two lines. Returns them.
 
@@ -105,7 +110,7 @@ class UnderWay:
             ToolError: there is no such command, or it cannot be started.
         """
         before = len(self.commands)
-        start_all(argvs, stdin=stdin, env=env, into=self.commands)
+        start_all(argvs, stdin=stdin, env=env, writes=writes, into=self.commands)
         return self.commands[before:]
 
     def wait(self) -> list[Completed]:
@@ -122,9 +127,10 @@ def start_all(
     *,
     stdin: Sequence[str] | None = None,
     env: Mapping[str, str] | None = None,
+    writes: bool = False,
     into: list[Running] | None = None,
 ) -> list[Running]:
-    """Start commands side by side; `stdin` and `env` are as for `start`.
+    """Start commands side by side; `stdin`, `env` and `writes` are as for `start`.
 
     If one cannot be started, the others are waited for; any other exception kills them. A caller who has to know of
     them whatever happens passes `into`, a list that each is appended to as soon as it runs.
@@ -139,7 +145,7 @@ def start_all(
         for argv, text in zip(argvs, texts, strict=True):
             signals.check()
             with signals.deferred():
-                running.append(start(argv, stdin=text, env=env))
+                running.append(start(argv, stdin=text, env=env, writes=writes))
     except ToolError:
         with contextlib.suppress(ToolError):
             wait_all(running)
@@ -150,10 +156,13 @@ def start_all(
     return running
 
 
-def start(argv: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None = None) -> Running:
+def start(
+    argv: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None = None, writes: bool = False
+) -> Running:
     """Start a command.
 
-    `stdin` is at most 64 KiB as UTF-8; `env` is added to the environment that every command gets.
+    `stdin` is at most 64 KiB as UTF-8; `env` is added to the environment that every command gets. One that `writes`, to
+    a disk or to the kernel's idea of it, inherits the locks that are held.
 
     Raises:
         ToolError: there is no such command, or it cannot be started.
@@ -164,7 +173,7 @@ def start(argv: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None
         hint = f"install {executables.package(argv[0])}"
         raise ToolError(f"the tool {argv[0]} was not found", hint=hint, argv=tuple(argv))
     started = time.monotonic()
-    process = _popen(path, argv, stdin, env or {})
+    process = _popen(path, argv, stdin, env or {}, lock.inherited() if writes else ())
     try:
         return Running.watch(tuple(argv), started, process)
     except BaseException:
@@ -173,7 +182,9 @@ def start(argv: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None
         raise
 
 
-def _popen(path: str, argv: Sequence[str], stdin: str, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _popen(
+    path: str, argv: Sequence[str], stdin: str, env: Mapping[str, str], locks: tuple[int, ...]
+) -> subprocess.Popen[bytes]:
     """Start a process; without `preexec_fn`, Popen uses vfork, which does not copy our page tables as fork does."""
     try:
         with _pipe_with(stdin) as reading:
@@ -187,6 +198,7 @@ def _popen(path: str, argv: Sequence[str], stdin: str, env: Mapping[str, str]) -
                 env={**os.environ, **_ENVIRONMENT, **env},
                 start_new_session=True,
                 close_fds=True,
+                pass_fds=locks,
             )
     except OSError as error:
         raise ToolError(f"{argv[0]} could not be started: {error.strerror}", argv=tuple(argv)) from error

@@ -34,7 +34,7 @@ def make(wanted: Sequence[PlannedFilesystem], facts: Facts, require_marks: Calla
     _erase([filesystem for filesystem in wanted if filesystem.uuid in leftovers], facts)
     argvs = [commands.mkfs(facts.plan, one, facts.devices(one), force=one.uuid in leftovers) for one in wanted]
     with blkidcache.looked_at(sysfs.devices()) as env:
-        ends = run.commands(argvs, ok=run.ANY_STATUS, env=env)
+        ends = run.commands(argvs, ok=run.ANY_STATUS, env=env, writes=True)
     for filesystem, done in zip(wanted, ends, strict=True):
         if done.status not in filesystems.module(filesystem.type).FORMAT_STATUS:
             raise run.status_error(done)
@@ -83,7 +83,7 @@ def _erase(unfinished: Sequence[PlannedFilesystem], facts: Facts) -> None:
     """Erase the signatures of a btrfs that was never finished: mkfs.btrfs takes its UUID for another filesystem's."""
     stale = [node for one in unfinished if one.type == btrfs.TYPE for node in facts.devices(one)]
     if stale:
-        run.command(["wipefs", "--all", "--quiet", *stale])
+        run.command(["wipefs", "--all", "--quiet", *stale], writes=True)
 
 
 def read_back(facts: Facts) -> tuple[Filesystem, ...]:

@@ -121,7 +121,7 @@ def mount(wanted: Sequence[Wanted], made: list[Wanted]) -> None:
         for one in wanted:
             _make_folder(one.target)
         with blkidcache.naming({node: one.filesystem.uuid for one in wanted for node in one.nodes}) as env:
-            ends = run.commands([one.argv for one in wanted], ok=run.ANY_STATUS, env=env)
+            ends = run.commands([one.argv for one in wanted], ok=run.ANY_STATUS, env=env, writes=True)
         problems = [(one, _problem(one, end)) for one, end in zip(wanted, ends, strict=True)]
         made += [one for one, problem in problems if not problem]
         _raise_first([problem for _, problem in problems if problem])
@@ -166,7 +166,7 @@ def scan(wanted: Sequence[Wanted]) -> None:
         ToolError: the command failed.
     """
     argvs = [filesystems.module(one.filesystem.type).scan_argv(one.nodes) for one in wanted]
-    run.commands([argv for argv in argvs if argv])
+    run.commands([argv for argv in argvs if argv], writes=True)
 
 
 def check_profile(wanted: Wanted) -> None:
@@ -193,6 +193,6 @@ def unmount(made: Sequence[Wanted]) -> None:
     """Undo mounts, the last one first; what cannot be undone is left and logged."""
     with signals.deferred():
         for wanted in reversed(made):
-            done = run.start(["umount", wanted.target]).wait()
+            done = run.start(["umount", wanted.target], writes=True).wait()
             if done.status:
                 log.warning("not unmounted", extra={"target": wanted.target, "reason": done.stderr.strip()})

@@ -26,7 +26,7 @@ def write(disks: Sequence[PlannedDisk]) -> None:
         ToolError: sfdisk failed.
     """
     scripts = [gpt.script(planned.guid, planned.partitions, planned.disk.sector_size) for planned in disks]
-    run.commands([gpt.write_argv(planned.disk.path) for planned in disks], stdin=scripts)
+    run.commands([gpt.write_argv(planned.disk.path) for planned in disks], stdin=scripts, writes=True)
     threads.flush([planned.disk.path for planned in disks])
 
 
@@ -41,7 +41,7 @@ def tell_kernel(disks: Sequence[PlannedDisk]) -> None:
         for planned in disks
         if not tables.are_planned(sysfs.partitions(planned.disk).values(), planned)
     ]
-    run.commands([gpt.update_kernel_argv(path) for path in untold])
+    run.commands([gpt.update_kernel_argv(path) for path in untold], writes=True)
 
 
 def check_unchanged(disks: Sequence[PlannedDisk], total: int) -> None:

@@ -42,7 +42,7 @@ def make(top: Wanted, names: Sequence[str]) -> None:
 
 
 def _carry_out(wanted: Sequence[ioctl.Ioctl | list[str]], top: str) -> None:
-    run.commands([one for one in wanted if isinstance(one, list)])
+    run.commands([one for one in wanted if isinstance(one, list)], writes=True)
     try:
         ioctl.call(top, [one for one in wanted if isinstance(one, ioctl.Ioctl)])
     except OSError as error:
