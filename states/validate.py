@@ -14,7 +14,7 @@ from zosstorage.facts import Validated
 from zosstorage.model import Kind
 from zosstorage.planning.decide import decide
 from zosstorage.planning.observe import observe
-from zosstorage.planning.refusal import tell
+from zosstorage.planning.refusal import blankness, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ class Validate:
         seen = observe(facts.discovery, self.config)
         verdicts = tuple(map(emptiness.verdict, seen.disks))
         for verdict in verdicts:
-            found = tell(verdict.evidence) or "no signature, no user, every byte that was read is zero"
+            found = tell(verdict.evidence) or blankness(verdict)
             log.info("verdict", extra={"disk": verdict.path, "kind": verdict.kind, "found": found})
         writes = {one.disk.path: one.writes for one in seen.disks}
         return evolve(facts, validate=Validated(decide(seen, self.config), verdicts, writes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from zosstorage.model import Content, Discovery, Disk, Evidence, SeenPartition
+from zosstorage.model import Content, Depth, Discovery, Disk, Evidence, SeenPartition
 
 
 @frozen
@@ -36,6 +36,8 @@ class ObservedDisk:
         findings: everything that speaks against writing to the disk.
         backing_file: the file behind a loop device, empty otherwise.
         writes: the kernel's counts of writes and of discards to it, before it was read; None where it keeps none.
+        read_bytes: how much of it was read to see whether it is blank; 0 where that was not asked, or is not so.
+        depth: of that scan.
     """
 
     disk: Disk
@@ -43,6 +45,8 @@ class ObservedDisk:
     findings: tuple[Evidence, ...] = ()
     backing_file: str = ""
     writes: str | None = None
+    read_bytes: int = 0
+    depth: Depth | None = None
 
 
 @frozen

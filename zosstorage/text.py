@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LONGEST_SHOWN = 60
+_KIB, _UNITS = 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def found(value: object) -> str:
@@ -48,3 +49,12 @@ def _number(char: str) -> int:
     """A character's number, or that of the byte it stands for where the byte was no text (PEP 383)."""
     number = ord(char)
     return number - 0xDC00 if 0xDC80 <= number <= 0xDCFF else number  # noqa: PLR2004
+
+
+def size(count: float) -> str:
+    """Bytes for people: 9.5 GiB."""
+    for unit in _UNITS[:-1]:
+        if count < _KIB:
+            return f"{count:.4g} {unit}"
+        count /= _KIB
+    return f"{count:.4g} {_UNITS[-1]}"

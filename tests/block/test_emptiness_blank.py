@@ -23,7 +23,7 @@ from support import (
     write_table,
 )
 
-from zosstorage.block import emptiness, gpt, scan, sysfs
+from zosstorage.block import emptiness, gpt, medium, sysfs
 from zosstorage.errors import ToolError
 from zosstorage.facts import Partition
 from zosstorage.model import Depth, Kind
@@ -158,9 +158,9 @@ def test_a_boot_sector_is_not_taken_for_a_layout(probers, image):
 
 def test_writes_are_counted_before_the_first_byte_is_read(probers, image, monkeypatch):
     events = []
-    real = scan.Reader.at
+    real = medium.Reader.view
     monkeypatch.setattr(sysfs, "writes", lambda _: events.append("count") or "1 8 0 0")
-    monkeypatch.setattr(scan.Reader, "at", lambda *words: events.append("read") or real(*words))
+    monkeypatch.setattr(medium.Reader, "view", lambda *words: events.append("read") or real(*words))
     (found,) = emptiness.observe([image], Depth.SAMPLED, ESP_SIZE)
     assert found.writes == "1 8 0 0"
     assert events[:2] == ["count", "read"]

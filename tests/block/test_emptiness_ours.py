@@ -132,14 +132,14 @@ def test_the_kernel_has_no_partitions_or_those_of_the_table(finished, monkeypatc
 
 def unreadable_from(monkeypatch, start, end):
     """Reads that begin in a range of bytes fail."""
-    real = os.pread
+    real = os.preadv
 
-    def pread(handle, length, offset):
+    def preadv(handle, rooms, offset, *flags):
         if start <= offset < end:
             raise OSError(5, "Input/output error")
-        return real(handle, length, offset)
+        return real(handle, rooms, offset, *flags)
 
-    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr(os, "preadv", preadv)
 
 
 def test_an_io_error_in_a_superblock_is_the_only_evidence(finished, monkeypatch):

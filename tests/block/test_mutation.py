@@ -1,16 +1,15 @@
 """A disk of zeros with one other byte is not blank, wherever the scan reads."""
 
 import itertools
-import os
 import random
 
 import pytest
 from support import GIB, MIB, examine, image_disk, poke, sparse
 
-from zosstorage.block import emptiness, probe, scan
+from zosstorage.block import emptiness, medium, probe, sample, scan
 from zosstorage.model import Depth, Kind
 
-BLOCK = scan.BLOCK
+BLOCK = sample.BLOCK
 # One on which every known format has room for all its copies, and one that is no round number of anything.
 SIZES = {"2TiB": 2048 * GIB, "odd": 12 * GIB + 77 * 512}
 
@@ -18,12 +17,6 @@ SIZES = {"2TiB": 2048 * GIB, "odd": 12 * GIB + 77 * 512}
 @pytest.fixture(scope="module", params=SIZES.values(), ids=SIZES)
 def big(request, tmp_path_factory):
     return image_disk(sparse(tmp_path_factory.mktemp("mutation") / "image", request.param))
-
-
-@pytest.fixture
-def known_sample(monkeypatch):
-    """The same sample each time, so that a test can know it; elsewhere no two runs have the same."""
-    monkeypatch.setattr(os, "urandom", lambda count: random.Random(5).randbytes(count))  # noqa: S311 - that is what it is for
 
 
 @pytest.fixture
@@ -63,7 +56,7 @@ def test_a_byte_at_every_known_place_is_found(big):
     pieces = scan.regions(big, Depth.SIGNATURES)
     assert len(pieces) > 150
     places = in_each(pieces) if len(pieces) > 300 else in_turn(pieces)
-    with scan.Reader(big) as reader:
+    with medium.Reader(big) as reader:
         assert scan.find_used([reader], Depth.SIGNATURES)[big.path] is None
         for at in flipped(big, places):
             found = scan.find_used([reader], Depth.SIGNATURES)[big.path]
@@ -71,12 +64,12 @@ def test_a_byte_at_every_known_place_is_found(big):
             assert (found.check, found.offset) == ("bytes", at)
 
 
-def test_a_byte_in_a_block_of_the_sample_is_found(big, known_sample):
+def test_a_byte_in_a_block_of_the_sample_is_found(big):
     """A random quarter of the blocks, spread over the whole disk: all are read by the same lines."""
-    pieces = scan._sample(big.size_bytes, scan.SAMPLES_SSD)
+    pieces = sample.places(big)
     assert set(pieces) <= set(scan.regions(big, Depth.SAMPLED))
     pieces = pieces[random.randrange(4) :: 4]  # noqa: S311
-    with scan.Reader(big) as reader:
+    with medium.Reader(big) as reader:
         assert scan.find_used([reader], Depth.SAMPLED)[big.path] is None
         for at in flipped(big, in_turn(pieces)):
             found = scan.find_used([reader], Depth.SAMPLED)[big.path]
@@ -84,7 +77,7 @@ def test_a_byte_in_a_block_of_the_sample_is_found(big, known_sample):
             assert (found.check, found.offset) == ("bytes", at)
 
 
-def test_a_byte_in_any_piece_turns_the_verdict(big, known_sample, silent_probers):
+def test_a_byte_in_any_piece_turns_the_verdict(big, silent_probers):
     """The whole examination, over every fortieth piece that it reads, and the last look before the first write."""
     pieces = scan.regions(big, Depth.SAMPLED)
     known = [range(begin, begin + size) for begin, size in scan.regions(big, Depth.SIGNATURES)]

@@ -1,5 +1,8 @@
+import itertools
 import logging
 import os
+import signal
+import threading
 
 import pytest
 from attrs import evolve
@@ -7,10 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import GIB, MIB, disk, image_disk, poke, sparse
 
-from zosstorage.block import scan, superblocks
+from zosstorage.block import medium, sample, scan, superblocks
+from zosstorage.errors import InterruptedRunError
 from zosstorage.model import Depth
+from zosstorage.system import signals
 
-BLOCK = scan.BLOCK
+BLOCK = sample.BLOCK
 
 
 @pytest.fixture
@@ -19,7 +24,7 @@ def image(tmp_path):
 
 
 def find(of, depth=Depth.SAMPLED):
-    with scan.Reader(of) as reader:
+    with medium.Reader(of) as reader:
         return scan.find_used([reader], depth)[of.path]
 
 
@@ -57,30 +62,9 @@ def test_both_ends_and_all_known_places_are_read(depth):
     assert {(region.offset, region.length) for region in superblocks.regions(of.size_bytes)} <= set(places)
 
 
-@pytest.mark.parametrize(("rotational", "count"), [(False, scan.SAMPLES_SSD), (True, scan.SAMPLES_ROTATING)])
-@pytest.mark.parametrize("size", [64 * MIB, 10 * GIB, 4096 * GIB + 512])
-def test_one_sample_in_every_stratum(rotational, count, size):
-    places = scan._sample(size, count)
-    assert len(places) == count
-    stratum = size // count
-    for number, (offset, length) in enumerate(places):
-        assert length == BLOCK
-        assert offset % BLOCK == 0
-        assert number * stratum - BLOCK < offset < (number + 1) * stratum
-    regions = scan.regions(disk(size_bytes=size, rotational=rotational), Depth.SAMPLED)
-    assert len(set(regions) - set(scan.regions(disk(size_bytes=size), Depth.SIGNATURES))) <= count
-    assert len(regions) > count
-
-
-def test_two_samples_read_other_blocks():
-    """No grid that data could hide between: another run looks elsewhere."""
-    one, other = (scan._sample(1024 * GIB, 1024) for _ in range(2))
-    assert sum(first != second for first, second in zip(one, other, strict=True)) > 1000
-
-
 def test_a_sampled_scan_reads_more_than_signatures():
     of = disk(size_bytes=100 * GIB)
-    assert len(scan.regions(of, Depth.SAMPLED)) > len(scan.regions(of, Depth.SIGNATURES)) + 900
+    assert len(scan.regions(of, Depth.SAMPLED)) > len(scan.regions(of, Depth.SIGNATURES)) + 2000
 
 
 # What is found.
@@ -107,9 +91,7 @@ def test_a_blank_image_is_blank(image, depth):
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_a_single_byte_in_any_region_that_is_read_is_found(image, depth, data):
-    regions = scan.regions(image, depth)
-    kept = regions if depth == Depth.FULL else scan.regions(image, Depth.SIGNATURES)  # samples lie elsewhere each time
-    offset, length = data.draw(st.sampled_from(kept))
+    offset, length = data.draw(st.sampled_from(list(scan.regions(image, depth))))
     at = offset + data.draw(st.integers(0, length - 1))
     poke(image.path, at, bytes([data.draw(st.integers(1, 255))]))
     try:
@@ -122,7 +104,7 @@ def test_a_single_byte_in_any_region_that_is_read_is_found(image, depth, data):
 
 
 def test_a_byte_in_a_sampled_block_is_found(image, monkeypatch):
-    monkeypatch.setattr(scan, "_sample", lambda *_: [(30 * MIB, BLOCK)])
+    monkeypatch.setattr(sample, "places", lambda _: [(30 * MIB, BLOCK)])
     assert (30 * MIB, BLOCK) not in scan.regions(image, Depth.SIGNATURES)
     poke(image.path, 30 * MIB + BLOCK - 1, b"\xff")
     assert find(image, Depth.SAMPLED).offset == 30 * MIB + BLOCK - 1
@@ -143,7 +125,7 @@ def test_evidence_names_a_known_format_and_shows_bytes(image):
 def test_each_of_several_disks_has_its_own_evidence(tmp_path):
     disks = [image_disk(sparse(tmp_path / name, 8 * MIB + index * MIB)) for index, name in enumerate("abc")]
     poke(disks[1].path, 5 * MIB, b"x")
-    readers = [scan.Reader(of) for of in disks]
+    readers = [medium.Reader(of) for of in disks]
     found = scan.find_used(readers, Depth.FULL)
     for reader in readers:
         reader.__exit__()
@@ -151,19 +133,55 @@ def test_each_of_several_disks_has_its_own_evidence(tmp_path):
     assert [evidence and evidence.offset for evidence in found.values()] == [None, 5 * MIB, None]
 
 
-def test_disks_are_read_in_turns(tmp_path, monkeypatch):
-    """Side by side: the second disk does not wait for the end of the first."""
-    disks = [image_disk(sparse(tmp_path / name, 16 * MIB)) for name in "ab"]
-    order = []
-    original = scan.Reader.at
+def test_disks_are_read_side_by_side(tmp_path, monkeypatch):
+    """Each disk waits, at its first read, until every other disk is read as well."""
+    disks = [image_disk(sparse(tmp_path / name, 16 * MIB)) for name in "abc"]
+    together = threading.Barrier(len(disks))
+    original, first = medium.Reader.view, set()
 
-    def at(self, offset, length):
-        order.append(self.disk.path[-1])
-        return original(self, offset, length)
+    def view(self, *words):
+        if self.disk.path not in first:
+            first.add(self.disk.path)
+            together.wait(60)
+        return original(self, *words)
 
-    monkeypatch.setattr(scan.Reader, "at", at)
-    scan.find_used([scan.Reader(of) for of in disks], Depth.FULL)
-    assert "".join(order) == "abababab"
+    monkeypatch.setattr(medium.Reader, "view", view)
+    assert set(scan.find_used([medium.Reader(of) for of in disks], Depth.FULL).values()) == {None}
+
+
+@pytest.mark.parametrize("rate", [0, 7200])
+def test_the_first_used_byte_is_told_however_many_threads_read(tmp_path, rate):
+    of = evolve(image_disk(sparse(tmp_path / "image", 64 * MIB)), rotation_rate=rate)
+    for at in range(63 * MIB, 7 * MIB, -MIB):
+        poke(of.path, at, b"x")
+    assert find(of, Depth.FULL).offset == 8 * MIB
+
+
+def test_an_interrupt_ends_a_full_scan(tmp_path, monkeypatch):
+    """The threads have ended when the exception of a signal goes on."""
+    of = image_disk(sparse(tmp_path / "image", 4096 * GIB))
+    original, reads = medium.Reader.view, []
+
+    def view(self, *words):
+        reads.append(words)
+        if len(reads) == 50:
+            signal.raise_signal(signal.SIGTERM)
+        return original(self, *words)
+
+    monkeypatch.setattr(medium.Reader, "view", view)
+    with pytest.raises(InterruptedRunError), signals.caught():
+        find(of, Depth.FULL)
+    assert threading.active_count() == 1
+    assert len(reads) < 4 << 20
+
+
+def test_a_thread_that_cannot_be_started_is_an_error(image, monkeypatch):
+    def fail(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(OSError, match="Resource temporarily unavailable"):
+        find(image, Depth.FULL)
 
 
 def test_a_scan_of_no_disks():
@@ -184,25 +202,25 @@ def test_a_short_read_is_evidence(image):
 def test_a_read_that_ends_within_a_region_is_evidence(image):
     os.truncate(image.path, 40 * MIB + 100)
     found = find(image, Depth.FULL)
-    assert (found.check, found.offset, found.found) == ("read", 40 * MIB, "a read of 4194304 bytes gave only 100")
+    assert (found.check, found.offset, found.found) == ("read", 40 * MIB, "a read of 1048576 bytes gave only 100")
 
 
 def test_an_io_error_is_evidence(image, monkeypatch):
-    original = os.pread
+    original = os.preadv
 
-    def pread(handle, length, offset):
+    def preadv(handle, rooms, offset):
         if offset >= 8 * MIB:
             raise OSError(5, "Input/output error")
-        return original(handle, length, offset)
+        return original(handle, rooms, offset)
 
-    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr(os, "preadv", preadv)
     found = find(image, Depth.FULL)
     assert (found.check, found.offset, found.found) == ("read", 8 * MIB, "reading it failed: Input/output error")
 
 
 def test_a_disk_that_cannot_be_opened(tmp_path):
-    with pytest.raises(scan.UnreadableError) as caught:
-        scan.Reader(disk(path=str(tmp_path / "gone")))
+    with pytest.raises(medium.UnreadableError) as caught:
+        medium.Reader(disk(path=str(tmp_path / "gone")))
     assert caught.value.offset is None
     assert "No such file" in caught.value.reason
     assert scan.unreadable(caught.value).offset is None
@@ -211,7 +229,7 @@ def test_a_disk_that_cannot_be_opened(tmp_path):
 def test_a_reader_reads_both_ends_and_closes_its_handle(image):
     poke(image.path, 0, b"head")
     poke(image.path, image.size_bytes - 4, b"tail")
-    with scan.Reader(image) as reader:
+    with medium.Reader(image) as reader:
         head, tail = reader.head_and_tail()
         assert (len(head), len(tail)) == (MIB, MIB)
         assert (head[:4], tail[-4:]) == (b"head", b"tail")
@@ -222,19 +240,19 @@ def test_a_reader_reads_both_ends_and_closes_its_handle(image):
 
 
 def test_a_reader_cannot_write(image):
-    with scan.Reader(image) as reader, pytest.raises(OSError, match="Bad file descriptor"):
+    with medium.Reader(image) as reader, pytest.raises(OSError, match="Bad file descriptor"):
         os.pwrite(reader.fd, b"x", 0)
 
 
 def test_progress_of_a_full_scan_is_logged(image, caplog, monkeypatch):
-    clock = iter(range(0, 10000, 2))
+    clock = itertools.count(0, 2)
     monkeypatch.setattr(scan.time, "monotonic", lambda: float(next(clock)))
     with caplog.at_level(logging.INFO, "zosstorage"):
         find(image, Depth.FULL)
     told = [record for record in caplog.records if record.message == "reading whole disks"]
     assert told
     assert told[-1].total_bytes == 64 * MIB
-    assert 0 < told[-1].percent <= 100
+    assert (told[-1].percent, told[-1].read_bytes) == (100, 64 * MIB)
 
 
 def test_bytes_are_shown_as_hex_and_ascii():
@@ -244,3 +262,17 @@ def test_bytes_are_shown_as_hex_and_ascii():
 def test_regions_of_a_smaller_disk_do_not_repeat():
     places = scan.regions(evolve(disk(), size_bytes=2 * MIB), Depth.SIGNATURES)
     assert len(places) == len(set(places))
+
+
+# How much is read.
+
+
+@pytest.mark.parametrize("depth", [Depth.SIGNATURES, Depth.SAMPLED])
+def test_what_is_read_twice_counts_once(depth):
+    of = disk(size_bytes=5 * GIB)
+    pieces = {at for offset, length in scan.regions(of, depth) for at in range(offset // 512, (offset + length) // 512)}
+    assert scan.amount(of, depth) == 512 * len(pieces)
+
+
+def test_a_full_scan_reads_all(image):
+    assert scan.amount(image, Depth.FULL) == 64 * MIB

@@ -24,7 +24,7 @@ partitions:
   firmware: auto
   esp_size: 512MiB
 filesystems:
-  btrfs:    {compression: null, data_profile: null, metadata_profile: null, mkfs_options: [], mount_options: [noatime]}
+  btrfs:    {compression: null, data_profile: null, metadata_profile: null, discard: false, mkfs_options: [], mount_options: [noatime]}
   bcachefs: {compression: null, replicas: null, mkfs_options: [], mount_options: [noatime]}
   vfat:     {mkfs_options: []}
 validate:

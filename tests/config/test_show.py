@@ -27,6 +27,7 @@ ODD = {
             "compression": "zstd:3",
             "data_profile": "single",
             "metadata_profile": "dup",
+            "discard": True,
             "mkfs_options": ["-n", "16384", "--csum=xxhash"],
             "mount_options": [],
         },

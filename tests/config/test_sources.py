@@ -269,4 +269,4 @@ def test_every_key_has_an_origin(load):
     loaded = load("--root /mnt")
     assert origins(loaded)["root"] == "command line --root"
     assert origins(loaded)["mounts.targets.vm-meta"] == "default"
-    assert len(origins(loaded)) == 39
+    assert len(origins(loaded)) == 40

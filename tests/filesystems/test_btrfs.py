@@ -28,7 +28,7 @@ def argv(topology="single", nodes=("/dev/sda2",), *, force=False, **options):
     return btrfs.mkfs_argv(filesystem, [(node, Role.DATA) for node in nodes], force=force)
 
 
-START = ["mkfs.btrfs", "-q", "-L", "ZOSDATA", "-U", FS_UUID]
+START = ["mkfs.btrfs", "-q", "-L", "ZOSDATA", "-U", FS_UUID, "--nodiscard"]
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,7 @@ START = ["mkfs.btrfs", "-q", "-L", "ZOSDATA", "-U", FS_UUID]
             argv("btrfs_raid1", ("/dev/sda2", "/dev/sdb2")),
             [*START, "-d", "raid1", "-m", "raid1", "/dev/sda2", "/dev/sdb2"],
         ),
+        (argv(discard=True), [*(word for word in START if word != "--nodiscard"), "/dev/sda2"]),
         (argv(data_profile="dup"), [*START, "-d", "dup", "/dev/sda2"]),
         (argv(metadata_profile="single"), [*START, "-m", "single", "/dev/sda2"]),
         (argv(data_profile="single", metadata_profile="dup"), [*START, "-d", "single", "-m", "dup", "/dev/sda2"]),

@@ -181,9 +181,9 @@ def test_members_are_in_the_order_of_the_disks():
 @pytest.mark.parametrize(
     ("mode", "options", "profile"),
     [
-        ("single", (), None),
-        ("dual_independent", (), None),
-        ("btrfs_raid1", ("-d", "raid1", "-m", "raid1"), "raid1"),
+        ("single", ("--nodiscard",), None),
+        ("dual_independent", ("--nodiscard",), None),
+        ("btrfs_raid1", ("--nodiscard", "-d", "raid1", "-m", "raid1"), "raid1"),
         ("bcachefs_single", (), None),
         ("ssd_hdd_bcachefs", (), None),
         ("bcachefs_2copy", ("--replicas=2",), None),
@@ -196,7 +196,7 @@ def test_what_a_topology_promises_is_told_to_mkfs_and_checked_once_mounted(mode,
 
 def test_the_operators_words_for_mkfs_reach_the_plan():
     words = {"mkfs_options": ["-O", "^free-space-tree"]}
-    settings = {"btrfs": {"data_profile": "dup", **words}, "vfat": {"mkfs_options": ["-h", "63"]}}
+    settings = {"btrfs": {"data_profile": "dup", "discard": True, **words}, "vfat": {"mkfs_options": ["-h", "63"]}}
     btrfs = planned("single", all_blank, filesystems=settings)
     assert [one.options for one in btrfs.filesystems] == [("-h", "63"), ("-d", "dup", *words["mkfs_options"])]
     settings = {"bcachefs": {"compression": "lz4", "replicas": 2, "mkfs_options": ["--discard"]}}

@@ -72,9 +72,9 @@ def test_a_new_topology_is_picked_by_auto(monkeypatch):
 def test_a_new_profile_is_made_and_checked():
     plan = created("btrfs_raid1c3", SSD, SSD, SSD)
     (data,) = plan.data
-    assert (data.options, data.profile) == (("-d", "raid1c3", "-m", "raid1c3"), "raid1c3")
+    assert (data.options, data.profile) == (("--nodiscard", "-d", "raid1c3", "-m", "raid1c3"), "raid1c3")
     (made,) = [one.argv for one in commands(plan) if one.argv[0] == "mkfs.btrfs"]
-    assert made[-7:] == (*data.options, "/dev/sda2", "/dev/sdb2", "/dev/sdc2")
+    assert made[-8:] == (*data.options, "/dev/sda2", "/dev/sdb2", "/dev/sdc2")
 
 
 def test_a_new_number_of_copies_is_made():

@@ -77,7 +77,7 @@ def test_verdicts_are_logged_before_a_refusal_too(machine, caplog):
     with caplog.at_level(logging.INFO, "states"), pytest.raises(NotEmptyError):
         work()
     assert [record.kind for record in caplog.records] == ["blank", "foreign"]
-    assert caplog.records[0].found == "no signature, no user, every byte that was read is zero"
+    assert caplog.records[0].found == "no signature, nothing uses it, every byte that was read is zero"
 
 
 def test_disks_that_cannot_be_read_give_no_plan(machine, monkeypatch):

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field
 
 from zosstorage import filesystems
-from zosstorage.block import gpt, layout, probe, scan, sysfs
+from zosstorage.block import gpt, layout, medium, probe, scan, sysfs
 from zosstorage.block.in_use import Usage, kernel_partitions
 from zosstorage.errors import ToolError
 from zosstorage.model import Content, Depth, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
 from zosstorage.observed import ObservedDisk, OwnTable
 from zosstorage.system import run
+from zosstorage.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,7 @@ class _Exam:
     """One disk under examination."""
 
     disk: Disk
-    reader: scan.Reader
+    reader: medium.Reader
     writes: str | None
     evidence: list[Evidence] = field(factory=list)
     head: bytes = b""
@@ -59,8 +60,6 @@ def observe(disks: Sequence[Disk], depth: Depth, esp_size: int, *, claim: bool =
     seen: dict[str, ObservedDisk] = {}
     with ExitStack() as stack:
         exams = _opened(disks, stack, seen)
-        for exam in exams:
-            exam.reader.ask(exam.reader.ends)
         exams = [exam for exam in exams if _look_at_ends(exam, esp_size, seen)]
         ours, others = ([exam for exam in exams if bool(exam.table) is is_ours] for is_ours in (True, False))
         with probe.Probers([exam.disk for exam in others]) as probers:
@@ -71,7 +70,7 @@ def observe(disks: Sequence[Disk], depth: Depth, esp_size: int, *, claim: bool =
             in_use = partial(Usage.look().of, claim=claim)
             _examine_ours(ours, in_use)
             _examine_others(others, used, probers.finish(), in_use)
-    seen |= {exam.disk.path: _observed(exam) for exam in exams}
+    seen |= {exam.disk.path: _observed(exam, depth) for exam in exams}
     return tuple(seen[disk.path] for disk in disks)
 
 
@@ -96,9 +95,15 @@ def verdict(observed: ObservedDisk) -> Verdict:
     if observed.findings:
         return Verdict(path, Kind.FOREIGN, observed.findings)
     if table is None:
-        return Verdict(path, Kind.BLANK)
+        return Verdict(path, Kind.BLANK, read=_read(observed))
     recognised = Evidence("own layout", None, _describe(table))
     return Verdict(path, Kind.OURS, (recognised,), table.guid, table.torn, table.partitions)
+
+
+def _read(observed: ObservedDisk) -> str:
+    if observed.depth is None:
+        return ""
+    return f"{size(observed.read_bytes)} of {size(observed.disk.size_bytes)}, {observed.depth}"
 
 
 def no_longer_blank(disks: Sequence[Disk]) -> dict[str, tuple[Evidence, ...]]:
@@ -111,8 +116,8 @@ def no_longer_blank(disks: Sequence[Disk]) -> dict[str, tuple[Evidence, ...]]:
         readers = []
         for disk in disks:
             try:
-                readers.append(stack.enter_context(scan.Reader(disk)))
-            except scan.UnreadableError as error:
+                readers.append(stack.enter_context(medium.Reader(disk)))
+            except medium.UnreadableError as error:
                 found[disk.path] = scan.unreadable(error)
         found |= scan.find_used(readers, Depth.SIGNATURES)
     evidence = {
@@ -126,8 +131,8 @@ def _opened(disks: Sequence[Disk], stack: ExitStack, seen: dict[str, ObservedDis
     for disk in disks:
         writes = sysfs.writes(disk)  # before the first byte is read: who writes later is noticed
         try:
-            found.append(_Exam(disk, stack.enter_context(scan.Reader(disk)), writes))
-        except scan.UnreadableError as error:
+            found.append(_Exam(disk, stack.enter_context(medium.Reader(disk)), writes))
+        except medium.UnreadableError as error:
             seen[disk.path] = ObservedDisk(disk, findings=(scan.unreadable(error),), writes=writes)
     return found
 
@@ -137,7 +142,7 @@ def _look_at_ends(exam: _Exam, esp_size: int, seen: dict[str, ObservedDisk]) -> 
     disk = exam.disk
     try:
         head, tail = exam.reader.head_and_tail()
-    except scan.UnreadableError as error:
+    except medium.UnreadableError as error:
         seen[disk.path] = ObservedDisk(disk, findings=(scan.unreadable(error),), writes=exam.writes)
         return False
     if not exam.reader.blank_ends:
@@ -157,8 +162,10 @@ def _recognise(exam: _Exam, tables: gpt.Tables, esp_size: int) -> None:
         exam.evidence.append(_evidence("own layout", 0, "boot code in the MBR of an unfinished disk", disk))
 
 
-def _observed(exam: _Exam) -> ObservedDisk:
-    return ObservedDisk(exam.disk, exam.table, tuple(exam.evidence), sysfs.backing_file(exam.disk), exam.writes)
+def _observed(exam: _Exam, depth: Depth) -> ObservedDisk:
+    found = ObservedDisk(exam.disk, exam.table, tuple(exam.evidence), sysfs.backing_file(exam.disk), exam.writes)
+    blank = not found.findings and found.table is None
+    return evolve(found, read_bytes=scan.amount(exam.disk, depth), depth=depth) if blank else found
 
 
 def _evidence(check: str, offset: int | None, found: str, disk: Disk) -> Evidence:
@@ -193,7 +200,7 @@ def _examine_ours(exams: Sequence[_Exam], in_use: InUse) -> None:
             exam.table = _with_contents(exam)
             readable.append(exam)
             exam.evidence += _strays(exam, in_use)
-        except scan.UnreadableError as error:
+        except medium.UnreadableError as error:
             exam.evidence.append(scan.unreadable(error))
     _probe_marked(readable)
     for exam in readable:
@@ -215,7 +222,7 @@ def _with_contents(exam: _Exam) -> OwnTable | None:
     return exam.table and evolve(exam.table, partitions=tuple(parts))
 
 
-def read_content(reader: scan.Reader, start_bytes: int) -> Content | None:
+def read_content(reader: medium.Reader, start_bytes: int) -> Content | None:
     """The superblock of one of our filesystems at a byte of a disk.
 
     Raises:

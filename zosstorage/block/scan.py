@@ -1,206 +1,193 @@
-"""Reading a disk's bytes: which regions, and whether they are all zero.
+"""Whether the bytes of a disk are all zero, in the regions that a scan reads.
 
-Reads go through the page cache, emptied first so that the medium answers and not an old copy (a partition's pages and
-its disk's are kept apart), and are asked for ahead of time: one thread keeps every disk's queue full.
+For a full scan, disks are read side by side, and a disk that does not rotate at several places at once, by a bounded
+number of threads.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import struct
+import threading
 import time
+from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import define, field, frozen
 
-from zosstorage.block import superblocks
+from zosstorage.block import medium, sample, superblocks
 from zosstorage.block.gpt import MIB
+from zosstorage.block.medium import Reader, UnreadableError
 from zosstorage.model import Depth, Disk, Evidence
+from zosstorage.system import threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    import mmap
+    from collections.abc import Iterable, Sequence
 
 log = logging.getLogger(__name__)
 
-BLOCK = 4096
-# Strata of an even sample, one read each at a random place in it. A used fraction f of a disk goes unseen with a chance
-# of at most (1 - f)^n, wherever it lies: 0.1 % used and 1024 reads: 36 %; 1 % used: 0.003 %. A rotating disk pays 5 to
-# 10 ms for each read: 128 of them, 1 % used: 28 %; 10 %: 0.0001 %.
-SAMPLES_SSD = 1024
-SAMPLES_ROTATING = 128
-# How many chunks of a full scan are asked for ahead, and their size in bytes.
-_AHEAD = 8
-_CHUNK = 4 * MIB
-_ZERO = bytes(_CHUNK)
-
-
-class UnreadableError(Exception):
-    """A read failed or came up short; `offset` in bytes, None where the disk could not even be opened."""
-
-    def __init__(self, offset: int | None, reason: str) -> None:
-        super().__init__(reason)
-        self.offset = offset
-        self.reason = reason
-
-
-class Reader:
-    """A disk opened for reading only; a context manager."""
-
-    def __init__(self, disk: Disk) -> None:
-        """Open the disk and drop what the page cache holds of it.
-
-        Raises:
-            UnreadableError: it cannot be opened.
-        """
-        self.disk = disk
-        self.ends = ((0, MIB), (disk.size_bytes - MIB, MIB))
-        self.blank_ends = False
-        try:
-            self.fd = os.open(disk.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise UnreadableError(None, f"it cannot be opened: {error.strerror}") from error
-        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the disk, once; with its last handle the kernel drops what it kept of it, which takes a while."""
-        if self.fd >= 0:
-            os.close(self.fd)
-        self.fd = -1
-
-    def ask(self, places: Iterable[tuple[int, int]]) -> None:
-        """Have the kernel read ahead, (offset, length) by (offset, length)."""
-        handle, advise, advice = self.fd, os.posix_fadvise, os.POSIX_FADV_WILLNEED  # there are many of them
-        for offset, length in places:
-            advise(handle, offset, length, advice)
-
-    def at(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from byte `offset`.
-
-        Raises:
-            UnreadableError: an I/O error or a short read.
-        """
-        try:
-            data = os.pread(self.fd, length, offset)
-        except OSError as error:
-            raise UnreadableError(offset, f"reading it failed: {error.strerror}") from error
-        if len(data) != length:
-            raise UnreadableError(offset, f"a read of {length} bytes gave only {len(data)}")
-        return data
-
-    def head_and_tail(self) -> tuple[bytes, bytes]:
-        """The first and the last MiB.
-
-        Raises:
-            UnreadableError: as `at`.
-        """
-        head, tail = (self.at(*end) for end in self.ends)
-        self.blank_ends = is_zero(head) and is_zero(tail)
-        return head, tail
+# The largest read, in bytes, and how many threads read at most: 32 MiB of buffers in all.
+_CHUNK, _THREADS = MIB, 32
+# How many reads of a full scan of one disk are under way at once, unless it surely rotates.
+_LANES = 4
 
 
 @frozen
 class Finding:
-    """The first byte of a region that is not zero, and what stands there."""
+    """The first byte of a region that is not zero, and up to 16 bytes from there."""
 
     offset: int
     data: bytes
 
 
-def is_zero(data: bytes) -> bool:
-    """Whether there is no other byte; at most 4 MiB of them. (`any` would look at each as a number: 10 ms a MiB.)"""
-    return _ZERO.startswith(data)
-
-
 def first_used(offset: int, data: bytes) -> Finding | None:
-    """The first non-zero byte in what was read at `offset`."""
-    if is_zero(data):
-        return None
+    """The first byte that is not zero in what was read at `offset`, in bytes."""
     at = len(data) - len(data.lstrip(b"\0"))
-    return Finding(offset + at, data[at : at + 16])
+    return Finding(offset + at, data[at : at + 16]) if at < len(data) else None
 
 
-def regions(disk: Disk, depth: Depth) -> list[tuple[int, int]]:
+def regions(disk: Disk, depth: Depth) -> Iterable[tuple[int, int]]:
     """The (offset, length) pairs in bytes that a scan of that depth reads of a disk, ascending."""
-    size = disk.size_bytes
     if depth is Depth.FULL:
-        return [(at, min(_CHUNK, size - at)) for at in range(0, size, _CHUNK)]
-    sample = _sample(size, SAMPLES_ROTATING if disk.rotational else SAMPLES_SSD) if depth is Depth.SAMPLED else ()
-    return sorted({*_known(size), *sample})
+        return _pieces(0, disk.size_bytes)
+    return sorted({*_known(disk.size_bytes), *(sample.places(disk) if depth is Depth.SAMPLED else ())})
 
 
 @cache
 def _known(size: int) -> tuple[tuple[int, int], ...]:
     """Both ends, and where known formats keep superblocks."""
-    return ((0, MIB), (size - MIB, MIB), *((region.offset, region.length) for region in superblocks.regions(size)))
+    places = ((region.offset, region.length) for region in superblocks.regions(size))
+    return (*_pieces(0, MIB), *_pieces(size - MIB, MIB), *places)
 
 
-def _sample(size: int, count: int) -> list[tuple[int, int]]:
-    """One block at a random place in each of `count` even strata: no grid that data could hide between."""
-    stratum = size // count
-    jitter = struct.unpack(f"{count}Q", os.urandom(8 * count))
-    return [(_align(number * stratum + jitter[number] % stratum, size), BLOCK) for number in range(count)]
+def _pieces(start: int, length: int) -> Iterator[tuple[int, int]]:
+    return ((at, min(_CHUNK, start + length - at)) for at in range(start, start + length, _CHUNK))
 
 
-def _align(offset: int, size: int) -> int:
-    return min(offset, size - BLOCK) // BLOCK * BLOCK
+def amount(disk: Disk, depth: Depth) -> int:
+    """How many bytes of a disk a scan of that depth reads; those that it reads twice count once."""
+    if depth is Depth.FULL:
+        return disk.size_bytes
+    total = end = 0
+    for offset, length in regions(disk, depth):
+        total += max(0, offset + length - max(offset, end))
+        end = max(end, offset + length)
+    return total
+
+
+@define(eq=False)
+class _Walk:
+    """The regions of one disk that are still to be read, by one thread or several, and what they found.
+
+    Attributes:
+        found: by the offset of the region, the evidence that the disk is used.
+        read: how many bytes were read so far.
+    """
+
+    reader: Reader
+    regions: Iterator[tuple[int, int]]
+    found: dict[int, Evidence] = field(factory=dict)
+    read: int = 0
+    lock: threading.Lock = field(factory=threading.Lock)
+
+    @property
+    def lanes(self) -> int:
+        """How many threads may read the disk at once."""
+        return 1 if self.reader.disk.rotation_rate else _LANES
+
+    def go(self, room: mmap.mmap, stop: threading.Event) -> None:
+        """Read one region after the other, until there are no more or something was found."""
+        while not stop.is_set() and (region := self._next()):
+            self._look(*region, room)
+
+    def _next(self) -> tuple[int, int] | None:
+        """The next region; none once something was found: whatever lies before that is being read already."""
+        with self.lock:
+            return None if self.found else next(self.regions, None)
+
+    def _look(self, offset: int, length: int, room: mmap.mmap) -> None:
+        """Read a region; a failure to read is evidence too."""
+        disk = self.reader.disk
+        try:
+            seen = self.reader.view(offset, length, room)
+        except UnreadableError as error:
+            self.found[offset] = unreadable(error)
+            return
+        self.read += length  # a lost update by another thread shows in the progress alone
+        if not medium.is_zero(seen) and (finding := first_used(offset, bytes(seen))):
+            self.found[offset] = used(disk, finding, superblocks.identify(offset, bytes(seen), disk.size_bytes))
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What was found first on the disk."""
+        return self.found[min(self.found)] if self.found else None
 
 
 def find_used(readers: Iterable[Reader], depth: Depth) -> dict[str, Evidence | None]:
-    """Look for a used byte in the regions of every disk, side by side: disk path → the first one, or None.
+    """Look for a used byte in the regions of every disk: disk path → the evidence of the first one, or None.
 
-    A read that fails is evidence too.
+    A region that cannot be read is evidence too. An exception that a signal raises ends the scan as soon as the reads
+    that are under way have ended.
+
+    Raises:
+        OSError: a thread cannot be started.
     """
-    readers = list(readers)
-    progress = _Progress(depth, sum(reader.disk.size_bytes for reader in readers))
-    walks = {reader.disk.path: _walk(reader, depth) for reader in readers}
-    found: dict[str, Evidence | None] = dict.fromkeys(walks)
-    while walks:
-        for path, walk in list(walks.items()):
-            step = next(walk, None)
-            if step is None or isinstance(step, Evidence):
-                found[path] = step
-                del walks[path]
-            else:
-                progress.add(step)
-    return found
+    walks = [_Walk(reader, iter(_unread(reader, depth))) for reader in readers]
+    (_read_all if depth is Depth.FULL else _read_some)(walks)
+    return {walk.reader.disk.path: walk.evidence for walk in walks}
 
 
-def _walk(reader: Reader, depth: Depth) -> Iterator[int | Evidence]:
-    """Ask for regions ahead and look at them: yields now and then the bytes looked at, or the evidence that ends it."""
-    places = regions(reader.disk, depth)
-    if reader.blank_ends:  # read through this very handle
-        places = [place for place in places if place not in reader.ends]
-    ahead = _AHEAD if depth is Depth.FULL else len(places)
-    reader.ask(places[:ahead])
-    yield 0
-    looked = 0
-    for number, (offset, length) in enumerate(places):
-        if number + ahead < len(places):
-            reader.ask([places[number + ahead]])
+def _unread(reader: Reader, depth: Depth) -> Iterable[tuple[int, int]]:
+    """The regions without both ends, where the reader has seen those before."""
+    ends = {piece for end in reader.ends for piece in _pieces(*end)} if reader.blank_ends else set()
+    return (region for region in regions(reader.disk, depth) if region not in ends)
+
+
+def _read_some(walks: Sequence[_Walk]) -> None:
+    """Have all disks read ahead, and then look: threads would cost more than these small reads."""
+    room, never = medium.buffer(_CHUNK), threading.Event()
+    for walk in walks:
+        places = list(walk.regions)
+        walk.reader.read_ahead(places)
+        walk.regions = iter(places)
+    for walk in walks:
+        walk.go(room, never)
+
+
+def _read_all(walks: Sequence[_Walk]) -> None:
+    """Give each disk a thread, then those that several may read further ones, and wait for all of them."""
+    progress = _Progress(walks)
+    lanes = iter([walk for number in range(_LANES) for walk in walks if number < walk.lanes])
+    stop, lock = threading.Event(), threading.Lock()
+    errors: list[Exception] = []
+
+    def work() -> None:
+        room = medium.buffer(_CHUNK)
         try:
-            data = reader.at(offset, length)
-        except UnreadableError as error:
-            yield unreadable(error)
-            return
-        if finding := first_used(offset, data):
-            yield used(reader.disk, finding, superblocks.identify(offset, data, reader.disk.size_bytes))
-            return
-        del data  # up to 4 MiB, and a walk of every disk stands here while others go on
-        looked += length
-        if looked >= _CHUNK // 8:
-            yield looked
-            looked = 0
-        if depth is Depth.FULL:
-            os.posix_fadvise(reader.fd, offset, length, os.POSIX_FADV_DONTNEED)
-    yield looked
+            while walk := _next(lanes, lock):
+                walk.go(room, stop)
+        except Exception as error:  # noqa: BLE001 - raised again in the thread of the caller
+            errors.append(error)
+
+    workers: list[threading.Thread] = []
+    try:
+        workers.extend(threads.started(work) for _ in range(min(sum(walk.lanes for walk in walks), _THREADS)))
+        for worker in workers:
+            while worker.is_alive():
+                worker.join(1.0)
+                progress.tell()
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
+    if errors:
+        raise errors[0]
+
+
+def _next(lanes: Iterator[_Walk], lock: threading.Lock) -> _Walk | None:
+    with lock:
+        return next(lanes, None)
 
 
 def used(disk: Disk, finding: Finding, name: str | None) -> Evidence:
@@ -227,19 +214,19 @@ def dump(data: bytes) -> str:
 
 
 class _Progress:
-    """A line a second while whole disks are read."""
+    """A log line a second while whole disks are read."""
 
-    def __init__(self, depth: Depth, total: int) -> None:
-        self.loud = depth is Depth.FULL
-        self.total = total
-        self.done = 0
+    def __init__(self, walks: Sequence[_Walk]) -> None:
+        self.walks = walks
+        self.total = sum(walk.reader.disk.size_bytes for walk in walks)
         self.next = time.monotonic() + 1
 
-    def add(self, count: int) -> None:
-        self.done += count
-        if self.loud and time.monotonic() >= self.next:
+    def tell(self) -> None:
+        """Log how much was read, unless that was done within the last second."""
+        if time.monotonic() >= self.next:
             self.next = time.monotonic() + 1
+            done = sum(walk.read for walk in self.walks)
             log.info(
                 "reading whole disks",
-                extra={"read_bytes": self.done, "total_bytes": self.total, "percent": 100 * self.done // self.total},
+                extra={"read_bytes": done, "total_bytes": self.total, "percent": 100 * done // self.total},
             )

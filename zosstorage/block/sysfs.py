@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SYSFS_SECTOR = 512
 # A "Unit Serial Number" page (VPD 0x80) starts with 4 bytes of header.
 _VPD_HEADER = 4
+# In a "Block Device Characteristics" page (VPD 0xB1): the medium rotation rate, and the smallest that is one.
+_ROTATION_RATE, _SLOWEST = slice(4, 6), 0x401
 # Of /sys/block/*/stat: sectors written, discards completed and sectors discarded (Documentation/block/stat.rst). The
 # number of writes is left out: a flush, which writes nothing, counts as one.
 _WRITES = (6, 11, 13)
@@ -43,6 +45,7 @@ def read_disk(name: str, *, links: Mapping[str, tuple[str, ...]] | None = None, 
         wwn=_first(folder, "wwid", "device/wwid"),
         diskseq=int(text) if (text := _read(f"{folder}/diskseq")) else None,
         links=(links or {}).get(node(name), ()),
+        rotation_rate=_rotation_rate(Path(folder, "device/vpd_pgb1")),
     )
 
 
@@ -191,6 +194,15 @@ def _read(path: str | Path) -> str:
 
 def _first(folder: str, *names: str) -> str:
     return next((text for name in names if (text := _read(f"{folder}/{name}"))), "")
+
+
+def _rotation_rate(path: Path) -> int:
+    """Of a "Block Device Characteristics" page: there 0 is "not reported", 1 "does not rotate" (SBC-4, 6.6.2)."""
+    try:
+        rate = int.from_bytes(path.read_bytes()[_ROTATION_RATE], "big")
+    except OSError:
+        return 0
+    return rate if _SLOWEST <= rate < 0xFFFF else 0  # noqa: PLR2004 - reserved
 
 
 def _vpd_serial(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from zosstorage.block import claim, gpt, layout, scan, sysfs
+from zosstorage.block import claim, gpt, layout, medium, sysfs
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.observed import OwnTable
 from zosstorage.planned import PlannedDisk
@@ -36,22 +36,20 @@ def standing(disks: Sequence[PlannedDisk]) -> list[Standing]:
     """
     with ExitStack() as stack:
         readers = [(planned, stack.enter_context(_reader(planned.disk))) for planned in disks]
-        for _, reader in readers:
-            reader.ask(_table_ends(reader.disk))
         return [_standing(planned, reader) for planned, reader in readers]
 
 
-def _reader(disk: Disk) -> scan.Reader:
+def _reader(disk: Disk) -> medium.Reader:
     try:
-        return scan.Reader(disk)
-    except scan.UnreadableError as error:
+        return medium.Reader(disk)
+    except medium.UnreadableError as error:
         raise _unreadable(disk, error) from None
 
 
-def _standing(planned: PlannedDisk, reader: scan.Reader) -> Standing:
+def _standing(planned: PlannedDisk, reader: medium.Reader) -> Standing:
     try:
         head, copies = _read(reader)
-    except scan.UnreadableError as error:
+    except medium.UnreadableError as error:
         raise _unreadable(planned.disk, error) from None
     found = layout.recognise_planned(planned.disk, head, copies, planned.partitions)
     if isinstance(found, layout.Unrecognised):
@@ -59,7 +57,7 @@ def _standing(planned: PlannedDisk, reader: scan.Reader) -> Standing:
     return Standing(planned, found, copies)
 
 
-def _read(reader: scan.Reader) -> tuple[bytes, gpt.Tables]:
+def _read(reader: medium.Reader) -> tuple[bytes, gpt.Tables]:
     """The start of a disk and its table: little of it where both copies are valid, as then nothing else matters."""
     size, sector = reader.disk.size_bytes, reader.disk.sector_size
     head, tail = (reader.at(*end) for end in _table_ends(reader.disk))
@@ -85,7 +83,7 @@ def changed(disk: Disk, reason: str) -> NotEmptyError:
     )
 
 
-def _unreadable(disk: Disk, error: scan.UnreadableError) -> NotEmptyError:
+def _unreadable(disk: Disk, error: medium.UnreadableError) -> NotEmptyError:
     return NotEmptyError(f"{disk.path}: {error.reason}", hint="look for I/O errors in the kernel's log")
 
 

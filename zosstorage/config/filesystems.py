@@ -33,6 +33,12 @@ class Btrfs:
         _which_profiles,
     )
     metadata_profile: str | None = maybe_word(profiles, "The same for metadata.")
+    discard: bool = key(
+        False,
+        values.switch,
+        "Have `mkfs.btrfs` discard (TRIM) the whole partition first. Otherwise data that the scan for blankness missed "
+        "can still be recovered after the disk was formatted, until something trims the filesystem (`fstrim`).",
+    )
     mkfs_options: tuple[str, ...] = key(
         (), options.mkfs("btrfs"), **_words("Further words for `mkfs.btrfs`; see below for which.")
     )
@@ -59,7 +65,10 @@ class Bcachefs:
     mkfs_options: tuple[str, ...] = key(
         (),
         options.mkfs("bcachefs"),
-        **_words("Further words for `bcachefs format`, before the devices; see below for which."),
+        **_words(
+            "Further words for `bcachefs format`, before the devices; see below for which. It discards nothing unless "
+            "`--discard` is one."
+        ),
     )
     mount_options: tuple[str, ...] = key(
         ("noatime",),

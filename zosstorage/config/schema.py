@@ -130,7 +130,11 @@ class Validate:
         Depth.SAMPLED,
         values.choice(Depth),
         'How far "empty" is checked: `signatures` asks the probers and reads both ends of the disk and the places of '
-        "known superblocks, `sampled` adds an even sample between, `full` reads every byte.",
+        "known superblocks, `sampled` adds an even sample between, `full` reads every byte. The sample is 2048 places "
+        "of 4 KiB, or 512 of a disk that surely rotates, and the same ones at every boot. If a fraction f of the disk "
+        "is in use, spread at random, n places miss it with a chance of (1-f)^n: 36 % for 0.05 % in use and 2048 "
+        "places, 0.6 % for 0.25 %, 1e-9 for 1 %; with 512 places 77 %, 28 % and 0.6 %. What is in use in one piece is "
+        "found for sure if the piece is as long as 2/n of the disk: 40 MiB of 40 GiB.",
     )
     on_partial: OnPartial = key(
         OnPartial.RESUME,

@@ -48,10 +48,17 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
     )
 
 
-def mkfs_options(data_profile: str | None, metadata_profile: str | None, further: Sequence[str]) -> tuple[str, ...]:
-    """Further words for mkfs.btrfs; a profile that is None is left to mkfs.btrfs."""
+def mkfs_options(
+    data_profile: str | None, metadata_profile: str | None, further: Sequence[str], *, discard: bool
+) -> tuple[str, ...]:
+    """Further words for mkfs.btrfs; a profile that is None is left to mkfs.btrfs.
+
+    Unless `discard`, it leaves the partition's old bytes on the disk: what the scan for blankness missed can be
+    recovered.
+    """
     profiles = (("-d", data_profile), ("-m", metadata_profile))
-    return (*(word for pair in profiles if pair[1] for word in pair if word), *further)
+    keep = () if discard else ("--nodiscard",)
+    return (*keep, *(word for pair in profiles if pair[1] for word in pair if word), *further)
 
 
 def mkfs_argv(

@@ -10,14 +10,13 @@ from attrs import asdict, frozen
 from zosstorage.model import Discovery, Disk, Firmware, Kind, Verdict
 from zosstorage.planned import Plan, PlannedDisk, PlannedFilesystem
 from zosstorage.planning.commands import PlannedCommand, commands
-from zosstorage.planning.refusal import tell
+from zosstorage.planning.refusal import blankness, tell
+from zosstorage.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zosstorage.errors import ZosstorageError
-
-_KIB, _UNITS = 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 @frozen
@@ -147,14 +146,5 @@ def _disk_lines(disk: Disk, verdict: Verdict | None) -> list[str]:
         return [head]
     lines = [f"{head}  {verdict.kind}"]
     if verdict.kind is Kind.BLANK:
-        lines.append("    no signature, nothing uses it, every byte that was read is zero")
+        lines.append(f"    {blankness(verdict)}")
     return lines + [f"    {tell([found])}" for found in verdict.evidence]
-
-
-def size(count: float) -> str:
-    """Bytes for people: 9.5 GiB."""
-    for unit in _UNITS[:-1]:
-        if count < _KIB:
-            return f"{count:.4g} {unit}"
-        count /= _KIB
-    return f"{count:.4g} {_UNITS[-1]}"

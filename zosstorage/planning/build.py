@@ -126,7 +126,7 @@ def _mkfs_options(topology: Topology, config: Config) -> tuple[str, ...]:
     if topology.filesystem == btrfs.TYPE:
         chosen = config.filesystems.btrfs
         data, metadata = chosen.data_profile or topology.profile, chosen.metadata_profile or topology.profile
-        return btrfs.mkfs_options(data, metadata, chosen.mkfs_options)
+        return btrfs.mkfs_options(data, metadata, chosen.mkfs_options, discard=chosen.discard)
     settings = config.filesystems.bcachefs
     promised = topology.replicas if topology.shared else None  # on one disk there is one copy anyway
     return bcachefs.mkfs_options(settings.compression, settings.replicas or promised, settings.mkfs_options)

@@ -39,3 +39,9 @@ def together(problems: Sequence[ZosstorageError]) -> ZosstorageError:
     kind = next(kind for kind in kinds if any(isinstance(problem, kind) for problem in problems))
     hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
     return kind("; ".join(problem.message for problem in problems), hint="; ".join(hints))
+
+
+def blankness(verdict: Verdict) -> str:
+    """What a blank disk was found to be, and how much of it was read."""
+    amount = f": {verdict.read}" if verdict.read else ""
+    return f"no signature, nothing uses it, every byte that was read is zero{amount}"

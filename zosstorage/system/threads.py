@@ -49,14 +49,19 @@ def _run(work: Callable[[int, T], None], items: Sequence[T]) -> list[int]:
     threads: list[Thread] = []
     with signals.deferred():
         try:
-            threads.extend(_started(work, pair) for pair in enumerate(items))
+            threads.extend(started(work, *pair) for pair in enumerate(items))
         finally:
             hanging = _join(threads)
     return hanging
 
 
-def _started(work: Callable[[int, T], None], pair: tuple[int, T]) -> Thread:
-    thread = Thread(target=work, args=pair, daemon=True)
+def started(work: Callable[..., None], *arguments: object) -> Thread:
+    """Start a thread that does not keep the program alive.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    thread = Thread(target=work, args=arguments, daemon=True)
     try:
         thread.start()
     except RuntimeError as error:

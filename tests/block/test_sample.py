@@ -1,0 +1,90 @@
+"""Which places a sampled scan reads, and what it can miss: the documented chance is what is measured."""
+
+import random
+
+import pytest
+from attrs import evolve
+from support import GIB, MIB, disk
+
+from zosstorage.block import sample
+
+HDD = {"rotational": True, "rotation_rate": 7200}
+IDENTITIES = 1000
+
+
+def made_up(number, **more):
+    return disk(serial=f"S{number:05d}", model="MODEL", wwn=f"naa.{number * 7919:016x}", size_bytes=40 * GIB, **more)
+
+
+@pytest.mark.parametrize(
+    ("of", "count"),
+    [
+        (disk(rotational=False), 2048),
+        (disk(rotational=True), 2048),  # a virtio disk, a USB stick: the kernel knows nothing of them
+        (disk(rotational=False, rotation_rate=7200), 2048),  # somebody set its flag
+        (disk(**HDD), 512),
+    ],
+)
+@pytest.mark.parametrize("size", [64 * MIB, 10 * GIB, 4096 * GIB + 512])
+def test_one_place_in_every_stratum(of, count, size):
+    places = sample.places(evolve(of, size_bytes=size))
+    assert len(places) == sample.count(of) == count
+    assert places == sorted(places)
+    stratum = size / count
+    for number, (offset, length) in enumerate(places):
+        assert (length, offset % sample.BLOCK) == (sample.BLOCK, 0)
+        assert number * stratum - sample.BLOCK < offset < (number + 1) * stratum
+        assert offset + length <= size
+
+
+def test_the_same_disk_has_the_same_places_in_every_boot():
+    """Under another name, number and count of attached media, by another node, with or without links."""
+    of = made_up(1)
+    later = evolve(of, path="/dev/sdz", name="sdz", number="65:144", diskseq=99, links=("/dev/disk/by-id/x",))
+    assert sample.places(of) == sample.places(later)
+
+
+@pytest.mark.parametrize(
+    "change", [{"serial": "T"}, {"wwn": "naa.1"}, {"model": "OTHER"}, {"size_bytes": 40 * GIB + MIB}]
+)
+def test_another_disk_has_other_places(change):
+    """There is no grid that data could lie between on every disk."""
+    pairs = zip(sample.places(made_up(1)), sample.places(evolve(made_up(1), **change)), strict=True)
+    assert sum(one != other for one, other in pairs) > 2000
+
+
+def test_parts_of_a_name_are_kept_apart():
+    one, other = (disk(wwn=wwn, serial=serial, model="") for wwn, serial in (("ab", "c"), ("a", "bc")))
+    assert sample.places(one) != sample.places(other)
+
+
+@pytest.mark.parametrize(("kind", "count"), [({"rotational": False}, 2048), (HDD, 512)])
+@pytest.mark.parametrize("fraction", [0.0005, 0.0025, 0.01])
+def test_the_chance_to_miss_what_is_spread_is_the_documented_one(kind, count, fraction):
+    """Over many disks, data in many pieces of a block each, spread at random."""
+    chance = (1 - fraction) ** count
+    missed = sum(not _is_seen_spread(made_up(number, **kind), fraction, number) for number in range(IDENTITIES))
+    assert abs(missed - IDENTITIES * chance) <= 4 * (IDENTITIES * chance * (1 - chance)) ** 0.5 + 0.5
+
+
+def _is_seen_spread(of, fraction, seed):
+    """Whether a place of the sample is in use, if each block of the disk is, independently, with that chance."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable is what it is for
+    return any(chance.random() < fraction for _ in sample.places(of))
+
+
+@pytest.mark.parametrize(("kind", "count"), [({"rotational": False}, 2048), (HDD, 512)])
+@pytest.mark.parametrize("fraction", [0.0001, 0.0005, 0.0025, 0.01])
+def test_the_chance_to_miss_what_is_in_one_piece_is_the_documented_one(kind, count, fraction):
+    """At most as for data that is spread, and none at all for a piece of two strata or more."""
+    missed = sum(not _is_seen_in_one_piece(made_up(number, **kind), fraction, number) for number in range(IDENTITIES))
+    chance = (1 - fraction) ** count
+    assert missed <= IDENTITIES * chance + 4 * (IDENTITIES * chance * (1 - chance)) ** 0.5
+    if fraction * count >= 2:
+        assert missed == 0
+
+
+def _is_seen_in_one_piece(of, fraction, seed):
+    length = int(fraction * of.size_bytes)
+    start = random.Random(seed).randrange(of.size_bytes - length)  # noqa: S311 - repeatable is what it is for
+    return any(start < offset + size and offset < start + length for offset, size in sample.places(of))
