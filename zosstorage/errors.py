@@ -88,5 +88,9 @@ class InterruptedRunError(BaseException):
         self.number = number
 
 
+class UnreadableFilesystemError(Exception):
+    """What a filesystem holds cannot be told from its structures; the text says why."""
+
+
 class UnimplementedError(ZosstorageError):
     exit_code = ExitCode.UNIMPLEMENTED

@@ -16,20 +16,17 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field
 
 from zosstorage import filesystems
-from zosstorage.block import gpt, layout, medium, probe, scan, sysfs
+from zosstorage.block import gpt, layout, medium, probe, scan, sysfs, unfinished
 from zosstorage.block.in_use import Usage, kernel_partitions
-from zosstorage.errors import ToolError
-from zosstorage.model import Content, Depth, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
+from zosstorage.errors import ToolError, UnreadableFilesystemError
+from zosstorage.model import Depth, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
 from zosstorage.observed import ObservedDisk, OwnTable
 from zosstorage.system import run
-from zosstorage.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     InUse = Callable[[Disk], tuple[Evidence, ...]]
-
-_WANTED = {PartitionKind.ESP: {"vfat"}, PartitionKind.DATA: filesystems.DATA_TYPES}
 
 
 @define
@@ -95,15 +92,10 @@ def verdict(observed: ObservedDisk) -> Verdict:
     if observed.findings:
         return Verdict(path, Kind.FOREIGN, observed.findings)
     if table is None:
-        return Verdict(path, Kind.BLANK, read=_read(observed))
-    recognised = Evidence("own layout", None, _describe(table))
+        read = scan.told(observed.disk, observed.read_bytes, observed.depth) if observed.depth else ""
+        return Verdict(path, Kind.BLANK, read=read)
+    recognised = Evidence("own layout", None, layout.describe(table))
     return Verdict(path, Kind.OURS, (recognised,), table.guid, table.torn, table.partitions)
-
-
-def _read(observed: ObservedDisk) -> str:
-    if observed.depth is None:
-        return ""
-    return f"{size(observed.read_bytes)} of {size(observed.disk.size_bytes)}, {observed.depth}"
 
 
 def no_longer_blank(disks: Sequence[Disk]) -> dict[str, tuple[Evidence, ...]]:
@@ -202,7 +194,7 @@ def _examine_ours(exams: Sequence[_Exam], in_use: InUse) -> None:
             exam.evidence += _strays(exam, in_use)
         except medium.UnreadableError as error:
             exam.evidence.append(scan.unreadable(error))
-    _probe_marked(readable)
+    _examine_marked(readable)
     for exam in readable:
         exam.evidence += [found for part in _partitions(exam) for found in _unmarked_problem(part, exam.disk)]
 
@@ -216,19 +208,10 @@ def _with_contents(exam: _Exam) -> OwnTable | None:
     parts = [
         part
         if part.kind is PartitionKind.BIOS_BOOT
-        else evolve(part, content=read_content(exam.reader, part.start_bytes))
+        else evolve(part, content=filesystems.read(partial(_at, exam, part)))
         for part in _partitions(exam)
     ]
     return exam.table and evolve(exam.table, partitions=tuple(parts))
-
-
-def read_content(reader: medium.Reader, start_bytes: int) -> Content | None:
-    """The superblock of one of our filesystems at a byte of a disk.
-
-    Raises:
-        UnreadableError: an I/O error or a short read.
-    """
-    return filesystems.read(lambda offset, length: reader.at(start_bytes + offset, length))
 
 
 def _strays(exam: _Exam, in_use: InUse) -> list[Evidence]:
@@ -257,8 +240,8 @@ def _used_gaps(exam: _Exam) -> list[Evidence]:
     return [scan.used(disk, found, None) for offset, data in gaps if (found := scan.first_used(offset, data))]
 
 
-def _probe_marked(exams: Sequence[_Exam]) -> None:
-    """A marked partition is worthless, unless a prober sees something there that is not what we would make."""
+def _examine_marked(exams: Sequence[_Exam]) -> None:
+    """A marked partition is worthless, unless a prober or our own readers see something that is not ours there."""
     targets = [
         (exam, part)
         for exam in exams
@@ -267,21 +250,40 @@ def _probe_marked(exams: Sequence[_Exam]) -> None:
     ]
     argvs = [probe.contents_argv(exam.disk.path, part.start_bytes, part.size_bytes) for exam, part in targets]
     statuses = (0, probe.BLKID_NOTHING, probe.BLKID_AMBIVALENT)
-    for (exam, part), done in zip(targets, run.commands(argvs, ok=statuses), strict=True):
-        if problem := _marked_problem(part, done):
-            exam.evidence.append(_evidence("marked partition", part.start_bytes, problem, exam.disk))
+    seen = [_marked_problem(*pair) for pair in zip(targets, run.commands(argvs, ok=statuses), strict=True)]
+    read = unfinished.problems([_flagged(*target) for target in targets])
+    for (exam, part), problem, used in zip(targets, seen, read, strict=True):
+        if problem or used:
+            found = f"partition {part.number} is marked as in progress, but carries {problem or used}"
+            evidence = _evidence("marked partition", part.start_bytes, found, exam.disk)
+            exam.evidence.append(evolve(evidence, hint=unfinished.HINT))
 
 
-def _marked_problem(part: SeenPartition, done: run.Completed) -> str:
+def _flagged(exam: _Exam, part: SeenPartition) -> unfinished.Flagged:
+    def at(offset: int, length: int) -> bytes:
+        try:
+            return _at(exam, part, offset, length)
+        except medium.UnreadableError as error:
+            raise UnreadableFilesystemError(error.reason) from error
+
+    return unfinished.Flagged(part.kind, part.size_bytes, at)
+
+
+def _at(exam: _Exam, part: SeenPartition, offset: int, length: int) -> bytes:
+    return exam.reader.at(part.start_bytes + offset, length)
+
+
+def _marked_problem(target: tuple[_Exam, SeenPartition], done: run.Completed) -> str:
+    """What libblkid sees in a marked partition that we would not make there."""
+    _, part = target
     if done.status == probe.BLKID_NOTHING:
         return ""
     seen = probe.parse_export(done.stdout)
     kind, label = seen.get("TYPE", ""), seen.get("LABEL", seen.get("LABEL_FATBOOT", ""))
-    if kind in _WANTED[part.kind] and label == filesystems.LABELS[kind] and "PTTYPE" not in seen:
+    if kind in unfinished.WANTED[part.kind] and label == filesystems.LABELS[kind] and "PTTYPE" not in seen:
         return ""
     what = ", ".join(f"{key}={seen[key]}" for key in ("TYPE", "PTTYPE", "LABEL", "UUID") if key in seen)
-    found = what or "several contradicting signatures"
-    return f"partition {part.number} is marked as in progress, but carries what we would not make there: {found}"
+    return f"what we would not make there: {what or 'several contradicting signatures'}"
 
 
 def _unmarked_problem(part: SeenPartition, disk: Disk) -> list[Evidence]:
@@ -289,17 +291,10 @@ def _unmarked_problem(part: SeenPartition, disk: Disk) -> list[Evidence]:
     if part.marked or part.kind is PartitionKind.BIOS_BOOT:
         return []
     content = part.content
-    if content and content.type in _WANTED[part.kind] and content.label == filesystems.LABELS[content.type]:
+    if content and content.type in unfinished.WANTED[part.kind] and content.label == filesystems.LABELS[content.type]:
         return []
     label = filesystems.LABELS["vfat" if part.kind is PartitionKind.ESP else "btrfs"]
     found = f"{content.type} labelled {content.label!r}" if content else "none of our filesystems"
     reason = f"partition {part.number} is finished by its table, but has {found} where {label} belongs"
     hint = "an incomplete system is not repaired: restore it, or erase the disk by hand if nothing on it is needed"
     return [evolve(_evidence("own layout", part.start_bytes, reason, disk), hint=hint)]
-
-
-def _describe(table: OwnTable) -> str:
-    marked = [str(part.number) for part in table.partitions if part.marked]
-    torn = ", its table cut off while it was written" if table.torn else ""
-    state = f"unfinished (partitions {', '.join(marked)})" if marked else "finished"
-    return f"our own layout, {state}{torn}"

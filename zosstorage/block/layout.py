@@ -178,3 +178,11 @@ def _difference(entries: Sequence[SeenPartition], wanted: Sequence[PlannedPartit
                 reason = f"partition {entry.number} has the {what} {found!r} where our own layout has {expected!r}"
                 return Unrecognised(reason, entry.start_bytes)
     return None
+
+
+def describe(table: OwnTable) -> str:
+    """What stands on a disk of ours, in words."""
+    marked = [str(part.number) for part in table.partitions if part.marked]
+    torn = ", its table cut off while it was written" if table.torn else ""
+    state = f"unfinished (partitions {', '.join(marked)})" if marked else "finished"
+    return f"our own layout, {state}{torn}"

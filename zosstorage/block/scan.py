@@ -20,6 +20,7 @@ from zosstorage.block.gpt import MIB
 from zosstorage.block.medium import Reader, UnreadableError
 from zosstorage.model import Depth, Disk, Evidence
 from zosstorage.system import threads
+from zosstorage.text import size
 
 if TYPE_CHECKING:
     import mmap
@@ -74,6 +75,11 @@ def amount(disk: Disk, depth: Depth) -> int:
         total += max(0, offset + length - max(offset, end))
         end = max(end, offset + length)
     return total
+
+
+def told(disk: Disk, read_bytes: int, depth: Depth) -> str:
+    """How much of a disk was read, in words: `16.5 MiB of 40 GiB, sampled`."""
+    return f"{size(read_bytes)} of {size(disk.size_bytes)}, {depth}"
 
 
 @define(eq=False)

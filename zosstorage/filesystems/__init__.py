@@ -1,6 +1,6 @@
 """What is particular to each filesystem: its mkfs, its superblock, its subvolumes and mount options. Pure.
 
-A module of a filesystem has TYPE, LABEL, TOOLS, `read` and `mkfs_argv`; one of a data filesystem has besides:
+A module of a filesystem has TYPE, LABEL, TOOLS, `read`, `use` and `mkfs_argv`; one of a data filesystem has besides:
 `mount_options`, `top_options`, `subvolume_options`, `mount_argv`, `scan_argv`, `create_subvolume`, SUBVOLUME_INODE,
 SYNC, FORMAT_STATUS and MOUNT_VERSION.
 """
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 from zosstorage.filesystems import bcachefs, btrfs, vfat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
     from zosstorage.model import Content
 
 # Reserved: no filesystem of ours carries it yet, none of another's may be taken for ours because of it.
 CACHE_LABEL = "ZOSCACHE"
+# What Mount makes on the primary filesystem.
+SUBVOLUMES = ("system", "etc", "modules", "vm-meta")
 _DATA = {module.TYPE: module for module in (btrfs, bcachefs)}
 _ALL: dict[str, ModuleType] = {**_DATA, vfat.TYPE: vfat}
 LABELS: dict[str, str] = {name: module.LABEL for name, module in _ALL.items()}
@@ -38,3 +40,16 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
     """The superblock of one of our filesystems; `at(offset, length)` reads bytes of the partition."""
     found = (one.read(at) for one in _ALL.values())
     return next((content for content in found if content), None)
+
+
+def use(fstype: str, members: Sequence[Callable[[int, int], bytes]]) -> str:
+    """What somebody put on an unfinished filesystem of ours, besides what Mount makes; empty if nothing.
+
+    `members` are those of its devices that are here: each reads (offset, length) in bytes of its partition.
+
+    Raises:
+        UnreadableFilesystemError: it cannot be told.
+        Exception: what the reading of a member raises.
+    """
+    found: str = module(fstype).use(members, SUBVOLUMES)
+    return found

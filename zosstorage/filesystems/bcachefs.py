@@ -49,6 +49,11 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
     )
 
 
+def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) -> str:  # noqa: ARG001 - see below
+    """Nothing: what a bcachefs holds cannot be told from its superblock."""
+    return ""
+
+
 def mkfs_options(compression: str | None, replicas: int | None, further: Sequence[str]) -> tuple[str, ...]:
     """Further words for bcachefs format; what is None is left to it."""
     return (

@@ -6,6 +6,8 @@ import struct
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from zosstorage.errors import UnreadableFilesystemError
+from zosstorage.filesystems import btrfs_trees
 from zosstorage.model import Content
 from zosstorage.system.ioctl import Ioctl
 
@@ -46,6 +48,22 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
         str(UUID(bytes=block[0x10B:0x11B])),
         struct.unpack_from("<Q", block, 0x88)[0],
     )
+
+
+def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) -> str:
+    """What somebody put on an unfinished filesystem besides empty subvolumes of those names; empty if nothing.
+
+    One that cannot be read is as mkfs.btrfs was about to make it, if no kernel ever committed to it.
+
+    Raises:
+        UnreadableFilesystemError: it cannot be read, and may have been mounted.
+    """
+    try:
+        return btrfs_trees.use(members, names)
+    except UnreadableFilesystemError:
+        if all(btrfs_trees.read_super(at).never_mounted for at in members):
+            return ""
+        raise
 
 
 def mkfs_options(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
+from zosstorage.errors import UnreadableFilesystemError
 from zosstorage.model import Content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from zosstorage.model import Role
     from zosstorage.planned import PlannedFilesystem
@@ -18,6 +20,10 @@ TOOLS = ("mkfs.fat",)
 FORMAT_STATUS = (0,)
 _CLUSTERS = 65525
 _MIB = 1 << 20
+# Of a directory entry: its first byte if it was deleted; attribute bits of a part of a long name, and of the label.
+_DELETED, _LONG_NAME, _VOLUME = 0xE5, 0x0F, 0x08
+# Cluster numbers: the first of all, and the first that ends a chain.
+_FIRST_CLUSTER, _END = 2, 0x0FFFFFF8
 
 
 def read(at: Callable[[int, int], bytes]) -> Content | None:
@@ -27,6 +33,46 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
         return None
     serial = f"{int.from_bytes(sector[67:71], 'little'):08X}"
     return Content(TYPE, sector[71:82].decode("ascii", "replace").rstrip(), f"{serial[:4]}-{serial[4:]}")
+
+
+def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) -> str:  # noqa: ARG001 - as the others
+    """What somebody put into the root directory besides the label; empty if nothing (fatgen103, sections 3 to 6)."""
+    (at,) = members
+    for entry in _root_entries(at):
+        if entry[0] in (0, _DELETED) or entry[11] & _LONG_NAME == _LONG_NAME:
+            continue
+        if not entry[11] & _VOLUME:
+            name, extension = (entry[part].decode("ascii", "replace").rstrip() for part in (slice(8), slice(8, 11)))
+            return f"a file or folder '{name}{'.' if extension else ''}{extension}'"
+    return ""
+
+
+def _root_entries(at: Callable[[int, int], bytes]) -> Iterator[bytes]:
+    """The entries of the root directory, of 32 bytes each, up to the first that was never used.
+
+    Raises:
+        UnreadableFilesystemError: the boot sector contradicts itself.
+    """
+    sector = at(0, 512)
+    sector_bytes, per_cluster, reserved = struct.unpack_from("<HBH", sector, 11)
+    copies, fat_sectors, cluster = (
+        sector[16],
+        *struct.unpack_from("<I", sector, 36),
+        *struct.unpack_from("<I", sector, 44),
+    )
+    if sector_bytes not in (512, 1024, 2048, 4096) or not per_cluster or not fat_sectors:
+        raise UnreadableFilesystemError("its boot sector is malformed")
+    fat, data = reserved * sector_bytes, (reserved + copies * fat_sectors) * sector_bytes
+    size = per_cluster * sector_bytes
+    seen: set[int] = set()
+    while _FIRST_CLUSTER <= cluster < _END and cluster not in seen:
+        seen.add(cluster)
+        content = at(data + (cluster - _FIRST_CLUSTER) * size, size)
+        for start in range(0, size, 32):
+            if not content[start]:
+                return
+            yield content[start : start + 32]
+        cluster = struct.unpack("<I", at(fat + 4 * cluster, 4))[0] & 0x0FFFFFFF
 
 
 def mkfs_argv(
