@@ -1,4 +1,4 @@
-"""The kernel command line: words quoted as the kernel quotes them, of which those in `zosstorage.*` are ours."""
+"""The kernel command line: parameters with the kernel's quoting; those that begin with `zosstorage.` are ours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PREFIX = "zosstorage."
 SOURCE = "kernel command line"
-# What the kernel's own kstrtobool() takes for module parameters.
+# The values that the kernel's kstrtobool() accepts for module parameters.
 _TRUE = frozenset({"1", "y", "yes", "t", "true", "on"})
 _FALSE = frozenset({"0", "n", "no", "f", "false", "off"})
 _SPACES = " \t\n\v\f\r"
@@ -23,13 +23,13 @@ _SPACES = " \t\n\v\f\r"
 
 @define
 class Words:
-    """What the kernel command line says to zosstorage.
+    """The parameters for zosstorage on the kernel command line.
 
     Attributes:
-        settings: in the order of their words.
+        settings: the parameters that set a key, in their order.
         config: the YAML file named by `zosstorage.config=`.
-        force: `zosstorage.force` stands there.
-        problems: one sentence for each word that cannot be used.
+        force: whether `zosstorage.force` is set.
+        problems: one sentence for each parameter that cannot be used.
     """
 
     settings: list[Setting] = Factory(list)
@@ -39,9 +39,9 @@ class Words:
 
 
 def read(line: str) -> Words:
-    """Reads the words up to ` -- `; what follows is for init. Never raises."""
+    """Read the parameters before ` -- `; the rest is for init. This function raises no errors."""
     words = Words()
-    for name, value in split(line.removesuffix("\n")):  # /proc/cmdline's own, which an unclosed quote would take in
+    for name, value in split(line.removesuffix("\n")):  # the newline of /proc/cmdline would end up in an open quote
         if name == "--" and value is None:
             break
         if name.startswith(PREFIX):
@@ -50,9 +50,9 @@ def read(line: str) -> Words:
 
 
 def split(line: str) -> Iterator[tuple[str, str | None]]:
-    """Yields name and value (None without `=`) as next_arg() in the kernel's lib/cmdline.c finds them.
+    """Yield name and value (None without `=`) of each parameter, like next_arg() in the kernel's lib/cmdline.c.
 
-    A quote anywhere in a word keeps spaces; quotes are dropped around a whole word and around a whole value only.
+    A quote anywhere in a parameter protects spaces. Quotes are removed only around a whole parameter or a whole value.
     """
     for word in _quoted_words(line):
         body = word.removeprefix('"')
@@ -79,7 +79,7 @@ def _quoted_words(line: str) -> Iterator[str]:
 
 
 def _take(words: Words, written: str, value: str | None) -> None:
-    # The kernel takes dashes and underscores for the same in the names of module parameters; so do we.
+    # Dashes and underscores are equivalent, as they are for the kernel in the names of module parameters.
     name = written.replace("-", "_")
     if name in FLAGS:
         _take_flag(words, name, FLAGS[name], value)
@@ -93,7 +93,7 @@ def _take(words: Words, written: str, value: str | None) -> None:
         _check_hook_word(words, name, value)
     else:
         known = [*FLAGS, "no_fstab", *OTHER_WORDS, *HOOK_WORDS]
-        _problem(words, written, f"is not known{text.nearest(name, known)}", f"known: {text.one_of(known)}")
+        _problem(words, written, f"is unknown{text.nearest(name, known)}", f"known: {text.one_of(known)}")
 
 
 def _take_flag(words: Words, name: str, flag: Flag, value: str | None) -> None:
@@ -117,7 +117,7 @@ def _switch(words: Words, name: str, value: str | None) -> bool | None:
     lower = "1" if value is None else value.lower()
     if lower in _TRUE or lower in _FALSE:
         return lower in _TRUE
-    _problem(words, name, f"found {text.found(value)}", "allowed: nothing, 1, yes, true, on, 0, no, false, off")
+    _problem(words, name, f"found {text.found(value)}", "allowed: no value, 1, yes, true, on, 0, no, false, off")
     return None
 
 
@@ -137,9 +137,9 @@ def _example(name: str) -> str:
 def _check_hook_word(words: Words, name: str, value: str | None) -> None:
     if name == "on_failure" and value not in tuple(OnFailure):
         _problem(words, name, f"found {text.found(value)}", f"allowed: {text.one_of(OnFailure)}")
-    # Written as a shell counts: no sign, and no zero in front, which would make it octal.
+    # The hook is a shell script: no sign, and no leading zero, which would make the number octal.
     if name == "wait" and value not in {str(seconds) for seconds in range(MAX_WAIT + 1)}:
-        _problem(words, name, f"found {text.found(value)}", f"allowed: whole seconds, 0 to {MAX_WAIT}")
+        _problem(words, name, f"found {text.found(value)}", f"allowed: whole seconds from 0 to {MAX_WAIT}")
 
 
 def _problem(words: Words, name: str, wrong: str, allowed: str) -> None:
