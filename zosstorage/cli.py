@@ -41,7 +41,9 @@ class _Command:
 
 COMMANDS = {
     "run": _Command((), "", "run all states; this is the default command"),
-    "step": _Command(("--until",), "[--until STATE]", "run the next unfinished state, or all up to and including STATE"),
+    "step": _Command(
+        ("--until",), "[--until STATE]", "run the next unfinished state, or all up to and including STATE"
+    ),
     "plan": _Command(("--json",), "[--json]", "print what run would do to each disk, and why; writes nothing"),
     "status": _Command(("--json",), "[--json]", "print the checkpoint as a table; writes nothing"),
     "reset": _Command(("--from",), "[--from STATE]", "forget all states, or STATE and later ones; touches no disk"),

@@ -80,10 +80,10 @@ FLAGS: dict[str, Flag] = {
     "report": Flag(("report", "path"), Kind.PATH, "file that the report is written to", "PATH"),
     "run_dir": Flag(("run_dir",), Kind.PATH, "directory of the checkpoint and the lock", "DIR"),
     "root": Flag(("root",), Kind.PATH, "prefix for every path that is mounted on or written (default /)", "DIR"),
-    "include": Flag(
-        ("devices", "include"), Kind.LIST, "disks that may be used; repeatable; replaces the list", "GLOB"
+    "include": Flag(("devices", "include"), Kind.LIST, "disks that may be used; repeatable; replaces the list", "GLOB"),
+    "exclude": Flag(
+        ("devices", "exclude"), Kind.LIST, "disks that are never used; repeatable; replaces the list", "GLOB"
     ),
-    "exclude": Flag(("devices", "exclude"), Kind.LIST, "disks that are never used; repeatable; replaces the list", "GLOB"),
 }
 
 # Kernel parameters that only the init hook uses. They are checked here, so that a typing error is reported.

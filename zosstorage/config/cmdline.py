@@ -93,7 +93,7 @@ def _take(words: Words, written: str, value: str | None) -> None:
         _check_hook_word(words, name, value)
     else:
         known = [*FLAGS, "no_fstab", *OTHER_WORDS, *HOOK_WORDS]
-        _problem(words, written, f"is unknown{text.nearest(name, known)}", f"known: {text.one_of(known)}")
+        _problem(words, written, f"is not a known parameter{text.nearest(name, known)}", f"known: {text.one_of(known)}")
 
 
 def _take_flag(words: Words, name: str, flag: Flag, value: str | None) -> None:
