@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], None]]:
-    """Compare a text with a golden file. With `--regenerate`, write the file and fail, so that nobody misses it."""
+    """Compare a text with a golden file. With `--regenerate`, write the file and fail the test."""
     written = []
 
     def check(name: str, text: str) -> None:

@@ -255,5 +255,5 @@ def test_the_debug_log_has_the_traceback_of_a_defect(caplog: pytest.LogCaptureFi
     with pytest.raises(RuntimeError) as caught:
         defect(None)
     with caplog.at_level(logging.DEBUG, "zosstorage"):
-        assert failure.ended(caught.value) == ExitCode.DEFECT
+        assert failure.report(caught.value) == ExitCode.DEFECT
     assert caplog.records[0].exc_info

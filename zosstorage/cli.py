@@ -13,7 +13,7 @@ from attrs import frozen
 from zosstorage import text
 from zosstorage.errors import UnimplementedError, UsageError
 from zosstorage.facts import STATES
-from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, spelled, well_formed
+from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, is_assignment, option_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +96,7 @@ def _flag_table() -> tuple[tuple[str, str], ...]:
 
 
 def _spelling(name: str) -> str:
-    return f"{spelled(name)}/--no-{name}" if FLAGS[name].kind is Kind.SWITCH else spelled(name)
+    return f"{option_name(name)}/--no-{name}" if FLAGS[name].kind is Kind.SWITCH else option_name(name)
 
 
 def help_sections() -> dict[str, tuple[tuple[str, str], ...]]:
@@ -152,7 +152,7 @@ class _Parser(argparse.ArgumentParser):
             return super().parse_known_args(args, namespace)
         except argparse.ArgumentError as error:
             problem = "takes no value" if "explicit" in error.message else "needs a value"
-            raise _usage(f"{error.argument_name} {problem}") from None
+            raise _usage_error(f"{error.argument_name} {problem}") from None
 
 
 class _Record(argparse.Action):
@@ -169,10 +169,10 @@ def _parser() -> _Parser:
     parser = _Parser(add_help=False, allow_abbrev=False, exit_on_error=False, formatter_class=formatter)
     for name, flag in FLAGS.items():
         if flag.kind is Kind.SWITCH:
-            parser.add_argument(spelled(name), dest=name, action=_Record, nargs=0, const=True)
+            parser.add_argument(option_name(name), dest=name, action=_Record, nargs=0, const=True)
             parser.add_argument(f"--no-{name}", dest=name, action=_Record, nargs=0, const=False)
         else:
-            parser.add_argument(spelled(name), dest=name, action=_Record)
+            parser.add_argument(option_name(name), dest=name, action=_Record)
     parser.add_argument("--set", dest="set", action=_Record)
     for name, (metavar, _) in {**_GLOBAL_FLAGS, **_OWN_FLAGS}.items():
         if name not in {"--set", "--force", "--version", "--help"}:
@@ -182,8 +182,8 @@ def _parser() -> _Parser:
 
 
 def _checked(option: str, name: str, value: str | bool) -> str | bool:
-    if name == "set" and not well_formed(str(value)):
-        raise _usage(f"--set: found {text.found(value)}; allowed: KEY.PATH=VALUE")
+    if name == "set" and not is_assignment(str(value)):
+        raise _usage_error(f"--set: found {text.found(value)}; allowed: KEY.PATH=VALUE")
     if name == "set" or isinstance(value, bool):
         return value
     if FLAGS[name].choices:
@@ -194,14 +194,14 @@ def _checked(option: str, name: str, value: str | bool) -> str | bool:
 def _chosen(option: str, value: str, choices: Sequence[str]) -> str:
     if value not in choices:
         close = text.nearest(value, choices)
-        raise _usage(f"{option}: found {text.found(value)}{close}; allowed: {text.one_of(choices)}")
+        raise _usage_error(f"{option}: found {text.found(value)}{close}; allowed: {text.one_of(choices)}")
     return value
 
 
 def _absolute(option: str, value: str) -> str:
     """Make a path absolute: the shell's working directory is the base of a relative one."""
     if not value:
-        raise _usage(f"{option}: found an empty path")
+        raise _usage_error(f"{option}: found an empty path")
     return os.path.abspath(value)  # noqa: PTH100  Path.absolute() keeps `..`
 
 
@@ -210,21 +210,21 @@ def _checked_operands(rest: list[str]) -> list[str]:
     for word in rest:
         if word.startswith("-") and word != "-":
             flag = word.partition("=")[0]
-            known = [*map(spelled, FLAGS), "--no-fstab", *_GLOBAL_FLAGS, *_OWN_FLAGS]
+            known = [*map(option_name, FLAGS), "--no-fstab", *_GLOBAL_FLAGS, *_OWN_FLAGS]
             if flag in known:
-                raise _usage(f"{flag} takes no value")
-            raise _usage(f"unknown flag {text.clean(flag)}{text.nearest(flag, known)}")
+                raise _usage_error(f"{flag} takes no value")
+            raise _usage_error(f"unknown flag {text.clean(flag)}{text.nearest(flag, known)}")
     return rest
 
 
 def _options(given: argparse.Namespace, operands: list[str]) -> CliOptions:
     command, *operands = operands or ["run"]
     if command not in COMMANDS:
-        raise _usage(f"unknown command '{text.clean(command)}'{text.nearest(command, COMMANDS)}")
+        raise _usage_error(f"unknown command '{text.clean(command)}'{text.nearest(command, COMMANDS)}")
     for flag in _OWN_FLAGS:
         if getattr(given, flag) is not None and flag not in COMMANDS[command].flags:
             owners = [name for name, other in COMMANDS.items() if flag in other.flags]
-            raise _usage(f"{flag} belongs to {' and '.join(owners)}, not to {command}")
+            raise _usage_error(f"{flag} belongs to {' and '.join(owners)}, not to {command}")
     return CliOptions(
         command=command,
         config=_path(given, "--config"),
@@ -258,11 +258,11 @@ def _operands(command: str, operands: list[str], origins: bool | None) -> dict[s
         case "config", ["check", file] if not origins:
             return {"action": "check", "file": file}
         case "config", _:
-            raise _usage(f"config takes {COMMANDS['config'].usage}")
+            raise _usage_error(f"config takes {COMMANDS['config'].usage}")
         case _, []:
             return {}
-    raise _usage(f"{command} does not take '{text.clean(operands[-1])}'")
+    raise _usage_error(f"{command} does not take '{text.clean(operands[-1])}'")
 
 
-def _usage(message: str) -> UsageError:
+def _usage_error(message: str) -> UsageError:
     return UsageError(message, hint="zosstorage --help lists commands and flags")

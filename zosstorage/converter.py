@@ -68,7 +68,7 @@ def unstructure(value: Any) -> Any:
     return _CONVERTER.unstructure(value)
 
 
-def _class(kind: type[Any]) -> Callable[[Any, Any], Any]:
+def _structure_hook(kind: type[Any]) -> Callable[[Any, Any], Any]:
     resolve_types(kind)
     overrides: dict[str, Any] = {
         field.name: override(
@@ -91,7 +91,7 @@ def _parser(field: Attribute[Any]) -> Callable[[Any, Any], Any] | None:
     return (lambda data, _: parse(data)) if parse else None
 
 
-def _plain(kind: type[Any]) -> Callable[[Any], dict[str, Any]]:
+def _unstructure_hook(kind: type[Any]) -> Callable[[Any], dict[str, Any]]:
     resolve_types(kind)
     overrides: dict[str, Any] = {
         field.name: override(
@@ -108,7 +108,7 @@ def _plain(kind: type[Any]) -> Callable[[Any], dict[str, Any]]:
 _SCALARS: dict[Any, tuple[type, ...]] = {bool: (bool,), int: (int,), str: (str,), float: (float, int)}
 
 
-def _text(value: str) -> str:
+def _plain_text(value: str) -> str:
     return str(value.value) if isinstance(value, Enum) else value
 
 
@@ -121,7 +121,7 @@ def _scalar(data: Any, kind: Any) -> Any:
     return data
 
 
-def _sequence(kind: Any) -> Callable[[Any, Any], Any]:
+def _sequence_hook(kind: Any) -> Callable[[Any, Any], Any]:
     origin, item = get_origin(kind), get_args(kind)[0]
 
     def hook(data: Any, _: Any) -> Any:
@@ -152,17 +152,17 @@ def _member(data: Any, kind: type[Enum]) -> Enum:
     return kind(data)
 
 
-def _make() -> Converter:
+def _make_converter() -> Converter:
     converter = Converter(forbid_extra_keys=True)
     for kind in _SCALARS:
         converter.register_structure_hook(kind, _scalar)
     converter.register_structure_hook_func(_is_literal, _literal)
     converter.register_structure_hook(Enum, _member)
-    converter.register_structure_hook_factory(_is_sequence, _sequence)
-    converter.register_structure_hook_factory(has, _class)
-    converter.register_unstructure_hook(str, _text)
-    converter.register_unstructure_hook_factory(has, _plain)
+    converter.register_structure_hook_factory(_is_sequence, _sequence_hook)
+    converter.register_structure_hook_factory(has, _structure_hook)
+    converter.register_unstructure_hook(str, _plain_text)
+    converter.register_unstructure_hook_factory(has, _unstructure_hook)
     return converter
 
 
-_CONVERTER = _make()
+_CONVERTER = _make_converter()

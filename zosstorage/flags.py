@@ -44,7 +44,7 @@ class Flag:
         key: the path of the key in the configuration; `root` is not a key of a configuration file.
         kind: the kind of its value.
         summary: its help text, without the choices.
-        word: the placeholder of the value in the help; if empty, the help shows the choices instead.
+        placeholder: the placeholder of the value in the help; if empty, the help shows the choices instead.
         values: returns the allowed values, or nothing if any value is allowed. It is called at each use, because the
             table of topologies may gain rows at runtime.
     """
@@ -52,7 +52,7 @@ class Flag:
     key: tuple[str, ...]
     kind: Kind
     summary: str
-    word: str = ""
+    placeholder: str = ""
     values: Callable[[], Iterable[str]] = tuple
 
     @property
@@ -63,12 +63,12 @@ class Flag:
     @property
     def metavar(self) -> str:
         """The placeholder of the value in the help; empty for a switch."""
-        return self.word or "|".join(self.choices)
+        return self.placeholder or "|".join(self.choices)
 
     @property
     def help(self) -> str:
         """One line of help; it lists the choices if `metavar` does not."""
-        return f"{self.summary}: {text.one_of(self.choices)}" if self.word and self.choices else self.summary
+        return f"{self.summary}: {text.one_of(self.choices)}" if self.placeholder and self.choices else self.summary
 
 
 FLAGS: dict[str, Flag] = {
@@ -87,10 +87,10 @@ FLAGS: dict[str, Flag] = {
 }
 
 # Kernel parameters that only the init hook uses. They are checked here, so that a typing error is reported.
-HOOK_WORDS = ("on_failure", "wait")
+HOOK_PARAMETERS = ("on_failure", "wait")
 # The longest time, in seconds, that the hook can be asked to wait for disks.
 MAX_WAIT = 3600
-OTHER_WORDS = ("config", "set", "force")
+OTHER_PARAMETERS = ("config", "set", "force")
 
 
 class Setting(NamedTuple):
@@ -133,12 +133,12 @@ class CliOptions:
     origins: bool = False
 
 
-def spelled(name: str) -> str:
+def option_name(name: str) -> str:
     """The command line form of a flag: `--log-level` for `log_level`."""
     return "--" + name.replace("_", "-")
 
 
-def well_formed(assignment: str) -> bool:
+def is_assignment(assignment: str) -> bool:
     """Whether `assignment` is KEY.PATH=VALUE without an empty key."""
     key, equals, _ = assignment.partition("=")
     return bool(equals) and all(key.split("."))

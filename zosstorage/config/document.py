@@ -13,7 +13,7 @@ from zosstorage.config.choices import OnFailure, profiles
 from zosstorage.config.fields import described
 from zosstorage.config.schema import Config
 from zosstorage.converter import fields_of, key_of
-from zosstorage.flags import FLAGS, MAX_WAIT, Kind, spelled
+from zosstorage.flags import FLAGS, MAX_WAIT, Kind, option_name
 from zosstorage.topologies import TOPOLOGIES, Topology
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ they can mean powers of 1000 or of 1024. **Durations** are seconds, or a whole n
 **Paths** are absolute and do not contain `..`. **Globs** begin with `/dev/`.
 """
 
-_WORDS = """\
+_FLAGS_HEAD = """\
 ## Flags and kernel command line
 
 `--set KEY.PATH=VALUE` (`zosstorage.set=`) sets any key of the tables above; VALUE is YAML, for example
@@ -70,7 +70,7 @@ list of lower sources. A relative path in a flag is resolved against the working
 command line a path must be absolute.
 """
 
-_KERNEL = f"""\
+_KERNEL_NOTES = f"""\
 On the kernel command line:
 
 - The kernel's quoting applies: `zosstorage.report="/run/a b"` and `"zosstorage.report=/run/a b"` are one parameter.
@@ -86,7 +86,7 @@ On the kernel command line:
 - `zosstorage.force` ends with exit code 8, like `--force`.
 """
 
-_OPTIONS = """\
+_OPTIONS_HEAD = """\
 ## Extra arguments for mkfs and mount
 
 Only the options in this table are allowed. They cannot name one more device to format, and what mount would refuse is
@@ -96,7 +96,7 @@ only concern user space. bcachefs takes values as `--name=value`. Each mount opt
 commas.
 """
 
-_CONTRADICTIONS = """\
+_CONTRADICTIONS_HEAD = """\
 ## Contradictions
 
 Each of these is an error; the message names all keys that contradict each other:
@@ -114,8 +114,8 @@ _NO_PROFILES = (
 def markdown() -> str:
     """Return the whole page, with a newline at its end."""
     keys = ["## Keys\n", *_tables()]
-    words = [_WORDS, _flags(), _KERNEL, _OPTIONS, _option_table()]
-    return "\n".join([_HEAD, *keys, *words, _CONTRADICTIONS, _contradictions()])
+    words = [_FLAGS_HEAD, _flags(), _KERNEL_NOTES, _OPTIONS_HEAD, _option_table()]
+    return "\n".join([_HEAD, *keys, *words, _CONTRADICTIONS_HEAD, _contradictions()])
 
 
 def _tables() -> Iterator[str]:
@@ -166,18 +166,18 @@ def _code(name: str) -> str:
 
 
 def _flags() -> str:
-    lines = [f"| {_flag(name)} | {_word(name)} | `{'.'.join(flag.key)}` |" for name, flag in FLAGS.items()]
+    lines = [f"| {_flag(name)} | {_parameter(name)} | `{'.'.join(flag.key)}` |" for name, flag in FLAGS.items()]
     root = "`root` is not a key of a configuration file.\n"
     return "\n".join(["| flag | kernel command line | key |", "| --- | --- | --- |", *lines]) + "\n\n" + root
 
 
 def _flag(name: str) -> str:
     if FLAGS[name].kind is Kind.SWITCH:
-        return f"`{spelled(name)}`, `--no-{name}`"
-    return f"`{spelled(name)} {_metavar(name)}`"
+        return f"`{option_name(name)}`, `--no-{name}`"
+    return f"`{option_name(name)} {_metavar(name)}`"
 
 
-def _word(name: str) -> str:
+def _parameter(name: str) -> str:
     if FLAGS[name].kind is Kind.SWITCH:
         return f"`zosstorage.{name}`, `zosstorage.no_{name}`"
     return f"`zosstorage.{name}={_metavar(name)}`"

@@ -12,15 +12,15 @@ from zosstorage.config.fields import key, maybe, maybe_word, section
 from zosstorage.topologies import TOPOLOGIES
 
 
-def _words(doc: str) -> dict[str, Any]:
+def _list_key(doc: str) -> dict[str, Any]:
     return {"doc": doc, "schema": {"type": "array", "items": {"type": "string"}}}
 
 
 def _which_profiles() -> str:
     one_disk = " or ".join(f"`{profile}`" for profile in ONE_DISK_PROFILES)
-    promised = [f"`{row.profile}` for `{row.name}`" for row in TOPOLOGIES.values() if row.profile]
-    which = ", ".join([f"{one_disk} for filesystems of one disk", *promised])
-    return f"{which}; null selects the profile of the topology."
+    required = [f"`{row.profile}` for `{row.name}`" for row in TOPOLOGIES.values() if row.profile]
+    which = ", ".join([f"{one_disk} for filesystems of one disk", *required])
+    return f"{which}; null selects the one that the topology requires, else the default of `mkfs.btrfs`."
 
 
 @frozen
@@ -35,12 +35,12 @@ class Btrfs:
     data_profile: str | None = maybe_word(profiles, _which_profiles)
     metadata_profile: str | None = maybe_word(profiles, "The same for metadata.")
     mkfs_options: tuple[str, ...] = key(
-        (), options.mkfs("btrfs"), **_words("Extra arguments for `mkfs.btrfs`; the allowed ones are listed below.")
+        (), options.mkfs("btrfs"), **_list_key("Extra arguments for `mkfs.btrfs`; the allowed ones are listed below.")
     )
     mount_options: tuple[str, ...] = key(
         ("noatime",),
         values.many(options.mount("btrfs")),
-        **_words("Options of the four subvolume mounts; the allowed ones are listed below."),
+        **_list_key("Options of the four subvolume mounts; the allowed ones are listed below."),
     )
 
 
@@ -56,18 +56,18 @@ class Bcachefs:
     replicas: int | None = key(
         None,
         maybe(values.whole(1, 3)),
-        "Number of copies of data and metadata, 1 to 3; null selects the number of the topology.",
+        "Number of copies of data and metadata, 1 to 3; null selects the number that the topology requires, else 1.",
         schema={"type": ["integer", "null"], "minimum": 1, "maximum": 3},
     )
     mkfs_options: tuple[str, ...] = key(
         (),
         options.mkfs("bcachefs"),
-        **_words("Extra arguments for `bcachefs format`, before the devices; the allowed ones are listed below."),
+        **_list_key("Extra arguments for `bcachefs format`, before the devices; the allowed ones are listed below."),
     )
     mount_options: tuple[str, ...] = key(
         ("noatime",),
         values.many(options.mount("bcachefs")),
-        **_words("Options of the four subvolume mounts; the allowed ones are listed below."),
+        **_list_key("Options of the four subvolume mounts; the allowed ones are listed below."),
     )
 
 
@@ -76,7 +76,7 @@ class Vfat:
     """The `filesystems.vfat` section."""
 
     mkfs_options: tuple[str, ...] = key(
-        (), options.mkfs("vfat"), **_words("Extra arguments for `mkfs.fat`; the allowed ones are listed below.")
+        (), options.mkfs("vfat"), **_list_key("Extra arguments for `mkfs.fat`; the allowed ones are listed below.")
     )
 
 

@@ -73,7 +73,7 @@ def checked(merged: Merged) -> Loaded:
     """
     problems = [problem for layer in merged.layers for problem in _layer_problems(layer)]
     # Each of these mistakes was already reported for its layer; here they only show which keys have no valid value.
-    config, mistakes = settle(merged.values)
+    config, mistakes = parse(merged.values)
     root, root_problems = _root(*merged.root)
     problems += root_problems
     wrong = [mistake.path for mistake in mistakes]
@@ -95,7 +95,7 @@ def refusal(problems: list[str]) -> ConfigError:
     return ConfigError(f"{len(unique)} mistakes in the configuration", problems=unique, hint=hint)
 
 
-def settle(plain: dict[str, Any]) -> tuple[Config, list[Mistake]]:
+def parse(plain: dict[str, Any]) -> tuple[Config, list[Mistake]]:
     """Make the configuration from plain data, with the default for each wrong value; also return the mistakes."""
     try:
         return converter.structure(plain, Config), []
@@ -146,7 +146,7 @@ def _remove(plain: dict[str, Any], path: Path) -> None:
 
 
 def _layer_problems(layer: Layer) -> list[str]:
-    return [*layer.problems, *_sentences(settle(layer.values)[1], layer.origins)]
+    return [*layer.problems, *_sentences(parse(layer.values)[1], layer.origins)]
 
 
 def _sentences(mistakes: list[Mistake], origins: Mapping[Path, str]) -> list[str]:

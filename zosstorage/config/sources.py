@@ -17,7 +17,7 @@ from zosstorage import text
 from zosstorage.config import cmdline
 from zosstorage.config.scalars import LIMIT_BYTES, Path, dotted, is_plain, scalar
 from zosstorage.errors import ConfigError, UnimplementedError
-from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, spelled
+from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, option_name
 from zosstorage.system.files import open_at_once
 
 if TYPE_CHECKING:
@@ -89,23 +89,23 @@ def merge(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_by
         ConfigError: a file or the kernel command line cannot be read, or a file is not YAML.
         UnimplementedError: `zosstorage.force` on the kernel command line.
     """
-    words = _kernel_words(options.cmdline, read_cmdline)
-    if words.force:
+    parameters = _read_kernel_parameters(options.cmdline, read_cmdline)
+    if parameters.force:
         raise UnimplementedError(f"{cmdline.SOURCE}: force is not implemented", hint="remove zosstorage.force")
     return combine(
         (
-            _default_file(),
-            _named_file(options.config, "command line --config"),
-            flag_layer(options.settings, "command line", spelled),
-            _named_file(words.config, f"{cmdline.SOURCE} zosstorage.config"),
-            _kernel_layer(words),
+            _read_default_file(),
+            _read_named_file(options.config, "command line --config"),
+            flag_layer(options.settings, "command line", option_name),
+            _read_named_file(parameters.config, f"{cmdline.SOURCE} zosstorage.config"),
+            _kernel_layer(parameters),
         )
     )
 
 
-def _kernel_layer(words: cmdline.Words) -> Layer:
-    layer = flag_layer(words.settings, cmdline.SOURCE, lambda name: cmdline.PREFIX + name)
-    layer.problems += words.problems
+def _kernel_layer(parameters: cmdline.Parameters) -> Layer:
+    layer = flag_layer(parameters.settings, cmdline.SOURCE, lambda name: cmdline.PREFIX + name)
+    layer.problems += parameters.problems
     return layer
 
 
@@ -142,18 +142,18 @@ def _origin(layers: Iterable[Layer], path: Path) -> str:
     return next(layer.origins[path] for layer in reversed(tuple(layers)) if path in layer.origins)
 
 
-def _kernel_words(path: str | None, read_cmdline: Callable[[str], bytes]) -> cmdline.Words:
+def _read_kernel_parameters(path: str | None, read_cmdline: Callable[[str], bytes]) -> cmdline.Parameters:
     try:
         line = read_cmdline(path or KERNEL_FILE)
     except OSError as error:
         if path is None and isinstance(error, FileNotFoundError):  # no /proc: a command that uses disks fails later
-            return cmdline.Words()
+            return cmdline.Parameters()
         message = f"{cmdline.SOURCE}: cannot read {text.clean(path or KERNEL_FILE, 200)}: {error.strerror}"
         raise ConfigError(message, hint="mount /proc, or name a file with --cmdline") from None
     return cmdline.read(line.decode("utf-8", "surrogateescape"))
 
 
-def _default_file() -> Layer:
+def _read_default_file() -> Layer:
     try:
         return file_layer(DEFAULT_FILE, read_bytes(DEFAULT_FILE))
     except (FileNotFoundError, NotADirectoryError):
@@ -163,7 +163,7 @@ def _default_file() -> Layer:
         raise ConfigError(f"{DEFAULT_FILE}: cannot be read: {error.strerror}", hint=hint) from None
 
 
-def _named_file(path: str | None, named_by: str) -> Layer:
+def _read_named_file(path: str | None, named_by: str) -> Layer:
     if path is None:
         return Layer()
     try:
@@ -222,29 +222,29 @@ def flag_layer(settings: Iterable[Setting], source: str, spell: Callable[[str], 
     for name, value in settings:
         origin = f"{source} {spell(name)}"
         if name == "set":
-            _assign(layer, str(value), origin)
+            _store_assignment(layer, str(value), origin)
         elif name == "root":
             layer.root = (str(value), origin)
         elif FLAGS[name].kind is Kind.LIST:
             lists.setdefault(name, []).append(str(value))
-            _put(layer, FLAGS[name].key, list(lists[name]), origin)
+            _store(layer, FLAGS[name].key, list(lists[name]), origin)
         else:
-            _put(layer, FLAGS[name].key, value, origin)
+            _store(layer, FLAGS[name].key, value, origin)
     return layer
 
 
-def _assign(layer: Layer, assignment: str, origin: str) -> None:
+def _store_assignment(layer: Layer, assignment: str, origin: str) -> None:
     key, _, written = assignment.partition("=")
     path = tuple(key.split("."))
     if len(path) > _DEEPEST_KEY:
         layer.problems.append(f"{origin}: {text.clean(key)}: unknown key")
     elif is_plain(written) or not written:
-        _put(layer, path, scalar(written), origin)
+        _store(layer, path, scalar(written), origin)
     else:
-        _put_yaml(layer, path, written, origin)
+        _store_yaml(layer, path, written, origin)
 
 
-def _put_yaml(layer: Layer, path: tuple[str, ...], written: str, origin: str) -> None:
+def _store_yaml(layer: Layer, path: tuple[str, ...], written: str, origin: str) -> None:
     try:
         raw = written.encode("utf-8", "surrogateescape")
         document = _read_yaml(raw, f"{origin}: {dotted(path)}", numbered=False)
@@ -252,19 +252,19 @@ def _put_yaml(layer: Layer, path: tuple[str, ...], written: str, origin: str) ->
         layer.problems.append(error.message)
         return
     layer.problems += [f"{origin}: {dotted((*path, *where))}: {problem}" for where, _, problem in document.problems]
-    _put(layer, path, document.data, origin)
+    _store(layer, path, document.data, origin)
 
 
-def _put(layer: Layer, path: tuple[str, ...], value: Any, origin: str) -> None:
+def _store(layer: Layer, path: tuple[str, ...], value: Any, origin: str) -> None:
     nested = value
     for key in reversed(path):
         nested = {key: nested}
     layer.values = overlay(layer.values, nested)
-    layer.origins.update(dict.fromkeys(_nodes(nested), origin))
+    layer.origins.update(dict.fromkeys(_paths(nested), origin))
 
 
-def _nodes(value: Any, path: Path = ()) -> Iterator[Path]:
+def _paths(value: Any, path: Path = ()) -> Iterator[Path]:
     yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
-        yield from _nodes(item, (*path, key))
+        yield from _paths(item, (*path, key))

@@ -14,16 +14,16 @@ from zosstorage.errors import ConfigError, InterruptedRunError, ZosstorageError
 log = logging.getLogger("zosstorage")
 
 
-def ended(error: BaseException) -> int:
+def report(error: BaseException) -> int:
     """Report an error and return the exit code of the program."""
-    ours = _as_ours(error)
-    number = 128 + ours.number if isinstance(ours, InterruptedRunError) else int(ours.exit_code)
+    known = _as_known_error(error)
+    number = 128 + known.number if isinstance(known, InterruptedRunError) else int(known.exit_code)
     with suppress(OSError):  # stderr is on a full disk, or a pipe without a reader
-        _report(ours, number)
+        _write(known, number)
     return number
 
 
-def _as_ours(error: BaseException) -> ZosstorageError | InterruptedRunError:
+def _as_known_error(error: BaseException) -> ZosstorageError | InterruptedRunError:
     if isinstance(error, ZosstorageError | InterruptedRunError):
         return error
     if isinstance(error, KeyboardInterrupt):  # SIGINT outside of a run, where there is nothing to undo
@@ -40,7 +40,7 @@ def _defect(error: BaseException) -> ZosstorageError:
     return ZosstorageError(message, hint="report a bug with this line; the command stopped here")
 
 
-def _report(error: ZosstorageError | InterruptedRunError, number: int) -> None:
+def _write(error: ZosstorageError | InterruptedRunError, number: int) -> None:
     """Write the message and the hint to the log; before the log is set up, to stderr as plain text."""
     problems = list(error.problems) if isinstance(error, ConfigError) else []
     if log.handlers:
