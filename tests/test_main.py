@@ -27,7 +27,7 @@ def run_dir(tmp_path: Path) -> list[str | Path]:
     return ["--cmdline", os.devnull, "--run-dir", tmp_path / "run"]
 
 
-def called(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
+def run_command(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
     """Run a command in this process; return its exit code, its standard output and its standard error output."""
     status = main([os.fspath(word) for word in words])
     out, err = capsys.readouterr()
@@ -40,34 +40,34 @@ def test_every_command_has_a_function() -> None:
 
 
 def test_prints_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert called(capsys, "--version") == (0, f"zosstorage {__version__}\n", "")
-    assert called(capsys, "--help") == (0, cli.help_text(), "")
+    assert run_command(capsys, "--version") == (0, f"zosstorage {__version__}\n", "")
+    assert run_command(capsys, "--help") == (0, cli.help_text(), "")
 
 
 @pytest.mark.parametrize("document", ["config", "report", "checkpoint", "plan"])
 def test_prints_valid_schemas(capsys: pytest.CaptureFixture[str], document: str) -> None:
-    status, out, _ = called(capsys, "schema", document)
+    status, out, _ = run_command(capsys, "schema", document)
     assert status == 0
     jsonschema.Draft202012Validator.check_schema(json.loads(out))
 
 
 def test_the_schema_of_a_written_document_requires_all_keys(capsys: pytest.CaptureFixture[str]) -> None:
-    schema = json.loads(called(capsys, "schema", "checkpoint")[1])
+    schema = json.loads(run_command(capsys, "schema", "checkpoint")[1])
     assert schema["required"] == ["version", "boot_id", "config_digest", "program", "digest", "states"]
     assert "exit_code" in schema["$defs"]["Failure"]["required"]
-    assert "required" not in json.loads(called(capsys, "schema", "config")[1])
+    assert "required" not in json.loads(run_command(capsys, "schema", "config")[1])
 
 
 def test_prints_the_graph(capsys: pytest.CaptureFixture[str]) -> None:
-    assert called(capsys, "graph")[1].startswith("---\ntitle: zosstorage\n---\nstateDiagram-v2\n")
-    assert called(capsys, "graph", "--format", "dot")[1].startswith("digraph zosstorage {\n")
+    assert run_command(capsys, "graph")[1].startswith("---\ntitle: zosstorage\n---\nstateDiagram-v2\n")
+    assert run_command(capsys, "graph", "--format", "dot")[1].startswith("digraph zosstorage {\n")
 
 
 def test_checks_a_configuration_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text("version: 1\n")
     (tmp_path / "bad.yaml").write_text("versoin: 1\ntopology: 1\n")
-    assert called(capsys, "config", "check", tmp_path / "good.yaml") == (0, f"{tmp_path}/good.yaml: valid\n", "")
-    status, out, err = called(capsys, "config", "check", tmp_path / "bad.yaml")
+    assert run_command(capsys, "config", "check", tmp_path / "good.yaml") == (0, f"{tmp_path}/good.yaml: valid\n", "")
+    status, out, err = run_command(capsys, "config", "check", tmp_path / "bad.yaml")
     assert (status, out) == (3, "")
     assert re.match(r"zosstorage: 2 mistakes in the configuration\n  .*versoin.*\n  .*topology.*\nhint: ", err)
 
@@ -79,7 +79,7 @@ def test_refuses_a_file_that_is_not_regular(
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", "/dev/zero", "/dev/full", tmp_path):
         given = [*words, path] if "--cmdline" in words else ["--cmdline", os.devnull, *words, path]
-        status, out, err = called(capsys, *given)
+        status, out, err = run_command(capsys, *given)
         assert (status, out) == (3, "")
         assert f"{path}: " in err
         assert re.search(r"(it is not a regular file|Is a directory)\nhint: ", err)
@@ -103,18 +103,18 @@ def fail_validate(found: Checkpoint) -> None:
 def test_prints_the_status_of_an_empty_and_of_a_failed_checkpoint(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path]
 ) -> None:
-    status, out, _ = called(capsys, *run_dir, "status", "--json")
+    status, out, _ = run_command(capsys, *run_dir, "status", "--json")
     assert (status, {record["status"] for record in json.loads(out)["states"]}) == (0, {"pending"})
     document = saved(tmp_path / "run", fail_validate)
-    assert json.loads(called(capsys, *run_dir, "status", "--json")[1]) == document
-    assert re.search(r"validate +failed .* no", called(capsys, *run_dir, "status")[1])
+    assert json.loads(run_command(capsys, *run_dir, "status", "--json")[1]) == document
+    assert re.search(r"validate +failed .* no", run_command(capsys, *run_dir, "status")[1])
 
 
 def test_the_status_follows_its_schema(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path]
 ) -> None:
-    schema = jsonschema.Draft202012Validator(json.loads(called(capsys, "schema", "checkpoint")[1]))
-    schema.validate(json.loads(called(capsys, *run_dir, "status", "--json")[1]))
+    schema = jsonschema.Draft202012Validator(json.loads(run_command(capsys, "schema", "checkpoint")[1]))
+    schema.validate(json.loads(run_command(capsys, *run_dir, "status", "--json")[1]))
     document = saved(tmp_path / "run", fail_validate)
     schema.validate(document)
     for key in document:
@@ -130,12 +130,12 @@ def test_reset_forgets_all_states_or_later_ones(
             record.status = "done"
 
     saved(tmp_path / "run", finish)
-    assert called(capsys, *run_dir, "reset", "--from", "format") == (0, "", "")
+    assert run_command(capsys, *run_dir, "reset", "--from", "format") == (0, "", "")
     records = json.loads((tmp_path / "run/checkpoint.json").read_text())["states"]
     assert [record["status"] for record in records] == ["done"] * 3 + ["pending"] * 3
-    assert called(capsys, *run_dir, "reset")[0] == 0
+    assert run_command(capsys, *run_dir, "reset")[0] == 0
     assert not (tmp_path / "run/checkpoint.json").exists()
-    assert called(capsys, *run_dir, "reset")[0] == 0
+    assert run_command(capsys, *run_dir, "reset")[0] == 0
 
 
 def test_reports_a_damaged_checkpoint_and_reset_forgets_it(
@@ -143,11 +143,11 @@ def test_reports_a_damaged_checkpoint_and_reset_forgets_it(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/checkpoint.json").write_bytes(b"{\xff")
-    status, out, err = called(capsys, *run_dir, "status")
+    status, out, err = run_command(capsys, *run_dir, "status")
     assert (status, out) == (1, "")
     assert "zosstorage reset forgets it" in err
-    assert called(capsys, *run_dir, "reset", "--from", "mount")[0] == 0
-    assert called(capsys, *run_dir, "status")[0] == 0
+    assert run_command(capsys, *run_dir, "reset", "--from", "mount")[0] == 0
+    assert run_command(capsys, *run_dir, "status")[0] == 0
 
 
 @pytest.mark.parametrize("words", [["status"], ["reset"], ["reset", "--from", "mount"]])
@@ -155,7 +155,7 @@ def test_refuses_a_directory_in_place_of_the_checkpoint(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path], words: list[str]
 ) -> None:
     (tmp_path / "run/checkpoint.json").mkdir(parents=True)
-    status, _, err = called(capsys, *run_dir, *words)
+    status, _, err = run_command(capsys, *run_dir, *words)
     assert status == ExitCode.CONFIG
     assert "checkpoint.json is no checkpoint: Is a directory" in err
     assert "move away what stands there" in err
@@ -166,7 +166,7 @@ def test_refuses_a_run_directory_that_is_a_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path], words: list[str], subject: str
 ) -> None:
     (tmp_path / "run").write_bytes(b"")
-    status, _, err = called(capsys, *run_dir, *words)
+    status, _, err = run_command(capsys, *run_dir, *words)
     assert status == ExitCode.CONFIG
     assert subject in err
     assert "--run-dir" in err
@@ -187,7 +187,7 @@ def nobody() -> Iterator[None]:
 def test_commands_that_use_disks_need_root(
     capsys: pytest.CaptureFixture[str], run_dir: list[str | Path], nobody: None, command: str
 ) -> None:
-    status, out, err = called(capsys, *run_dir, command)
+    status, out, err = run_command(capsys, *run_dir, command)
     assert (status, out) == (ExitCode.USAGE, "")
     assert "needs root" in err
     assert json.loads(err)["exit_code"] == 2
@@ -199,7 +199,7 @@ def test_status_of_a_checkpoint_of_root_needs_root(
     saved(tmp_path / "run")
     (tmp_path / "run/checkpoint.json").chmod(0)
     request.getfixturevalue("nobody")
-    status, out, err = called(capsys, *run_dir, "status")
+    status, out, err = run_command(capsys, *run_dir, "status")
     assert (status, out) == (ExitCode.USAGE, "")
     assert "run it as root" in err
 
@@ -209,7 +209,7 @@ def test_refuses_a_run_directory_without_write_permission(
 ) -> None:
     tmp_path.chmod(0o555)
     request.getfixturevalue("nobody")
-    status, _, err = called(capsys, "--cmdline", os.devnull, "--run-dir", tmp_path / "run", "reset")
+    status, _, err = run_command(capsys, "--cmdline", os.devnull, "--run-dir", tmp_path / "run", "reset")
     assert status == ExitCode.CONFIG
     assert "cannot be written: Permission denied" in err
 
@@ -218,7 +218,7 @@ def test_refuses_to_reset_while_the_lock_is_held(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path]
 ) -> None:
     with lock.held(tmp_path / "run"):
-        status, out, err = called(capsys, *run_dir, "reset")
+        status, out, err = run_command(capsys, *run_dir, "reset")
     assert (status, out) == (ExitCode.LOCKED, "")
     assert "another zosstorage" in err
 
@@ -231,7 +231,7 @@ def test_an_interrupt_is_reported_in_one_sentence(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setitem(_COMMANDS, "version", lambda _: signal.raise_signal(number))
-    assert called(capsys, "--version") == (
+    assert run_command(capsys, "--version") == (
         128 + number,
         "",
         "zosstorage: stopped by SIGINT\nhint: run zosstorage again to continue\n",
