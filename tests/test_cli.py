@@ -1,3 +1,9 @@
+"""The command line: commands, flags, usage errors and the help."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from program import call
 
@@ -6,8 +12,8 @@ from zosstorage.errors import ExitCode, UnimplementedError, UsageError
 from zosstorage.flags import FLAGS, Setting
 
 
-def parsed(*argv):
-    """What the parser refuses."""
+def refused_by_the_parser(*argv: str) -> str:
+    """The message of the error that the parser raises."""
     with pytest.raises(UsageError) as caught:
         cli.parse(argv)
     assert caught.value.exit_code is ExitCode.USAGE
@@ -16,26 +22,27 @@ def parsed(*argv):
     return caught.value.message
 
 
-def started(*argv):
-    """What the whole program says when it refuses."""
+def refused_by_the_program(*argv: str) -> str:
+    """The message that the program prints."""
     done = call(*argv)
     assert (done.returncode, done.stdout) == (2, "")
-    told, hint = done.stderr.splitlines()
+    expected, hint = done.stderr.splitlines()
     assert hint.startswith("hint: ")
-    return told.removeprefix("zosstorage: ")
+    return expected.removeprefix("zosstorage: ")
 
 
-@pytest.fixture(params=[parsed, started])
-def refusal(request):
-    return request.param
+@pytest.fixture(params=[refused_by_the_parser, refused_by_the_program])
+def refusal(request: pytest.FixtureRequest) -> Callable[..., str]:
+    refuse: Callable[..., str] = request.param
+    return refuse
 
 
-def test_no_command_means_run():
+def test_the_default_command_is_run() -> None:
     assert cli.parse([]) == cli.CliOptions(command="run")
 
 
 @pytest.mark.parametrize("command", ["run", "step", "plan", "status", "reset", "graph", "schema"])
-def test_commands(command):
+def test_parses_commands(command: str) -> None:
     assert cli.parse([command]).command == command
 
 
@@ -60,16 +67,16 @@ def test_commands(command):
         ("-h", {"command": "help"}),
     ],
 )
-def test_arguments(argv, options):
+def test_parses_arguments(argv: str, options: dict[str, Any]) -> None:
     assert cli.parse(argv.split()) == cli.CliOptions(**options)
 
 
 @pytest.mark.parametrize("argv", ["--topology single plan", "plan --topology single", "plan --topology=single"])
-def test_global_flags_stand_before_and_after_the_command(argv):
+def test_accepts_global_flags_before_and_after_the_command(argv: str) -> None:
     assert cli.parse(argv.split()) == cli.CliOptions(command="plan", settings=(Setting("topology", "single"),))
 
 
-def test_settings_keep_their_order():
+def test_settings_keep_their_order() -> None:
     argv = [
         "--fstab",
         "--set",
@@ -94,7 +101,7 @@ def test_settings_keep_their_order():
 
 
 @pytest.mark.parametrize("flag", ["--report", "--run-dir", "--root", "--log-file"])
-def test_a_path_is_taken_from_the_working_directory(flag, tmp_path, monkeypatch):
+def test_resolves_relative_paths_in_flags(flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (setting,) = cli.parse([flag, "a/../b"]).settings
     assert setting.value == f"{tmp_path}/b"
@@ -117,7 +124,7 @@ def test_a_path_is_taken_from_the_working_directory(flag, tmp_path, monkeypatch)
         "--set --force -- x",
     ],
 )
-def test_force_always_ends_in_its_own_code(argv):
+def test_force_always_exits_with_code_8(argv: str) -> None:
     with pytest.raises(UnimplementedError) as caught:
         cli.parse(argv.split())
     assert caught.value.exit_code == 8
@@ -127,12 +134,12 @@ def test_force_always_ends_in_its_own_code(argv):
     assert caught.value.message in done.stderr
 
 
-def test_force_after_two_dashes_is_an_operand():
+def test_force_after_two_dashes_is_an_operand() -> None:
     assert cli.parse(["config", "check", "--", "--force"]).file == "--force"
 
 
 @pytest.mark.parametrize(
-    ("argv", "told"),
+    ("argv", "expected"),
     [
         ("--topolgy single", "unknown flag --topolgy (did you mean --topology?)"),
         ("--topo single", "unknown flag --topo (did you mean --topology?)"),
@@ -170,25 +177,25 @@ def test_force_after_two_dashes_is_an_operand():
         ("--fstab=yes", "--fstab takes no value"),
         ("plan --json=1", "--json takes no value"),
         ("--version=1", "--version takes no value"),
-        ("--set topology.mode", "--set: found the text 'topology.mode', allowed: KEY.PATH=VALUE"),
-        ("--set =1", "--set: found the text '=1', allowed: KEY.PATH=VALUE"),
-        ("--set a..b=1", "--set: found the text 'a..b=1', allowed: KEY.PATH=VALUE"),
+        ("--set topology.mode", "--set: found the text 'topology.mode'; allowed: KEY.PATH=VALUE"),
+        ("--set =1", "--set: found the text '=1'; allowed: KEY.PATH=VALUE"),
+        ("--set a..b=1", "--set: found the text 'a..b=1'; allowed: KEY.PATH=VALUE"),
     ],
 )
-def test_usage_errors(refusal, argv, told):
-    assert refusal(*argv.split()).startswith(told)
+def test_reports_usage_errors(refusal: Callable[..., str], argv: str, expected: str) -> None:
+    assert refusal(*argv.split()).startswith(expected)
 
 
-def test_an_empty_word_is_no_command(refusal):
+def test_refuses_an_empty_command(refusal: Callable[..., str]) -> None:
     assert refusal("").startswith("unknown command ''")
 
 
-def test_odd_words_are_printable_in_messages(refusal):
+def test_escapes_unprintable_arguments_in_messages(refusal: Callable[..., str]) -> None:
     assert refusal("a\nb\x1b[1m\udcff") == r"unknown command 'a\x0ab\x1b[1m\xff'"
     assert refusal("--a\nb\x1b").isprintable()
 
 
-def test_the_help_names_everything():
+def test_the_help_names_all_flags_commands_and_exit_codes() -> None:
     text = cli.help_text()
     for name in FLAGS:
         assert f"--{name.replace('_', '-')}" in text
@@ -203,24 +210,24 @@ def test_the_help_names_everything():
 
 
 @pytest.mark.parametrize("argv", ["--help", "-h", "plan --help --bogus"])
-def test_the_help_is_printed(argv):
+def test_prints_the_help(argv: str) -> None:
     done = call(*argv.split())
     assert (done.returncode, done.stdout, done.stderr) == (0, cli.help_text(), "")
 
 
-def test_the_version_is_printed():
+def test_prints_the_version() -> None:
     assert call("--version").stdout == f"zosstorage {__version__}\n"
 
 
-def test_the_help_is_the_tables():
+def test_the_help_has_all_rows_of_its_tables() -> None:
     text = " ".join(cli.help_text().split())
     for title, rows in cli.help_sections().items():
         assert f"{title}:" in text
-        for left, told in rows:
-            assert f"{left} {told}" in text
+        for left, expected in rows:
+            assert f"{left} {expected}" in text
 
 
-def test_every_flag_that_is_parsed_is_in_the_help():
+def test_every_flag_that_is_parsed_is_in_the_help() -> None:
     shown = cli.help_text()
     options = [option for action in cli._parser()._actions for option in action.option_strings]
     assert len(options) > 15

@@ -1,4 +1,4 @@
-"""The command line is read without the configuration: tests/test_imports.py has all the other arrows."""
+"""The command line is parsed without importing the configuration; tests/test_imports.py checks all other imports."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import zosstorage
 ROOT = Path(zosstorage.__file__).parent
 
 
-def test_the_command_line_is_parsed_without_the_configuration():
+def test_the_command_line_is_parsed_without_the_configuration() -> None:
     program = "import sys; from zosstorage import cli; cli.parse(['--topology', 'single']); print(*sys.modules)"
     argv = [sys.executable, "-c", program]
     printed = subprocess.run(argv, check=True, capture_output=True, text=True, cwd=ROOT.parent).stdout.split()

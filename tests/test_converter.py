@@ -1,4 +1,4 @@
-"""The one converter: strict in, plain out."""
+"""The converter: it reads strictly and writes plain data."""
 
 from enum import StrEnum
 from typing import Any, Literal
@@ -39,7 +39,7 @@ class Outer:
 FULL = Outer("t", True, 1.5, Colour.RED, 1, 3, Inner(1), (Inner(2), Inner(3)), ["a"], {"k": None}, {"x": [1]})
 
 
-def test_what_goes_out_is_plain():
+def test_unstructure_makes_plain_data() -> None:
     plain = unstructure(FULL)
     assert plain["many"] == [{"number": 2}, {"number": 3}]
     assert type(plain["colour"]) is str
@@ -48,7 +48,7 @@ def test_what_goes_out_is_plain():
     assert "renamed" not in plain
 
 
-def test_what_goes_out_comes_in_again_with_its_types():
+def test_structure_restores_the_types() -> None:
     plain = {**unstructure(FULL), "re-named": 2}
     again = structure(plain, Outer)
     assert again == FULL
@@ -56,7 +56,7 @@ def test_what_goes_out_comes_in_again_with_its_types():
     assert type(again.many) is tuple
 
 
-def test_defaults_stand_for_what_is_not_said():
+def test_a_missing_key_has_its_default() -> None:
     assert structure({}, Outer) == Outer()
 
 
@@ -70,24 +70,24 @@ def test_defaults_stand_for_what_is_not_said():
         *(("many", [1]), ("listed", "abc"), ("listed", ("a",)), ("listed", [1]), ("mapped", {"k": 1}), ("unknown", 1)),
     ],
 )
-def test_nothing_is_converted(key, wrong):
+def test_refuses_a_value_of_another_type(key: str, wrong: Any) -> None:
     with pytest.raises(ClassValidationError):
         structure({key: wrong}, Outer)
 
 
 @pytest.mark.parametrize("data", [None, [], "text", 3])
-def test_a_class_is_a_mapping(data):
+def test_refuses_data_that_are_not_a_mapping(data: Any) -> None:
     with pytest.raises(NotAMappingError) as error:
         structure(data, Inner)
     assert error.value.kind is Inner
 
 
-def test_all_that_is_wrong_is_in_one_group():
+def test_raises_all_errors_in_one_group() -> None:
     with pytest.raises(ClassValidationError) as error:
         structure({"text": 1, "switch": 2, "unknown": 3}, Outer)
     assert len(error.value.exceptions) == 3
 
 
-def test_keys_are_those_of_the_document():
+def test_keys_are_those_of_the_document() -> None:
     assert "re-named" in keys_of(Outer)
     assert "hidden" not in keys_of(Outer)

@@ -1,6 +1,9 @@
-"""The tables of docs/rationale.md, each row held against the program; table D is, on real disks, in tests/loop."""
+"""Checks each row of tables T and M of docs/rationale.md; tests/loop checks table D on real disks."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
@@ -29,14 +32,15 @@ from support import (
 )
 
 from zosstorage.block import gpt, layout
+from zosstorage.config.schema import Config
 from zosstorage.errors import ZosstorageError
-from zosstorage.model import Firmware, PartitionKind, Role
+from zosstorage.model import Content, Disk, Firmware, PartitionKind, Role, Verdict
 
 SPACE = UUID(int=7)
 
 
 @pytest.mark.parametrize("letter", ["D", "T", "M"])
-def test_rows_are_numbered_and_each_has_its_reason(letter):
+def test_rows_are_numbered_and_have_a_reason(letter: str) -> None:
     table = rows(letter)
     assert [row[0] for row in table] == [f"{letter}{number:02}" for number in range(1, len(table) + 1)]
     assert len(table) > 15
@@ -47,23 +51,25 @@ def test_rows_are_numbered_and_each_has_its_reason(letter):
 # Table T.
 
 
-def pieces(of, *, marked):
-    """What sfdisk writes, as offset and bytes, in the order in which it does."""
+def pieces(of: Disk, *, marked: bool) -> list[tuple[int, bytes]]:
+    """The writes of sfdisk as offset and bytes, in their order."""
     sfdisk(of, gpt.script(GUID, new_partitions(of, marked=marked), 512))
     array, end = gpt.ENTRIES_BYTES, of.size_bytes
     places = ((end - 512 - array, array), (end - 512, 512), (1024, array), (512, 512), (0, 512))
-    data = Path(of.path).read_bytes()
-    return [(offset, data[offset : offset + length]) for offset, length in places]
+    with Path(of.path).open("rb") as image:
+        return [(offset, os.pread(image.fileno(), length, offset)) for offset, length in places]
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[int, bytes]]]:
     of = image_disk(sparse(tmp_path_factory.mktemp("rationale") / "image", GIB))
     return {"marked": pieces(of, marked=True), "cleared": pieces(of, marked=False)}
 
 
 @pytest.mark.parametrize("row", rows("T"), ids=lambda row: row[0])
-def test_a_table_is_seen_as_its_row_says(row, written, tmp_path):
+def test_recognises_a_table_as_its_row_says(
+    row: list[str], written: dict[str, list[tuple[int, bytes]]], tmp_path: Path
+) -> None:
     of = image_disk(sparse(tmp_path / "image", GIB))
     for state, number in zip(row[1:6], range(5), strict=True):
         if state != "zero":
@@ -71,7 +77,7 @@ def test_a_table_is_seen_as_its_row_says(row, written, tmp_path):
     assert seen_as(of) == row[6]
 
 
-def seen_as(of):
+def seen_as(of: Disk) -> str:
     head, tail = ends(of)
     if not any(head) and not any(tail):
         return "blank"
@@ -87,14 +93,15 @@ def seen_as(of):
 
 
 class Machine:
-    """Disks and verdicts from the words of a row."""
+    """Disks and verdicts as the words of a row describe them."""
 
-    def __init__(self, words):
-        self.disks, self.verdicts, self.members = [], [], {}
+    def __init__(self, words: str) -> None:
+        self.disks: list[Disk] = []
+        self.verdicts: list[Verdict] = []
         for number, word in enumerate(words.split(), 1):
             self.add(number, *word.split(":"))
 
-    def add(self, number, kind, *traits):
+    def add(self, number: int, kind: str, *traits: str) -> None:
         of = disk(f"vd{chr(96 + number)}", rotational="hdd" in traits)
         if "twin" in traits:
             of = evolve(of, wwn=self.disks[-1].wwn)
@@ -103,7 +110,7 @@ class Machine:
         simple = {"blank": blank, "foreign": foreign}
         self.verdicts.append(simple[kind](of) if kind in simple else self.own(of, tag, kind, traits))
 
-    def own(self, of, tag, kind, traits):
+    def own(self, of: Disk, tag: int, kind: str, traits: Sequence[str]) -> Verdict:
         content = {PartitionKind.DATA: data} if (data := self.data(tag, traits)) else {}
         marked = ALL_KINDS
         if kind == "finished":
@@ -117,7 +124,7 @@ class Machine:
             firmware=Firmware.BIOS if "bios" in traits else Firmware.UEFI,
         )
 
-    def data(self, tag, traits):
+    def data(self, tag: int, traits: Sequence[str]) -> Content | None:
         if traits[:1] not in (("btrfs",), ("bcachefs",)):
             return None
         fstype, name, count = traits[:3]
@@ -127,9 +134,9 @@ class Machine:
         )
 
 
-def settings(text):
-    """`key.path=value` words as a configuration."""
-    sections = {}
+def settings(text: str) -> Config:
+    """The configuration that sets `key.path=value` words."""
+    sections: dict[str, Any] = {}
     for word in text.split():
         path, _, value = word.partition("=")
         *folders, key = path.split(".")
@@ -140,7 +147,7 @@ def settings(text):
     return config(**sections)
 
 
-def outcome(machine, asked):
+def outcome(machine: Machine, asked: Config) -> tuple[str, str]:
     firmware = Firmware.BIOS if asked.partitions.firmware == "bios" else Firmware.UEFI
     try:
         plan = decide(discovery(*machine.disks, firmware=firmware), machine.verdicts, asked)
@@ -151,6 +158,6 @@ def outcome(machine, asked):
 
 
 @pytest.mark.parametrize("row", rows("M"), ids=lambda row: row[0])
-def test_a_machine_gets_what_its_row_says(row):
+def test_decides_about_a_machine_as_its_row_says(row: list[str]) -> None:
     _, disks, asked, expected, unused, _ = row
     assert outcome(Machine(disks), settings(asked)) == (expected, unused)

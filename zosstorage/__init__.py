@@ -1,3 +1,3 @@
-"""One-shot disk initializer: the engine."""
+"""One-shot disk initializer for the first boot of a node: the engine."""
 
 __version__ = "0.1.0"

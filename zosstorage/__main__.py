@@ -1,4 +1,4 @@
-"""The entry point: argument vector in, exit code out."""
+"""The entry point: takes the argument vector, returns the exit code."""
 
 from __future__ import annotations
 
@@ -18,22 +18,26 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code."""
-    gc.disable()  # a run is short and what it makes stays: looking for garbage would find none, and costs a tenth of it
+    """Run a command and return its exit code.
+
+    Args:
+        argv: the arguments without the program name; None for those of the process.
+    """
+    gc.disable()  # a run is short and keeps its objects; the collector would free nothing and take a tenth of the time
     streams.open_closed()
     status = _command(sys.argv[1:] if argv is None else argv)
     try:
         sys.stderr.flush()
-    except OSError:  # nobody can be told any more: the exit code says it alone
+    except OSError:  # stderr cannot be written; only the exit code is left to report the result
         streams.let_go(sys.stderr)
     return status
 
 
 def script() -> NoReturn:
-    """The installed command: `main`, and the end of the process without that of the interpreter.
+    """Run `main` and exit the process without shutting down the interpreter.
 
-    That takes a fifth of a short run, to give back one by one what the kernel takes back at once. Nothing is left in a
-    buffer: stdout is flushed by the command, stderr by `main`, and every file is closed where it was written.
+    The shutdown takes a fifth of a short run, to free objects one by one. No buffer holds data at this point: the
+    command flushes stdout, `main` flushes stderr, and every file is closed where it was written.
     """
     os._exit(main())
 
@@ -41,8 +45,8 @@ def script() -> NoReturn:
 def _command(argv: Sequence[str]) -> int:
     try:
         return commands.call(cli.parse(argv))
-    except (Exception, InterruptedRunError, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one: a defect ends in a sentence as well
-        return failure.ended(error)
+    except (Exception, InterruptedRunError, KeyboardInterrupt) as error:  # noqa: BLE001 - a defect is reported in one sentence too
+        return failure.report(error)
 
 
 if __name__ == "__main__":

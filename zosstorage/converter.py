@@ -1,11 +1,12 @@
-"""The one cattrs converter: every document goes in and out by it, always the same way.
+"""The one cattrs converter, which reads and writes all documents.
 
-It is strict: nothing is converted ("no" is not true, 1.5 is not 1), no key may be unknown. What a field's metadata say:
+It is strict: it converts no types ("no" is not true, 1.5 is not 1) and rejects unknown keys. It uses these metadata of
+a field:
 
-- `name` is its key in the document, where that is no Python name;
-- `parse` takes what the document holds and returns the value, or raises ValueError;
-- `show` turns the value back into what a document holds;
-- `flag` leaves the field out of the document.
+- `name`: the key in the document, if it is not the name of the field;
+- `parse`: a function that takes the value in the document and returns the value of the field, or raises ValueError;
+- `show`: a function that turns the value of the field back into a value of a document;
+- `flag`: if true, the field is not part of the document.
 """
 
 from __future__ import annotations
@@ -24,45 +25,50 @@ T = TypeVar("T")
 
 
 class NotAMappingError(TypeError):
-    """Something else stands where a class's fields belong; `kind` is that class."""
+    """A document holds another value where it must hold a mapping.
+
+    Attributes:
+        kind: the class whose fields are the keys of that mapping.
+    """
 
     def __init__(self, kind: type[Any]) -> None:
+        """Make the message from the keys of `kind`."""
         super().__init__(f"not a mapping of keys ({', '.join(keys_of(kind))})")
         self.kind = kind
 
 
 def key_of(field: Attribute[Any]) -> str:
-    """The name of a field in a document."""
+    """The key of a field in a document."""
     return str(field.metadata.get("name", field.name))
 
 
 def fields_of(kind: type[Any]) -> tuple[Attribute[Any], ...]:
-    """The fields of a class that a document has, with their types resolved."""
+    """The fields of a class that are part of a document, with their types resolved."""
     resolve_types(kind)
     return tuple(field for field in fields(kind) if not field.metadata.get("flag"))
 
 
 def keys_of(kind: type[Any]) -> tuple[str, ...]:
-    """The keys of a document that is a `kind`."""
+    """The keys of a document of class `kind`."""
     return tuple(key_of(field) for field in fields_of(kind))
 
 
 def structure(data: object, kind: type[T]) -> T:
-    """A value of a class from plain data: maps, lists, scalars.
+    """Make a value of a class from plain data: maps, lists and scalars.
 
     Raises:
-        ClassValidationError: with a group of all that is wrong (cattrs).
-        NotAMappingError: the data are no mapping.
+        ClassValidationError: a group of all errors (cattrs).
+        NotAMappingError: the data are not a mapping.
     """
     return _CONVERTER.structure(data, kind)
 
 
 def unstructure(value: Any) -> Any:
-    """A value as plain data: classes as maps, enums as their values."""
+    """Turn a value into plain data: classes become maps, enums become their values."""
     return _CONVERTER.unstructure(value)
 
 
-def _class(kind: type[Any]) -> Callable[[Any, Any], Any]:
+def _structure_hook(kind: type[Any]) -> Callable[[Any, Any], Any]:
     resolve_types(kind)
     overrides: dict[str, Any] = {
         field.name: override(
@@ -85,7 +91,7 @@ def _parser(field: Attribute[Any]) -> Callable[[Any, Any], Any] | None:
     return (lambda data, _: parse(data)) if parse else None
 
 
-def _plain(kind: type[Any]) -> Callable[[Any], dict[str, Any]]:
+def _unstructure_hook(kind: type[Any]) -> Callable[[Any], dict[str, Any]]:
     resolve_types(kind)
     overrides: dict[str, Any] = {
         field.name: override(
@@ -98,29 +104,29 @@ def _plain(kind: type[Any]) -> Callable[[Any], dict[str, Any]]:
     return make_dict_unstructure_fn(kind, _CONVERTER, **overrides)
 
 
-# What a document's scalar must be, by the type that is asked for.
+# The types of a scalar in a document that each type of a field accepts.
 _SCALARS: dict[Any, tuple[type, ...]] = {bool: (bool,), int: (int,), str: (str,), float: (float, int)}
 
 
-def _text(value: str) -> str:
+def _plain_text(value: str) -> str:
     return str(value.value) if isinstance(value, Enum) else value
 
 
 def _scalar(data: Any, kind: Any) -> Any:
-    """A scalar of that very type, or a member of an enum; cattrs takes an enum of texts for a text."""
+    """Accept a scalar of exactly that type, or a member of an enum: cattrs treats a StrEnum as str."""
     if issubclass(kind, Enum):
         return _member(data, kind)
-    if type(data) not in _SCALARS[kind]:  # bool is an int, and never meant by one
-        raise TypeError(f"{data!r} is no {kind.__name__}")
+    if type(data) not in _SCALARS[kind]:  # bool is a subclass of int, but not a number in a document
+        raise TypeError(f"{data!r} is not of type {kind.__name__}")
     return data
 
 
-def _sequence(kind: Any) -> Callable[[Any, Any], Any]:
+def _sequence_hook(kind: Any) -> Callable[[Any, Any], Any]:
     origin, item = get_origin(kind), get_args(kind)[0]
 
     def hook(data: Any, _: Any) -> Any:
         if not isinstance(data, list):
-            raise TypeError(f"{data!r} is no list")
+            raise TypeError(f"{data!r} is not a list")
         return origin(_CONVERTER.structure(one, item) for one in data)
 
     return hook
@@ -136,27 +142,27 @@ def _is_sequence(kind: Any) -> bool:
 
 def _literal(data: Any, kind: Any) -> Any:
     if not any(type(data) is type(allowed) and data == allowed for allowed in get_args(kind)):
-        raise ValueError(f"{data!r} is none of {get_args(kind)}")
+        raise ValueError(f"{data!r} is not one of {get_args(kind)}")
     return data
 
 
 def _member(data: Any, kind: type[Enum]) -> Enum:
     if not isinstance(data, str):
-        raise TypeError(f"{data!r} is no text")
+        raise TypeError(f"{data!r} is not text")
     return kind(data)
 
 
-def _make() -> Converter:
+def _make_converter() -> Converter:
     converter = Converter(forbid_extra_keys=True)
     for kind in _SCALARS:
         converter.register_structure_hook(kind, _scalar)
     converter.register_structure_hook_func(_is_literal, _literal)
     converter.register_structure_hook(Enum, _member)
-    converter.register_structure_hook_factory(_is_sequence, _sequence)
-    converter.register_structure_hook_factory(has, _class)
-    converter.register_unstructure_hook(str, _text)
-    converter.register_unstructure_hook_factory(has, _plain)
+    converter.register_structure_hook_factory(_is_sequence, _sequence_hook)
+    converter.register_structure_hook_factory(has, _structure_hook)
+    converter.register_unstructure_hook(str, _plain_text)
+    converter.register_unstructure_hook_factory(has, _unstructure_hook)
     return converter
 
 
-_CONVERTER = _make()
+_CONVERTER = _make_converter()

@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions with a hint, and the exit code that each one ends in."""
+"""The exceptions of zosstorage; each has a message, a hint and an exit code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
+    """The exit codes of the program."""
+
     OK = 0
     DEFECT = 1
     USAGE = 2
@@ -18,35 +20,53 @@ class ExitCode(IntEnum):
 
 
 class ZosstorageError(Exception):
-    """A failure told in one sentence, with a hint of what the operator can do about it."""
+    """A failure.
+
+    Attributes:
+        message: what is wrong, in one sentence.
+        hint: what the operator can do about it; empty if there is nothing to say.
+        exit_code: the exit code of the program.
+    """
 
     exit_code = ExitCode.DEFECT
 
     def __init__(self, message: str, *, hint: str = "") -> None:
+        """Keep the message and the hint."""
         super().__init__(message)
         self.message = message
         self.hint = hint
 
 
 class UsageError(ZosstorageError):
+    """The command line cannot be used, or the user may not run the command."""
+
     exit_code = ExitCode.USAGE
 
 
 class ConfigError(ZosstorageError):
-    """The configuration cannot be used; `problems` holds every mistake found, one sentence each."""
+    """The configuration cannot be used.
+
+    Attributes:
+        problems: every mistake, one sentence each; empty if the message names the only one.
+    """
 
     exit_code = ExitCode.CONFIG
 
     def __init__(self, message: str, *, problems: tuple[str, ...] = (), hint: str = "") -> None:
+        """Keep the message, the hint and the problems."""
         super().__init__(message, hint=hint)
         self.problems = problems
 
 
 class NoDiskError(ZosstorageError):
+    """No disk is eligible, a required disk is missing, or the number of disks is not the expected one."""
+
     exit_code = ExitCode.NO_DISK
 
 
 class NotEmptyError(ZosstorageError):
+    """A target disk is not empty, or its content contradicts the plan."""
+
     exit_code = ExitCode.NOT_EMPTY
 
 
@@ -54,9 +74,9 @@ class ToolError(ZosstorageError):
     """A tool or kernel feature is missing or too old, or a command failed or timed out.
 
     Attributes:
-        argv: the command, empty where none was started.
-        status: its exit status, negative for a signal, None where it was not started or timed out.
-        stderr: what it said, whole.
+        argv: the command line; empty if no command was started.
+        status: the exit status, negative for a signal; None if the command was not started or timed out.
+        stderr: the whole standard error output of the command.
     """
 
     exit_code = ExitCode.TOOL
@@ -64,6 +84,7 @@ class ToolError(ZosstorageError):
     def __init__(
         self, message: str, *, hint: str = "", argv: tuple[str, ...] = (), status: int | None = None, stderr: str = ""
     ) -> None:
+        """Keep the message, the hint and the details of the command."""
         super().__init__(message, hint=hint)
         self.argv = argv
         self.status = status
@@ -71,18 +92,25 @@ class ToolError(ZosstorageError):
 
 
 class LockedError(ZosstorageError):
+    """Another zosstorage holds the lock."""
+
     exit_code = ExitCode.LOCKED
 
 
 class InterruptedRunError(BaseException):
-    """A signal asked us to stop; the exit status is the shell's for that signal, 128 and its number.
+    """A signal stopped the run; the exit status is 128 plus the number of the signal, as in a shell.
 
-    Like KeyboardInterrupt it is no Exception: nobody who handles failures may take it for one and go on.
+    Like KeyboardInterrupt, it is not derived from Exception: a handler of failures must not catch it and continue.
+
+    Attributes:
+        message: what is wrong, in one sentence.
+        number: the number of the signal.
     """
 
-    hint = "run again: it goes on from where the disks are"
+    hint = "run zosstorage again to continue"
 
     def __init__(self, signal_name: str, number: int) -> None:
+        """Make the message from the name of the signal, `SIGTERM`."""
         super().__init__(f"stopped by {signal_name}")
         self.message = f"stopped by {signal_name}"
         self.number = number
@@ -93,4 +121,6 @@ class UnreadableFilesystemError(Exception):
 
 
 class UnimplementedError(ZosstorageError):
+    """The command line or a kernel parameter asks for `force`, which does not exist."""
+
     exit_code = ExitCode.UNIMPLEMENTED

@@ -1,4 +1,4 @@
-"""What each state found or made, as the checkpoint keeps it."""
+"""What each state found or made, as the checkpoint stores it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ T = TypeVar("T")
 
 @frozen
 class Validated:
-    """What Validate decided, and what it saw by then.
+    """What Validate decided.
 
     Attributes:
-        verdicts: on the disks of `Discovery`, in that order.
-        writes: by disk path, the kernel's counts of writes to it before it was read; None where it keeps none.
+        plan: the plan.
+        verdicts: the verdicts on the disks of `Discovery`, in the same order.
+        writes: by disk path, the kernel's write counters before the disk was read; None if the kernel has none.
     """
 
     plan: Plan
@@ -28,7 +29,17 @@ class Validated:
 
 @frozen
 class Partition:
-    """A partition that is there. The kernel gives its node and extent, the table on the disk the rest."""
+    """A partition that exists. The kernel reports its node and extent, the table on the disk the rest.
+
+    Attributes:
+        number: the number of the partition, from 1.
+        device: its device node.
+        name: the GPT name.
+        type: the GPT type GUID.
+        uuid: the PARTUUID.
+        start_bytes: the offset of the partition in bytes.
+        size_bytes: the size of the partition in bytes.
+    """
 
     number: int
     device: str
@@ -41,7 +52,14 @@ class Partition:
 
 @frozen
 class Filesystem:
-    """A filesystem that is there: read back from the superblock of each of its devices."""
+    """A filesystem that exists, as read back from the superblock of each of its devices.
+
+    Attributes:
+        uuid: its UUID, or the volume ID of a FAT.
+        label: its label.
+        type: `btrfs`, `bcachefs` or `vfat`.
+        devices: the device nodes of its partitions, in the order of the plan.
+    """
 
     uuid: str
     label: str
@@ -51,7 +69,14 @@ class Filesystem:
 
 @frozen
 class Mount:
-    """A mount as asked for and read back; `source` is `UUID=…`, `target` includes the root prefix."""
+    """A mount that was made and read back.
+
+    Attributes:
+        source: `UUID=…`.
+        target: the mount point, with the root prefix.
+        fstype: the filesystem type.
+        options: the options that were asked for, separated by commas.
+    """
 
     source: str
     target: str
@@ -61,7 +86,12 @@ class Mount:
 
 @frozen
 class Mounted:
-    """The mounts that were made, and the UUID of the filesystem whose subvolumes are among them."""
+    """The mounts that were made.
+
+    Attributes:
+        primary: the UUID of the filesystem whose subvolumes are mounted.
+        mounts: all mounts, in the order in which they were made.
+    """
 
     primary: str
     mounts: tuple[Mount, ...]
@@ -69,7 +99,14 @@ class Mounted:
 
 @frozen
 class Written:
-    """What Report wrote."""
+    """What Report wrote.
+
+    Attributes:
+        report: the path of the report.
+        sha256: the digest of the report, in hex.
+        status: the `status` in the report.
+        fstab: the path of the fstab; None if none was written.
+    """
 
     report: str
     sha256: str
@@ -79,7 +116,10 @@ class Written:
 
 @frozen
 class Facts:
-    """Everything known so far; each state fills in one field and leaves the others as they are."""
+    """All that is known so far; each state fills in the field of its name.
+
+    The properties return the same values without None; they raise LookupError if the state has not been completed.
+    """
 
     discover: Discovery | None = None
     validate: Validated | None = None
@@ -124,7 +164,7 @@ class Facts:
         return _known(self.report, "report")
 
     def device(self, partition_uuid: str) -> str:
-        """The node of the partition with that UUID.
+        """The device node of the partition with that PARTUUID.
 
         Raises:
             KeyError: there is none.
@@ -132,7 +172,7 @@ class Facts:
         return {part.uuid: part.device for part in self.partitions}[partition_uuid]
 
     def devices(self, filesystem: PlannedFilesystem) -> tuple[str, ...]:
-        """The nodes of a filesystem's partitions."""
+        """The device nodes of the partitions of a filesystem, in the order of its members."""
         return tuple(self.device(member) for member in filesystem.members)
 
 
@@ -142,5 +182,5 @@ def _known(value: T | None, state: str) -> T:
     return value
 
 
-# The names of the states, in the order of the machine.
+# The names of the states, in the order in which they run.
 STATES: tuple[str, ...] = tuple(field.name for field in fields(Facts))

@@ -1,4 +1,4 @@
-"""The settings that have a flag of their own, on the command line and, with `zosstorage.` before it, for the kernel."""
+"""The settings that have their own flag on the command line and their own `zosstorage.` kernel parameter."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from zosstorage import text, topologies
 
 
 class LogLevel(StrEnum):
+    """The lowest severity that is logged."""
+
     ERROR = "error"
     WARN = "warn"
     INFO = "info"
@@ -19,12 +21,14 @@ class LogLevel(StrEnum):
 
 
 class LogFormat(StrEnum):
+    """How a log line is written."""
+
     JSON = "json"
     TEXT = "text"
 
 
 class Kind(Enum):
-    """What the value of a flag is."""
+    """The kind of value that a flag takes."""
 
     TEXT = "text"
     PATH = "path"
@@ -34,61 +38,63 @@ class Kind(Enum):
 
 @frozen
 class Flag:
-    """A flag and the key that it sets.
+    """A flag and the configuration key that it sets.
 
     Attributes:
-        key: the path of the key in the configuration; `root` is none of a file's keys.
-        summary: its help, without the choices.
-        word: stands for the value in the help; where it is empty, the choices do.
-        values: returns the only values, nothing where the value is free. It is asked at each use: a table may grow.
+        key: the path of the key in the configuration; `root` is not a key of a configuration file.
+        kind: the kind of its value.
+        summary: its help text, without the choices.
+        placeholder: the placeholder of the value in the help; if empty, the help shows the choices instead.
+        values: returns the allowed values, or nothing if any value is allowed. It is called at each use, because the
+            table of topologies may gain rows at runtime.
     """
 
     key: tuple[str, ...]
     kind: Kind
     summary: str
-    word: str = ""
+    placeholder: str = ""
     values: Callable[[], Iterable[str]] = tuple
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The only values, empty where the value is free."""
+        """The allowed values; empty if any value is allowed."""
         return tuple(self.values())
 
     @property
     def metavar(self) -> str:
-        """What stands for the value in the help, empty for a switch."""
-        return self.word or "|".join(self.choices)
+        """The placeholder of the value in the help; empty for a switch."""
+        return self.placeholder or "|".join(self.choices)
 
     @property
     def help(self) -> str:
-        """One line of help, which names the choices where `metavar` does not."""
-        return f"{self.summary}: {text.one_of(self.choices)}" if self.word and self.choices else self.summary
+        """One line of help; it lists the choices if `metavar` does not."""
+        return f"{self.summary}: {text.one_of(self.choices)}" if self.placeholder and self.choices else self.summary
 
 
 FLAGS: dict[str, Flag] = {
-    "topology": Flag(("topology", "mode"), Kind.TEXT, "which topology to make", "MODE", topologies.modes),
-    "log_level": Flag(("logging", "level"), Kind.TEXT, "how much is logged", values=lambda: LogLevel),
-    "log_format": Flag(("logging", "format"), Kind.TEXT, "how a log line is written", values=lambda: LogFormat),
+    "topology": Flag(("topology", "mode"), Kind.TEXT, "topology to create", "MODE", topologies.modes),
+    "log_level": Flag(("logging", "level"), Kind.TEXT, "lowest severity that is logged", values=lambda: LogLevel),
+    "log_format": Flag(("logging", "format"), Kind.TEXT, "format of the log lines", values=lambda: LogFormat),
     "log_file": Flag(("logging", "file"), Kind.PATH, "write the log to this file as well as to stderr", "PATH"),
-    "fstab": Flag(("fstab", "enabled"), Kind.SWITCH, "write the four subvolume mounts to fstab, or do not"),
-    "report": Flag(("report", "path"), Kind.PATH, "where the report is written", "PATH"),
-    "run_dir": Flag(("run_dir",), Kind.PATH, "where the checkpoint and the lock live", "DIR"),
-    "root": Flag(("root",), Kind.PATH, "prefix for every path that is mounted on or written, default /", "DIR"),
-    "include": Flag(
-        ("devices", "include"), Kind.LIST, "disks that may be taken; repeatable, replaces the list", "GLOB"
+    "fstab": Flag(("fstab", "enabled"), Kind.SWITCH, "write, or do not write, the four subvolume mounts to fstab"),
+    "report": Flag(("report", "path"), Kind.PATH, "file that the report is written to", "PATH"),
+    "run_dir": Flag(("run_dir",), Kind.PATH, "directory of the checkpoint and the lock", "DIR"),
+    "root": Flag(("root",), Kind.PATH, "prefix for every path that is mounted on or written (default /)", "DIR"),
+    "include": Flag(("devices", "include"), Kind.LIST, "disks that may be used; repeatable; replaces the list", "GLOB"),
+    "exclude": Flag(
+        ("devices", "exclude"), Kind.LIST, "disks that are never used; repeatable; replaces the list", "GLOB"
     ),
-    "exclude": Flag(("devices", "exclude"), Kind.LIST, "disks to leave alone; repeatable, replaces the list", "GLOB"),
 }
 
-# Words that only the init hook reads: accepted and checked here, so that a typing error in them is told at all.
-HOOK_WORDS = ("on_failure", "wait")
-# The most seconds that the hook may be told to wait for disks.
+# Kernel parameters that only the init hook uses. They are checked here, so that a typing error is reported.
+HOOK_PARAMETERS = ("on_failure", "wait")
+# The longest time, in seconds, that the hook can be asked to wait for disks.
 MAX_WAIT = 3600
-OTHER_WORDS = ("config", "set", "force")
+OTHER_PARAMETERS = ("config", "set", "force")
 
 
 class Setting(NamedTuple):
-    """One flag as it was given: `name` is a key of FLAGS or `set`; `value` is text, or a bool for a switch."""
+    """One flag as given: `name` is a key of FLAGS or `set`; `value` is text, or a bool for a switch."""
 
     name: str
     value: str | bool
@@ -96,21 +102,21 @@ class Setting(NamedTuple):
 
 @frozen
 class CliOptions:
-    """What the command line asks for.
+    """The parsed command line.
 
     Attributes:
-        command: a name of cli.COMMANDS, or `help` or `version`.
+        command: a name in cli.COMMANDS, or `help` or `version`.
         config: the YAML file named by `--config`.
-        cmdline: the file named by `--cmdline`; None for the kernel's own.
-        settings: in the order given.
+        cmdline: the file named by `--cmdline`; None for `/proc/cmdline`.
+        settings: the flags that set a key, in the order given.
         json: `plan` and `status` print JSON.
-        until: the last state that `step` does, None for just the next one.
-        start: the first state that `reset` forgets, None for all.
-        format: how `graph` draws.
-        document: whose schema `schema` prints.
+        until: the last state that `step` runs; None for only the next one.
+        start: the first state that `reset` forgets; None for all.
+        format: the output format of `graph`.
+        document: the document whose schema `schema` prints.
         action: `show` or `check`, for `config`.
-        file: what `config check` checks.
-        origins: `config show` names the source of every key.
+        file: the file that `config check` checks.
+        origins: `config show` prints the source of each key.
     """
 
     command: str = "run"
@@ -127,12 +133,12 @@ class CliOptions:
     origins: bool = False
 
 
-def spelled(name: str) -> str:
-    """`log_level` as it stands on a command line: `--log-level`."""
+def option_name(name: str) -> str:
+    """The command line form of a flag: `--log-level` for `log_level`."""
     return "--" + name.replace("_", "-")
 
 
-def well_formed(assignment: str) -> bool:
-    """True where `assignment` is KEY.PATH=VALUE with no empty key."""
+def is_assignment(assignment: str) -> bool:
+    """Whether `assignment` is KEY.PATH=VALUE without an empty key."""
     key, equals, _ = assignment.partition("=")
     return bool(equals) and all(key.split("."))

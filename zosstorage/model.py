@@ -1,6 +1,6 @@
-"""What is known, state by state: frozen values that are saved, printed and held against the machine.
+"""Disks, their partitions and verdicts: frozen values that are saved, printed and compared with the machine.
 
-All offsets and sizes are bytes. UUIDs are lower-case strings, GPT type GUIDs upper-case ones, as sfdisk prints them.
+All offsets and sizes are in bytes. UUIDs are lower-case strings; GPT type GUIDs are upper-case, as sfdisk prints them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Firmware(StrEnum):
 
 
 class Role(StrEnum):
-    """What a disk is for."""
+    """The purpose of a disk."""
 
     DATA = "data"
     CACHE = "cache"
@@ -27,7 +27,7 @@ class Role(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a disk holds, as far as the right to write to it goes."""
+    """The kind of content of a disk, which decides whether the disk may be written."""
 
     BLANK = "blank"
     OURS = "ours"
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 class Depth(StrEnum):
-    """How far "empty" is checked beyond signatures."""
+    """How much of a disk is read to check that it is empty."""
 
     SIGNATURES = "signatures"
     SAMPLED = "sampled"
@@ -43,7 +43,7 @@ class Depth(StrEnum):
 
 
 class PartitionKind(StrEnum):
-    """What a partition of our layout is for."""
+    """The purpose of a partition of our layout."""
 
     BIOS_BOOT = "bios_boot"
     ESP = "esp"
@@ -55,15 +55,23 @@ class Disk:
     """A whole disk as sysfs shows it.
 
     Attributes:
-        path: its node, `/dev/sda`.
+        path: its device node, `/dev/sda`.
         name: its kernel name, `sda`.
-        number: `major:minor`.
-        sector_size: logical sector in bytes (512 or 4096).
-        rotational: what the kernel says: true also for a disk that it knows nothing of, as every virtio disk.
-        wwn: the World Wide Name (sysfs `wwid`), empty where there is none.
-        diskseq: the kernel's count of attached media; another number is another disk. None before Linux 5.15.
-        links: the `/dev/disk/by-*` links that name it.
-        rotation_rate: revolutions a minute, as the disk itself says; 0 where it does not say, or does not rotate.
+        number: its device number, `major:minor`.
+        size_bytes: its size in bytes.
+        sector_size: its logical sector size in bytes (512 or 4096).
+        rotational: whether the kernel reports rotating media; it does for every disk that it knows nothing of, as a
+            virtio disk.
+        removable: whether the kernel reports removable media.
+        read_only: whether the kernel reports it as read-only.
+        model: its model name; empty if there is none.
+        serial: its serial number; empty if there is none.
+        wwn: its World Wide Name (sysfs `wwid`); empty if there is none.
+        diskseq: the sequence number that the kernel gives to each attached medium; a different number means a different
+            disk. None before Linux 5.15.
+        links: the `/dev/disk/by-*` links to it.
+        rotation_rate: its speed in revolutions per minute, as the disk itself reports it (VPD page B1h); 0 if it
+            reports none or does not rotate.
     """
 
     path: str
@@ -83,13 +91,13 @@ class Disk:
 
     @property
     def identity(self) -> tuple[str, str, str, int, int, int | None]:
-        """What must not change between the plan and the first write."""
+        """The properties that must not change between the plan and the first write."""
         return (self.number, self.serial, self.wwn, self.size_bytes, self.sector_size, self.diskseq)
 
 
 @frozen
 class Rejected:
-    """A block device that Discover saw and did not take."""
+    """A disk that is not eligible, and why."""
 
     disk: Disk
     reason: str
@@ -106,7 +114,14 @@ class Discovery:
 
 @frozen
 class Evidence:
-    """One finding: which check, at which byte of the disk (None: not on the medium), what it found, what to do."""
+    """One finding about a disk.
+
+    Attributes:
+        check: the name of the check.
+        offset: where on the disk, in bytes; None if the finding is not about bytes of the disk.
+        found: what the check found.
+        hint: what the operator can do; may be empty.
+    """
 
     check: str
     offset: int | None
@@ -119,9 +134,12 @@ class Content:
     """A filesystem superblock as read from a partition.
 
     Attributes:
-        member: the UUID of this device within its filesystem (UUID_SUB), empty where there is none.
-        devices: how many devices the filesystem says it has.
-        replicas: copies of data it is set to keep (bcachefs), 0 where the superblock does not say.
+        type: `btrfs`, `bcachefs` or `vfat`.
+        label: the label of the filesystem.
+        uuid: the UUID of the filesystem, or the volume ID of a FAT (`1A2B-3C4D`).
+        member: the UUID of this device within its filesystem (UUID_SUB); empty if there is none.
+        devices: the number of devices of the filesystem, according to the superblock.
+        replicas: the number of data copies that it is set to keep (bcachefs); 0 if the superblock does not say.
     """
 
     type: str
@@ -134,13 +152,19 @@ class Content:
 
 @frozen
 class SeenPartition:
-    """An entry of a partition table as a disk says it, and what the partition carries.
+    """An entry of the partition table on a disk, and the content of the partition.
 
     Attributes:
-        kind: by its type; every type that is not one of our layout's counts as data.
-        marked: it has the flag "in progress".
-        content: None where it is none of our filesystems, or was not read.
-        attributes: the other attribute bits.
+        number: the number of the partition, from 1.
+        kind: follows from the type; a type that our layout does not use counts as data.
+        name: the GPT name.
+        type: the GPT type GUID.
+        uuid: the PARTUUID.
+        start_bytes: the offset of the partition in bytes.
+        size_bytes: the size of the partition in bytes.
+        marked: whether the in-progress flag is set.
+        content: the superblock; None if it is not one of our filesystems, or was not read.
+        attributes: the other GPT attribute bits.
     """
 
     number: int
@@ -160,11 +184,13 @@ class Verdict:
     """Whether a disk may be written, with the evidence.
 
     Attributes:
-        evidence: why it is not blank; for our own disks what was recognised.
-        guid: the disk GUID of our own table, empty otherwise.
-        torn: our own table, one of whose copies was cut off while it was written.
-        partitions: those of our own layout, empty otherwise.
-        read: of a blank disk, how many bytes were read, and out of how many: "8.4 MiB of 40 GiB, sampled".
+        path: the device node of the disk.
+        kind: the answer.
+        evidence: why the disk is not blank; for a disk of ours, what was recognised.
+        guid: the disk GUID of our own table; empty otherwise.
+        torn: whether the table is ours and the write of one of its copies was interrupted.
+        partitions: the partitions of our own layout; empty otherwise.
+        read: for a blank disk, how much was read of how much: "16.5 MiB of 40 GiB, sampled".
     """
 
     path: str
@@ -176,16 +202,20 @@ class Verdict:
     read: str = field(default="", eq=False)  # as far as the verdict goes, a deeper scan says the same
 
     def seen(self, kind: PartitionKind) -> SeenPartition | None:
-        """The partition of a kind on a disk of ours."""
+        """The partition of a kind on a disk of ours; None if there is none."""
         return next((part for part in self.partitions if part.kind is kind), None)
 
     @property
     def data(self) -> SeenPartition:
-        """The data partition of a disk of ours."""
+        """The data partition of a disk of ours.
+
+        Raises:
+            StopIteration: the disk is not ours.
+        """
         return next(part for part in self.partitions if part.kind is PartitionKind.DATA)
 
     @property
     def data_uuid(self) -> str:
-        """The UUID of our filesystem on the data partition; empty where there is none, or the disk is not ours."""
+        """The UUID of our filesystem on the data partition; empty if there is none or the disk is not ours."""
         data = self.seen(PartitionKind.DATA)
         return data.content.uuid if data and data.content else ""

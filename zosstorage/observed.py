@@ -1,4 +1,4 @@
-"""What Validate reads of a machine, as values: the plan follows from them and the configuration alone."""
+"""What Validate reads from a machine, as values. The plan is a function of them and the configuration only."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class OwnTable:
     """A partition table that is exactly our own layout.
 
     Attributes:
-        guid: the disk GUID; empty where writing it was cut off before any header.
-        torn: it was cut off while it was written, and is to be written again before it can be relied on.
-        partitions: the entries to go by.
+        guid: the disk GUID; empty if the write of the table was interrupted before it reached a header.
+        torn: whether the write of the table was interrupted; a torn table is written again before it is used.
+        partitions: the entries of the copy that is complete.
     """
 
     guid: str
@@ -23,21 +23,23 @@ class OwnTable:
 
     @property
     def finished(self) -> bool:
-        """Whole, and without a flag "in progress"."""
+        """Whether the table is complete and no in-progress flag is set."""
         return not self.torn and not any(part.marked for part in self.partitions)
 
 
 @frozen
 class ObservedDisk:
-    """What one disk was seen to carry, and who has it in use: all that its verdict follows from.
+    """The content of one disk and its users: everything that its verdict depends on.
 
     Attributes:
-        table: our own layout, None where there is another table or none.
-        findings: everything that speaks against writing to the disk.
-        backing_file: the file behind a loop device, empty otherwise.
-        writes: the kernel's counts of writes and of discards to it, before it was read; None where it keeps none.
-        read_bytes: how much of it was read to see whether it is blank; 0 where that was not asked, or is not so.
-        depth: of that scan.
+        disk: the disk as Discover found it.
+        table: our own layout; None if there is another table or no table.
+        findings: all reasons not to write to the disk.
+        backing_file: the file behind a loop device; empty otherwise.
+        writes: the kernel's counters of writes and discards, taken before the disk was read; None if the kernel has no
+            counters for it.
+        read_bytes: how many bytes were read to see whether the disk is blank; 0 if it is not.
+        depth: the depth of that scan; None if the disk is not blank.
     """
 
     disk: Disk
@@ -51,7 +53,12 @@ class ObservedDisk:
 
 @frozen
 class ObservedTool:
-    """Where a tool is: `path` is None if nowhere; `applet` names the multi-call binary that it really is."""
+    """Where a tool is.
+
+    Attributes:
+        path: the path of the executable; None if it is not installed.
+        applet: the multi-call binary that the path leads to (`busybox`); None if it is the real tool.
+    """
 
     path: str | None
     applet: str | None = None
@@ -62,9 +69,9 @@ class ObservedKernel:
     """What the kernel can mount.
 
     Attributes:
-        filesystems: the names in /proc/filesystems, after modprobe was tried.
-        tried: what became of modprobe, by the filesystem that was missing.
-        mount_version: what `mount --version` says; empty where it was not asked.
+        filesystems: the names in /proc/filesystems, after modprobe ran for missing ones.
+        tried: the result of modprobe, by the name of the filesystem that was missing.
+        mount_version: the output of `mount --version`; empty if it did not run.
     """
 
     filesystems: frozenset[str] = frozenset()
@@ -74,16 +81,17 @@ class ObservedKernel:
 
 @frozen
 class ObservedPlace:
-    """A path that is to be mounted on or written.
+    """A path that will be mounted on or written.
 
     Attributes:
-        exists: the path itself is there.
-        above: the path itself, or the nearest of its parents that is there.
-        above_is_folder: `above` is a folder.
-        is_file: the path itself is a regular file.
-        refused: why no file can be made in the nearest folder, empty where one can.
-        real: the path with all links resolved.
-        mounted: the source of the topmost mount at it, None for none.
+        path: the path, with the root prefix.
+        exists: whether the path exists.
+        above: the path itself, or its nearest parent that exists.
+        above_is_folder: whether `above` is a directory.
+        is_file: whether the path is a regular file.
+        refused: why no file can be created in the nearest directory; empty if one can.
+        real: the path with all symbolic links resolved.
+        mounted: the source of the topmost mount at the path; None if nothing is mounted there.
     """
 
     path: str
@@ -98,14 +106,17 @@ class ObservedPlace:
 
 @frozen
 class Observations:
-    """Everything that Validate read of this machine; the plan follows from it and the configuration alone.
+    """Everything that Validate read from this machine.
 
     Attributes:
+        discovery: what Discover found.
         disks: the eligible disks, in the order of `discovery`.
         tools: by name.
-        places: by path, those that a plan for this configuration can need.
-        contents: filesystems of ours on any device, by its node; read only where a disk carries a finished one.
-        fstab: the lines of fstab, where it is to be written.
+        kernel: what the kernel can mount.
+        root: the prefix of every path that is mounted on or written.
+        places: by path, all that a plan for this configuration can need.
+        contents: our filesystems on any device, by device node; read only if a disk carries a finished one.
+        fstab: the lines of fstab; empty if no fstab is written.
     """
 
     discovery: Discovery

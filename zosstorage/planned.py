@@ -1,4 +1,4 @@
-"""The plan: what a run will make, and where it will mount it. Decisions only; commands follow from them."""
+"""The plan: what a run will make, and where it will mount it. It holds decisions; the commands follow from them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from zosstorage.model import Disk, Firmware, PartitionKind, Role
 
 @frozen
 class PlannedPartition:
-    """A partition to be, or to be kept.
+    """A partition that will be made or kept.
 
     Attributes:
-        make: its content is to be made: it has the flag "in progress" until that was read back.
+        number: the number of the partition, from 1.
+        kind: its purpose.
+        name: the GPT name.
+        type: the GPT type GUID.
+        uuid: the PARTUUID.
+        start_bytes: the offset of the partition in bytes.
+        size_bytes: the size of the partition in bytes.
+        make: whether the run makes its content; the in-progress flag is set until that content was read back.
     """
 
     number: int
@@ -32,9 +39,13 @@ class PlannedDisk:
     """A disk of the plan.
 
     Attributes:
-        blank: it was found blank; else it carries a table of ours.
-        write_table: the table is to be written (the disk is blank, or our own table on it is torn).
-        clear_marks: the table has, or will have, a flag "in progress" that is to be cleared at the end.
+        disk: the disk as Discover found it.
+        role: its purpose.
+        guid: the disk GUID of its table.
+        blank: whether it was found blank; otherwise it carries a table of ours.
+        write_table: whether the run writes the table (the disk is blank, or our own table on it is torn).
+        clear_marks: whether the table has, or will have, an in-progress flag that the run clears at the end.
+        partitions: all its partitions, in the order of their numbers.
     """
 
     disk: Disk
@@ -47,19 +58,19 @@ class PlannedDisk:
 
     @property
     def flagged(self) -> bool:
-        """Whether its table has flags "in progress", or will have them."""
+        """Whether its table has in-progress flags, or will have them."""
         return self.clear_marks or self.write_table
 
 
 @frozen
 class PlannedMount:
-    """A mount to be.
+    """A mount that will be made.
 
     Attributes:
-        target: where, with the root prefix.
-        inside: the target as it is named inside the root prefix, which is what fstab needs.
-        subvolume: its name, empty for the top of the filesystem.
-        options: of mount(8), in order.
+        target: the mount point, with the root prefix.
+        inside: the mount point without the root prefix, as fstab names it.
+        subvolume: the name of the subvolume; empty for the top of the filesystem.
+        options: the options for mount(8), in order.
     """
 
     target: str
@@ -70,15 +81,17 @@ class PlannedMount:
 
 @frozen
 class PlannedFilesystem:
-    """A filesystem to be, or to be kept.
+    """A filesystem that will be made or kept.
 
     Attributes:
-        uuid: of the filesystem; an ESP has a volume ID, `1A2B-3C4D`.
-        members: the UUIDs of its partitions, in the order of the disks.
-        make: False where it is there already.
-        options: further words for mkfs, in order.
-        profile: the btrfs profile that data and metadata must have once it is mounted, None for any.
-        top: the mount of the whole filesystem, None for an ESP.
+        type: `btrfs`, `bcachefs` or `vfat`.
+        label: its label.
+        uuid: its UUID; for an ESP the volume ID, `1A2B-3C4D`.
+        members: the PARTUUIDs of its partitions, in the order of the disks.
+        make: whether the run makes it; False if it exists.
+        options: extra arguments for mkfs, in order.
+        profile: the btrfs profile that data and metadata must have after the mount; None for any.
+        top: the mount of the whole filesystem; None for an ESP.
     """
 
     type: str
@@ -104,11 +117,16 @@ class Plan:
     """What a run will make, on which disks, and where it will mount it.
 
     Attributes:
-        primary: the UUID of the filesystem whose subvolumes are mounted. None where several finished filesystems are
-            adopted: it is the one that has the subvolumes, which only Mount can see.
-        unused: disks that are left alone.
-        targets: the mounts of the primary's subvolumes.
-        fstab: the file that takes them, with the root prefix; None for no file.
+        action: what the run does to the disks.
+        topology: the name of the topology.
+        firmware: how the machine boots.
+        disks: the disks that the run uses.
+        filesystems: the ESPs and the data filesystems.
+        primary: the UUID of the filesystem whose subvolumes are mounted. None if several finished filesystems are
+            adopted: the primary is the one that has the subvolumes, and only Mount can see them.
+        unused: the eligible disks that the run does not use.
+        targets: the mounts of the subvolumes of the primary.
+        fstab: the path of the fstab that gets these mounts, with the root prefix; None if no fstab is written.
     """
 
     action: Action
@@ -127,13 +145,13 @@ class Plan:
         return tuple(one for one in self.filesystems if one.top)
 
     def owner(self, partition_uuid: str) -> PlannedDisk:
-        """The disk that has the partition with that UUID.
+        """The disk that has the partition with that PARTUUID.
 
         Raises:
-            KeyError: none has.
+            KeyError: no disk of the plan has it.
         """
         return {part.uuid: one for one in self.disks for part in one.partitions}[partition_uuid]
 
     def members(self, filesystem: PlannedFilesystem) -> tuple[PlannedDisk, ...]:
-        """The disks that a filesystem is on."""
+        """The disks of a filesystem, in the order of its members."""
         return tuple(self.owner(member) for member in filesystem.members)

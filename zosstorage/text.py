@@ -1,4 +1,4 @@
-"""The words that messages are made of: values as found, choices, the nearest known name."""
+"""Parts of messages: a value as found, a list of choices, the nearest known name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KIB, _UNITS = 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def found(value: object) -> str:
-    """A wrong value in words: its kind and, where short, itself."""
+    """Describe a wrong value: its kind and, for a scalar, the value."""
     match value:
         case None:
             return "nothing (null)"
@@ -29,24 +29,24 @@ def found(value: object) -> str:
 
 
 def one_of(choices: Iterable[str]) -> str:
-    """The choices in one line: `a, b, c`."""
+    """Join the choices in one line: `a, b, c`."""
     return ", ".join(choices)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """` (did you mean X?)`, or nothing where no known word is close."""
+    """Return ` (did you mean X?)`, or an empty text if no known word is close."""
     close = get_close_matches(word[:_LONGEST_SHOWN], list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
 def clean(text: str, longest: int = _LONGEST_SHOWN) -> str:
-    """Text from outside, fit for one line of a message: short and printable."""
+    """Make external text fit for one line of a message: cut it to `longest` characters and escape the unprintable."""
     shown = text if len(text) <= longest else text[:longest] + "…"
     return "".join(char if char.isprintable() else f"\\x{_number(char):02x}" for char in shown)
 
 
 def _number(char: str) -> int:
-    """A character's number, or that of the byte it stands for where the byte was no text (PEP 383)."""
+    """The code point of a character, or the byte that it replaces if it is a surrogate escape (PEP 383)."""
     number = ord(char)
     return number - 0xDC00 if 0xDC80 <= number <= 0xDCFF else number  # noqa: PLR2004
 

@@ -1,6 +1,6 @@
-"""The topologies: what each one needs and makes. The only place that knows one by its name.
+"""The topologies: what each one needs and makes. No other module names a topology.
 
-To add one: a row here, a row in the README's table (a test compares them), a test that provisions it.
+To add one: add a row here, a row in the README's table (a test compares them) and a test that provisions it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from enum import StrEnum
 
 from attrs import frozen
 
-# The value of `topology.mode` that leaves the choice to the classes of the disks.
+# The value of `topology.mode` that selects a topology by the number and the classes of the disks.
 AUTO = "auto"
 
 
 class Automatic(StrEnum):
-    """For which disks `auto` picks a topology."""
+    """The disks for which `auto` selects a topology."""
 
     ONE_DISK = "one disk"
     ONE_CLASS = "several disks of one class"
@@ -26,14 +26,18 @@ class Topology:
     """What a topology needs and makes.
 
     Attributes:
+        name: the value of `topology.mode`.
         filesystem: the type of its data filesystems, `btrfs` or `bcachefs`.
-        data: the fewest disks of the role data; likewise cache and backing.
-        most: the most disks in all; None for any number.
-        shared: one filesystem spans all disks; else each disk has its own, and the first one is the primary.
-        profile: the btrfs profile of data and metadata that it promises; None leaves the choice to mkfs.btrfs.
-        replicas: the copies of data and metadata that it promises (bcachefs); None leaves the choice to the operator.
-        automatic: the disks for which `auto` picks it; None for never.
-        result: what it makes, for people.
+        result: what it makes, in words.
+        data: the smallest number of disks with the role data.
+        cache: the smallest number of disks with the role cache.
+        backing: the smallest number of disks with the role backing.
+        most: the largest number of disks in total; None for no limit.
+        shared: whether one filesystem spans all disks; otherwise each disk has its own, and the first is the primary.
+        profile: the btrfs profile of data and metadata that it requires; None leaves the choice to mkfs.btrfs.
+        replicas: the number of copies of data and metadata that it requires (bcachefs); None leaves the choice to the
+            operator.
+        automatic: the disks for which `auto` selects it; None for never.
     """
 
     name: str
@@ -50,12 +54,12 @@ class Topology:
 
     @property
     def tiered(self) -> bool:
-        """Whether its disks are cache and backing ones."""
+        """Whether it has cache disks and backing disks."""
         return self.cache > 0
 
     @property
     def least(self) -> int:
-        """The fewest disks in all."""
+        """The smallest number of disks in total."""
         return self.data + self.cache + self.backing
 
 
@@ -97,6 +101,11 @@ def modes() -> tuple[str, ...]:
 
 
 def automatic(disks: int, classes: int) -> Topology:
-    """The topology that `auto` picks for that number of disks, of one class or of both; for none, that of one disk."""
+    """The topology that `auto` selects.
+
+    Args:
+        disks: the number of disks; 0 counts as 1.
+        classes: 1 if the disks are all SSDs or all HDDs, 2 otherwise.
+    """
     wanted = Automatic.ONE_DISK if disks <= 1 else Automatic.ONE_CLASS if classes == 1 else Automatic.BOTH_CLASSES
     return next(row for row in TOPOLOGIES.values() if row.automatic is wanted)

@@ -1,4 +1,8 @@
+"""Fixtures that load and check configurations."""
+
 import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -6,15 +10,16 @@ import pytest
 from zosstorage import cli
 from zosstorage.config import load as loading
 from zosstorage.config import show, sources
+from zosstorage.config.load import Loaded
 from zosstorage.errors import ConfigError
 
-# A shared machine decides how long an example takes, so none is held to a deadline.
+# The time of an example depends on the load of the machine, so no example has a deadline.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture
-def default_file(tmp_path, monkeypatch):
+def default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The path of the default configuration file, which does not exist until a test writes it."""
     path = tmp_path / "default.yaml"
     monkeypatch.setattr(sources, "DEFAULT_FILE", str(path))
@@ -22,8 +27,10 @@ def default_file(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def load(default_file):
-    def load(arguments="", kernel=""):
+def load(default_file: Path) -> Callable[..., Loaded]:
+    """Load the configuration of a command line and a kernel command line, both given as text."""
+
+    def load(arguments: str | Sequence[str] = "", kernel: str = "") -> Loaded:
         argv = shlex.split(arguments) if isinstance(arguments, str) else arguments
         return loading.load(cli.parse(argv), read_cmdline=lambda _: kernel.encode())
 
@@ -31,18 +38,18 @@ def load(default_file):
 
 
 @pytest.fixture
-def check_file(tmp_path):
-    """Checks a file of that text (or bytes); returns its path and the problems told, without the path before them."""
+def check_file(tmp_path: Path) -> Callable[[str | bytes], list[str]]:
+    """Check a file with that content; return its mistakes, without the path at their beginning."""
 
-    def check(content):
+    def check(content: str | bytes) -> list[str]:
         path = tmp_path / "config.yaml"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         try:
             show.check(str(path))
         except ConfigError as error:
-            told = error.problems or (error.message,)
-            assert all(str(path) in problem for problem in told)
-            return [problem.removeprefix(f"{path}:") for problem in told]
+            problems = error.problems or (error.message,)
+            assert all(str(path) in problem for problem in problems)
+            return [problem.removeprefix(f"{path}:") for problem in problems]
         return []
 
     return check

@@ -1,19 +1,22 @@
-"""The digest: the configuration as it is in force, without what changes nothing on a disk."""
+"""The digest of the configuration, without the settings that do not affect disks or mounts."""
 
 import hashlib
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from zosstorage.config import show
+from zosstorage.config.load import Loaded
 from zosstorage.config.schema import Config
 
 RUN_OPTIONS = {"logging", "report", "run_dir", "tools"}
 
 
 @pytest.fixture
-def digest(load):
-    def digest(arguments="", kernel=""):
+def digest(load: Callable[..., Loaded]) -> Callable[..., str]:
+    def digest(arguments: str | list[str] = "", kernel: str = "") -> str:
         found = load(arguments, kernel).digest
         assert len(bytes.fromhex(found)) == 32
         return found
@@ -21,13 +24,13 @@ def digest(load):
     return digest
 
 
-def test_the_digest_is_that_of_canonical_json(digest):
-    told = {key: value for key, value in show.as_file(Config()).items() if key not in RUN_OPTIONS} | {"root": "/"}
-    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
+def test_the_digest_is_that_of_canonical_json(digest: Callable[..., str]) -> None:
+    kept = {key: value for key, value in show.as_file(Config()).items() if key not in RUN_OPTIONS} | {"root": "/"}
+    canonical = json.dumps(kept, sort_keys=True, separators=(",", ":"))
     assert digest() == hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def test_the_digest_tells_settings_not_their_source(digest, default_file):
+def test_the_digest_does_not_depend_on_the_source_of_a_setting(digest: Callable[..., str], default_file: Path) -> None:
     flag = digest("--topology single --set partitions.esp_size=1GiB")
     assert digest(kernel="zosstorage.set=partitions.esp_size=1GiB zosstorage.topology=single") == flag
     assert digest("--topology single", "zosstorage.set=partitions.esp_size=1GiB") == flag
@@ -45,7 +48,7 @@ def test_the_digest_tells_settings_not_their_source(digest, default_file):
         "--set tools.timeout=5s",
     ],
 )
-def test_run_options_are_not_in_the_digest(digest, arguments):
+def test_run_options_do_not_change_the_digest(digest: Callable[..., str], arguments: str) -> None:
     assert digest(arguments) == digest()
 
 
@@ -65,7 +68,7 @@ def test_run_options_are_not_in_the_digest(digest, arguments):
         "--set fstab.path=/f",
     ],
 )
-def test_everything_else_is_in_the_digest(digest, arguments):
+def test_all_other_settings_change_the_digest(digest: Callable[..., str], arguments: str) -> None:
     assert digest(arguments) != digest()
 
 
@@ -84,10 +87,10 @@ def test_everything_else_is_in_the_digest(digest, arguments):
         "--include /dev/sd* --include /dev/nvme* --include /dev/vd*",
     ],
 )
-def test_a_key_set_to_its_default_is_a_key_that_is_not_set(digest, arguments):
+def test_a_key_set_to_its_default_does_not_change_the_digest(digest: Callable[..., str], arguments: str) -> None:
     words = arguments.split(" ", 1) if "{" in arguments else arguments.split()
     assert digest(words) == digest()
 
 
-def test_the_order_of_a_list_is_in_the_digest(digest):
+def test_the_order_of_a_list_changes_the_digest(digest: Callable[..., str]) -> None:
     assert digest("--include /dev/a --include /dev/b") != digest("--include /dev/b --include /dev/a")

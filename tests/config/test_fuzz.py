@@ -1,7 +1,9 @@
-"""Whatever stands in a file, on a command line or for the kernel: a configuration, or one ConfigError."""
+"""Random files, command lines and kernel command lines give a configuration or one ZosstorageError."""
 
 import copy
 import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jsonschema
 import pytest
@@ -20,7 +22,7 @@ VALID = show.as_file(Config())
 SCHEMA = jsonschema.Draft202012Validator(json_schema(Config))
 
 
-def keys(section, path=()):
+def keys(section: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for key, value in section.items():
         yield (*path, key)
         if isinstance(value, dict):
@@ -48,38 +50,34 @@ PLAIN = st.recursive(
 )
 
 
-def refused(attempt):
-    """What was refused, told in printable sentences, or nothing where `attempt` came through."""
+def refusal(attempt: Callable[[], object]) -> list[str]:
+    """The problems of the error that `attempt` raises, which must be printable; an empty list if it raises none."""
     try:
         attempt()
     except ZosstorageError as error:
-        told = [*getattr(error, "problems", ())] or [error.message]
+        problems = [*getattr(error, "problems", ())] or [error.message]
     else:
         return []
-    assert all(problem and problem.isprintable() for problem in told)
-    return told
+    assert all(problem and problem.isprintable() for problem in problems)
+    return problems
 
 
-def layer_of(raw):
-    return sources.file_layer("f.yaml", raw)
-
-
-def outcome(raw):
-    """The configuration that a file makes, or None where it was refused as it should be."""
-    told = refused(lambda: load.checked(sources.combine((layer_of(raw),))))
-    assert all("f.yaml" in problem for problem in told)
-    if not told:
-        return load.checked(sources.combine((layer_of(raw),))).config
-    return None
+def outcome(raw: bytes) -> Config | None:
+    """The configuration of a file, or None if the file was refused."""
+    found: list[Config] = []
+    problems = refusal(lambda: found.append(load.checked(sources.combine((sources.file_layer("f.yaml", raw),))).config))
+    assert all("f.yaml" in problem for problem in problems)
+    return found[0] if found else None
 
 
 @st.composite
-def mutated(draw):
-    """A valid document with a few keys replaced, taken away or added."""
-    document = copy.deepcopy(VALID)
+def mutated(draw: st.DrawFn) -> dict[str, Any]:
+    """Some sections of a valid document with some keys replaced, removed or added."""
+    sections = draw(st.lists(st.sampled_from(sorted(VALID)), max_size=4, unique=True))
+    document = {name: copy.deepcopy(VALID[name]) for name in sections}
     for _ in range(draw(st.integers(1, 4))):
         *above, last = draw(st.sampled_from(KEYS))
-        section = document
+        section: Any = document
         for key in above:
             section = section.get(key) if isinstance(section, dict) else None
         if isinstance(section, dict):
@@ -92,26 +90,26 @@ def mutated(draw):
 
 
 @given(st.binary(max_size=200))
-def test_random_bytes(raw):
+def test_random_bytes(raw: bytes) -> None:
     outcome(raw)
 
 
 @given(st.text(alphabet="abz:-[]{},'\"\\#&*!|>%@?~= \n\t0123456789UxuN\r", max_size=120))
-def test_random_text_in_the_signs_of_yaml(text):
+def test_random_text_of_yaml_indicators(text: str) -> None:
     outcome(text.encode())
 
 
 @given(st.dictionaries(st.sampled_from([path[0] for path in KEYS]), PLAIN, max_size=5))
-def test_random_structures(document):
+def test_random_structures(document: Any) -> None:
     outcome(yaml.safe_dump(document, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(mutated())
-def test_mutated_configurations(document):
+def test_mutated_configurations(document: Any) -> None:
     config = outcome(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     if config is not None:
-        # What the program takes, its own JSON Schema takes, and what is shown of it reads the same again.
+        # The JSON Schema accepts what the program accepts, and the shown configuration loads as the same one.
         SCHEMA.validate(document)
         loaded = load.Loaded(config, sources.combine(()))
         assert outcome(show.show(loaded, with_origins=True).encode()) == config
@@ -125,13 +123,13 @@ EXACT = st.recursive(
 
 
 @given(EXACT)
-def test_what_json_says_is_what_yaml_says(document):
+def test_json_reads_the_same_as_yaml(document: Any) -> None:
     written = json.dumps(document, ensure_ascii=False)
     raw = written.encode("utf-8", "surrogatepass")
-    told = refused(lambda: yamlfile.read(raw, "f"))
-    # What is not printable YAML may refuse, or fold: it takes U+0085 for the end of a line.
+    problems = refusal(lambda: yamlfile.read(raw, "f"))
+    # YAML may refuse or fold unprintable text: U+0085 is the end of a line.
     if written.isprintable():
-        assert not told
+        assert not problems
         assert yamlfile.read(raw, "f").data == document
 
 
@@ -150,15 +148,15 @@ LINES = st.lists(
 
 
 @given(LINES)
-def test_kernel_command_lines(line):
+def test_kernel_command_lines(line: str) -> None:
     words = cmdline.read(line)
     assert all(problem.isprintable() for problem in words.problems)
     layer = sources.flag_layer(words.settings, "kernel command line", cmdline.PREFIX.__add__)
-    refused(lambda: load.checked(sources.combine((layer,))))
+    refusal(lambda: load.checked(sources.combine((layer,))))
 
 
 @given(st.text(max_size=60), st.text(max_size=10))
-def test_a_quoted_value_comes_through_whole(value, after):
+def test_a_quoted_value_stays_unchanged(value: str, after: str) -> None:
     value = value.replace('"', "")
     assert next(cmdline.split(f'"a={value}" b')) == ("a", value)
     assert next(cmdline.split(f'a="{value}" b')) == ("a", value)
@@ -199,8 +197,8 @@ ARGUMENTS = st.lists(
 
 @settings(max_examples=300)
 @given(ARGUMENTS)
-def test_command_lines(argv):
-    if not refused(lambda: cli.parse(argv)):
+def test_command_lines(argv: list[str]) -> None:
+    if not refusal(lambda: cli.parse(argv)):
         assert cli.parse(argv).command in {*cli.COMMANDS, "help", "version"}
 
 
@@ -212,14 +210,12 @@ ASSIGNMENTS = st.builds(
 
 
 @given(st.lists(ASSIGNMENTS, max_size=4))
-def test_assignments(assignments):
+def test_assignments(assignments: list[str]) -> None:
     layer = sources.flag_layer([Setting("set", each) for each in assignments], "command line", "--".__add__)
-    refused(lambda: load.checked(sources.combine((layer,))))
+    refusal(lambda: load.checked(sources.combine((layer,))))
 
 
 @pytest.mark.parametrize("depth", [31, 33, 5000])
-@pytest.mark.parametrize("brackets", ["[]", "{}"])
-def test_depth(depth, brackets):
-    opened, closed = brackets
-    key = "a: " if brackets == "{}" else ""
-    outcome((f"x: {(opened + key) * depth}{closed * depth}").encode())
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ("{a: ", "}")], ids=["lists", "mappings"])
+def test_refuses_deep_nesting(depth: int, opened: str, closed: str) -> None:
+    assert outcome(f"x: {opened * depth}{closed * depth}".encode()) is None

@@ -1,12 +1,19 @@
+"""Loading a file: defaults, types and mistakes."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 import yaml
 
 from zosstorage.config import load as loading
 from zosstorage.config import show
 from zosstorage.config.choices import FirmwareMode
+from zosstorage.config.load import Loaded
 from zosstorage.config.schema import Config
 
-# The configuration of the contract, every key at its default.
+# The documented configuration, with the default of each key.
 EVERYTHING = """\
 version: 1
 logging:    {level: info, format: json, file: null}
@@ -24,7 +31,8 @@ partitions:
   firmware: auto
   esp_size: 512MiB
 filesystems:
-  btrfs:    {compression: null, data_profile: null, metadata_profile: null, discard: false, mkfs_options: [], mount_options: [noatime]}
+  btrfs:    {compression: null, data_profile: null, metadata_profile: null, discard: false, mkfs_options: [],
+             mount_options: [noatime]}
   bcachefs: {compression: null, replicas: null, mkfs_options: [], mount_options: [noatime]}
   vfat:     {mkfs_options: []}
 validate:
@@ -40,7 +48,7 @@ tools:  {timeout: 10min}
 """
 
 
-def leaves(section, path=()):
+def leaves(section: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for key, value in section.items():
         if isinstance(value, dict):
             yield (*path, key), value
@@ -52,20 +60,20 @@ def leaves(section, path=()):
 KEYS = [path for path, _ in leaves(yaml.safe_load(EVERYTHING))]
 
 
-def nested(path, value):
+def nested(path: tuple[str, ...], value: Any) -> Any:
     for key in reversed(path):
         value = {key: value}
     return value
 
 
-def test_the_defaults_are_those_of_the_contract(load, default_file):
+def test_the_defaults_are_the_documented_ones(load: Callable[..., Loaded], default_file: Path) -> None:
     defaults = load().config
     default_file.write_text(EVERYTHING)
     assert load().config == defaults == Config()
     assert show.as_file(Config()) == yaml.safe_load(EVERYTHING)
 
 
-def test_values_have_their_types(load, default_file):
+def test_values_have_the_types_of_their_keys(load: Callable[..., Loaded], default_file: Path) -> None:
     default_file.write_text(
         "topology: {mode: single}\ntools: {timeout: 30s}\npartitions: {esp_size: 1GiB, firmware: uefi}"
     )
@@ -78,7 +86,7 @@ def test_values_have_their_types(load, default_file):
     assert hash(config)
 
 
-def test_one_target_is_overridden_and_the_others_stay(load):
+def test_overrides_one_target_and_keeps_the_others(load: Callable[..., Loaded]) -> None:
     config = load("--set mounts.targets.vm-meta=/srv/meta").config
     assert dict(config.mounts.targets) == {
         "system": "/var/cache/system",
@@ -91,20 +99,24 @@ def test_one_target_is_overridden_and_the_others_stay(load):
         config.mounts.targets["vm_meta"]
 
 
-def test_an_empty_section_sets_nothing(check_file):
+def test_an_empty_section_sets_nothing(check_file: Callable[[str | bytes], list[str]]) -> None:
     assert check_file("devices: {expect: {}}\n") == []
 
 
 @pytest.mark.parametrize("path", KEYS, ids=".".join)
 @pytest.mark.parametrize("wrong", [-1, -1.5, "\x07", ["\x07"], {"nonsense": 1}, {"x": {"y": []}}], ids=str)
-def test_a_wrong_type_is_told_with_file_and_key(check_file, path, wrong):
+def test_reports_a_wrong_type_with_file_and_key(
+    check_file: Callable[[str | bytes], list[str]], path: tuple[str, ...], wrong: Any
+) -> None:
     (problem,) = check_file(yaml.safe_dump(nested(path, wrong)))
     assert ".".join(path) in problem
     assert "allowed: " in problem or "known: " in problem
 
 
 @pytest.mark.parametrize("path", KEYS, ids=".".join)
-def test_null_is_a_value_only_where_it_is_the_default(check_file, path):
+def test_null_is_allowed_only_where_it_is_the_default(
+    check_file: Callable[[str | bytes], list[str]], path: tuple[str, ...]
+) -> None:
     default = yaml.safe_load(EVERYTHING)
     for key in path:
         default = default[key]
@@ -117,13 +129,15 @@ def test_null_is_a_value_only_where_it_is_the_default(check_file, path):
 
 
 @pytest.mark.parametrize("path", KEYS, ids=".".join)
-def test_an_unknown_key_is_told_with_the_nearest(check_file, path):
+def test_reports_an_unknown_key_with_the_nearest_known_one(
+    check_file: Callable[[str | bytes], list[str]], path: tuple[str, ...]
+) -> None:
     *above, last = path
     (problem,) = check_file(yaml.safe_dump(nested((*above, last + "x"), 1)))
-    assert f"{'.'.join(path)}x: is not known (did you mean {last}?); known: " in problem
+    assert f"{'.'.join(path)}x: unknown key (did you mean {last}?); known: " in problem
 
 
-def test_all_mistakes_of_a_file_are_told_at_once_in_its_order(check_file):
+def test_reports_all_mistakes_in_the_order_of_the_file(check_file: Callable[[str | bytes], list[str]]) -> None:
     problems = check_file(
         "version: 2\n"
         "devices:\n"
@@ -133,36 +147,36 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_its_order(check_file):
         "topolgy: {mode: single}\n"
         "mounts: {targets: {etc: /var/cache/system}}\n"
     )
-    told = ["5: devices.min_size: stands twice", "1: version: found", "3: devices.include[1]: found"]
-    told += ["3: devices.include[2]: found", "4: devices.min_size: found", "6: topolgy: is not known"]
-    told += ["7: mounts.targets.system (default), mounts.targets.etc: found /var/cache/system for both"]
-    assert len(problems) == len(told)
-    assert all(problem.startswith(start) for problem, start in zip(problems, told, strict=True))
+    expected = ["5: devices.min_size: duplicate key", "1: version: found", "3: devices.include[1]: found"]
+    expected += ["3: devices.include[2]: found", "4: devices.min_size: found", "6: topolgy: unknown key"]
+    expected += ["7: mounts.targets.system (default), mounts.targets.etc: both are /var/cache/system"]
+    assert len(problems) == len(expected)
+    assert all(problem.startswith(start) for problem, start in zip(problems, expected, strict=True))
 
 
-def test_one_mistake_is_the_message_and_several_are_problems():
+def test_one_mistake_is_the_message_and_several_are_problems() -> None:
     one, two = loading.refusal(["a", "a"]), loading.refusal(["a", "b"])
     assert (one.message, one.problems) == ("a", ())
     assert (two.message, two.problems) == ("2 mistakes in the configuration", ("a", "b"))
 
 
 @pytest.mark.parametrize("content", ["[]", "text", "1", "- a\n"])
-def test_a_file_is_a_mapping(check_file, content):
+def test_refuses_a_file_that_is_not_a_mapping(check_file: Callable[[str | bytes], list[str]], content: str) -> None:
     (problem,) = check_file(content)
     assert problem.startswith("1: the document: found ")
 
 
 @pytest.mark.parametrize("version", ["0", "2", "'1'", "1.0", "true"])
-def test_only_version_1_is_known(check_file, version):
+def test_refuses_any_version_but_1(check_file: Callable[[str | bytes], list[str]], version: str) -> None:
     (problem,) = check_file(f"version: {version}\n")
     assert problem.endswith("allowed: 1")
 
 
-def test_root_is_no_key_of_a_file(check_file):
+def test_root_is_not_a_key_of_a_file(check_file: Callable[[str | bytes], list[str]]) -> None:
     (problem,) = check_file("root: /mnt\n")
-    assert problem.startswith("1: root: is not known")
+    assert problem.startswith("1: root: unknown key")
 
 
-def test_odd_keys_are_printable_in_messages(check_file):
+def test_escapes_unprintable_keys_in_messages(check_file: Callable[[str | bytes], list[str]]) -> None:
     (problem,) = check_file('"a\\nb\\e[1m": 1\n')
     assert problem.isprintable()

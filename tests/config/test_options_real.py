@@ -1,15 +1,16 @@
-"""Every word that an operator may add is put before the real tool and the real kernel."""
+"""Checks every allowed option with the real tool and the real kernel."""
 
 import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from zosstorage.config import options
 
-# Those of bcachefs stand before the real thing in vm-tests, where it is.
+# The options of bcachefs are checked in vm-tests, where bcachefs is available.
 HELP = {"btrfs": ["mkfs.btrfs", "--help"], "vfat": ["mkfs.fat", "--help"]}
 VALUES = {
     "commit=": "20",
@@ -20,12 +21,12 @@ VALUES = {
     "metadata_ratio=": "2",
     "thread_pool=": "3",
 }
-# The kernel shows these by what it leaves away.
+# The kernel does not show these; they are the absence of another option.
 UNSEEN = {"strictatime", "nodiscard"}
 
 
 @pytest.mark.parametrize("filesystem", HELP)
-def test_mkfs_knows_every_word(filesystem):
+def test_mkfs_knows_every_allowed_option(filesystem: str) -> None:
     if not shutil.which(HELP[filesystem][0]) and not os.environ.get("CI"):
         pytest.skip(f"{HELP[filesystem][0]} is not installed")
     shown = subprocess.run(HELP[filesystem], check=False, capture_output=True, text=True)
@@ -34,7 +35,7 @@ def test_mkfs_knows_every_word(filesystem):
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory):
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if os.geteuid() or not shutil.which("mkfs.btrfs"):
         pytest.skip("needs root and mkfs.btrfs")
     path = tmp_path_factory.mktemp("btrfs") / "image"
@@ -46,12 +47,12 @@ def image(tmp_path_factory):
 
 @pytest.mark.loop
 @pytest.mark.parametrize("option", options.MOUNT["btrfs"])
-def test_the_kernel_takes_and_shows_every_mount_option(image, tmp_path, option):
+def test_the_kernel_accepts_and_shows_every_allowed_mount_option(image: Path, tmp_path: Path, option: str) -> None:
     written = option + VALUES.get(option, "")
-    # In a namespace of its own: one that another test makes meanwhile would copy the mount, and the filesystem would
-    # stay mounted with these options under the next one.
+    # A private mount namespace: a namespace that another test creates at the same time would copy the mount and keep
+    # the filesystem mounted with these options.
     script = 'mount -t btrfs -o "$1" "$2" "$3" && findmnt --noheadings --output OPTIONS --mountpoint "$3"'
     private = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
-    command = [*private, f"loop,{written}", image, tmp_path]
+    command = [*private, f"loop,{written}", str(image), str(tmp_path)]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().split(",")
     assert (written in shown) is (written not in UNSEEN)

@@ -1,10 +1,16 @@
+"""The four sources of the configuration: precedence, merging and origins."""
+
 import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from zosstorage import cli
 from zosstorage.config import load as loading
 from zosstorage.config import sources
+from zosstorage.config.load import Loaded
 from zosstorage.config.show import origins
 from zosstorage.errors import ConfigError, ExitCode, UnimplementedError
 
@@ -18,7 +24,9 @@ MODES = dict(
 @pytest.mark.parametrize(
     "given", [given for count in range(6) for given in itertools.combinations(RANKS, count)], ids="+".join
 )
-def test_the_highest_source_wins(load, default_file, tmp_path, given):
+def test_the_highest_source_wins(
+    load: Callable[..., Loaded], default_file: Path, tmp_path: Path, given: tuple[str, ...]
+) -> None:
     arguments, kernel = [], ""
     for source in given:
         text = f"topology: {{mode: {MODES[source]}}}\n"
@@ -34,7 +42,7 @@ def test_the_highest_source_wins(load, default_file, tmp_path, given):
             arguments += ["--config", str(named)] if source == "--config" else []
             kernel += f' zosstorage.config="{named}"' if source == "zosstorage.config" else ""
     loaded = load(arguments, kernel)
-    told = {
+    expected = {
         "default file": f"{default_file}:1",
         "--config": f"{tmp_path}/--config.yaml:1",
         "flag": "command line --topology",
@@ -42,10 +50,10 @@ def test_the_highest_source_wins(load, default_file, tmp_path, given):
         "word": "kernel command line zosstorage.topology",
     }
     assert loaded.config.topology.mode == (MODES[given[-1]] if given else "auto")
-    assert origins(loaded)["topology.mode"] == (told[given[-1]] if given else "default")
+    assert origins(loaded)["topology.mode"] == (expected[given[-1]] if given else "default")
 
 
-def test_maps_merge_and_lists_replace(load, default_file, tmp_path):
+def test_maps_merge_and_lists_replace(load: Callable[..., Loaded], default_file: Path, tmp_path: Path) -> None:
     default_file.write_text("devices: {min_size: 1GiB, include: [/dev/sda, /dev/sdb], expect: {ssd: 1}}\n")
     named = tmp_path / "named.yaml"
     named.write_text("devices:\n  include: [/dev/sdc]\n  expect:\n    hdd: 2\n")
@@ -81,7 +89,9 @@ def test_maps_merge_and_lists_replace(load, default_file, tmp_path):
         ("--set tools.timeout=5s", "zosstorage.set=tools.timeout=5s", "tools.timeout", 5.0),
     ],
 )
-def test_every_flag_is_a_word_for_the_kernel(load, arguments, kernel, key, value):
+def test_every_flag_is_also_a_kernel_parameter(
+    load: Callable[..., Loaded], arguments: str, kernel: str, key: str, value: Any
+) -> None:
     for loaded, source in (
         (load(arguments), "command line --"),
         (load(kernel=kernel), "kernel command line zosstorage."),
@@ -93,14 +103,14 @@ def test_every_flag_is_a_word_for_the_kernel(load, arguments, kernel, key, value
         assert origins(loaded)[key].startswith(source)
 
 
-def test_the_last_word_of_a_source_wins_whatever_its_form(load):
+def test_the_last_setting_of_a_source_wins_in_any_form(load: Callable[..., Loaded]) -> None:
     assert load("--set topology.mode=single --topology auto").config.topology.mode == "auto"
     assert load("--topology auto --set topology.mode=single").config.topology.mode == "single"
     kernel = "zosstorage.topology=single zosstorage.set=topology.mode=auto zosstorage.topology=btrfs_raid1"
     assert load(kernel=kernel).config.topology.mode == "btrfs_raid1"
 
 
-def test_set_merges_maps_too(load):
+def test_set_merges_maps(load: Callable[..., Loaded]) -> None:
     loaded = load(["--topology", "single", "--set", "devices={expect: {count: 1}}", "--set", "devices.expect.ssd=1"])
     assert (loaded.config.devices.expect.count, loaded.config.devices.expect.ssd) == (1, 1)
     assert loaded.config.devices.min_size == 4 << 30
@@ -120,7 +130,7 @@ def test_set_merges_maps_too(load):
         ("tools.timeout=1.5", ("tools", "timeout"), 1.5),
     ],
 )
-def test_set_reads_yaml(load, assignment, key, value):
+def test_set_reads_yaml(load: Callable[..., Loaded], assignment: str, key: tuple[str, ...], value: Any) -> None:
     found = load(["--set", assignment]).config
     for part in key:
         found = getattr(found, part)
@@ -128,40 +138,40 @@ def test_set_reads_yaml(load, assignment, key, value):
 
 
 @pytest.mark.parametrize(
-    ("assignment", "told"),
+    ("assignment", "expected"),
     [
-        ("topology.mod=single", "command line --set: topology.mod: is not known (did you mean mode?)"),
+        ("topology.mod=single", "command line --set: topology.mod: unknown key (did you mean mode?)"),
         ("topology=single", "command line --set: topology: found the text 'single'; allowed: a mapping of keys"),
         ("topology.mode.x=1", "command line --set: topology.mode: found a mapping; allowed: auto"),
-        ("root=/mnt", "command line --set: root: is not known"),
-        ("devices.include=[/dev/a", "command line --set: devices.include: not usable as YAML"),
+        ("root=/mnt", "command line --set: root: unknown key"),
+        ("devices.include=[/dev/a", "command line --set: devices.include: invalid YAML"),
         ("devices.include=[/dev/a, 5]", "command line --set: devices.include[1]: found the number 5"),
-        ("devices={min_size: 1GiB, min_size: 2GiB}", "command line --set: devices.min_size: stands twice"),
-        ("logging.file=*x", "command line --set: logging.file: not usable as YAML"),
+        ("devices={min_size: 1GiB, min_size: 2GiB}", "command line --set: devices.min_size: duplicate key"),
+        ("logging.file=*x", "command line --set: logging.file: invalid YAML"),
         (".".join("a" * 5000) + "=1", "command line --set: a.a.a"),
         ("fstab.enabled=yes", "command line --set: fstab.enabled: found the text 'yes'; allowed: true or false"),
     ],
 )
-def test_a_wrong_set_is_told(load, assignment, told):
+def test_reports_a_wrong_set(load: Callable[..., Loaded], assignment: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(["--set", assignment])
-    assert caught.value.message.startswith(told)
+    assert caught.value.message.startswith(expected)
 
 
-def test_a_mistake_that_a_higher_source_hides_is_told(load, default_file):
+def test_reports_a_mistake_that_a_higher_source_overrides(load: Callable[..., Loaded], default_file: Path) -> None:
     default_file.write_text("topology: 5\n")
     with pytest.raises(ConfigError, match="topology: found the number 5"):
         load("--topology single")
 
 
-def test_a_contradiction_that_a_higher_source_resolves_is_none(load, default_file):
+def test_accepts_a_contradiction_that_a_higher_source_resolves(load: Callable[..., Loaded], default_file: Path) -> None:
     default_file.write_text("topology: {mode: single, cache: [/dev/sda]}\n")
     with pytest.raises(ConfigError, match="has no cache disks"):
         load()
     assert load("--topology ssd_hdd_bcachefs").config.topology.cache == ("/dev/sda",)
 
 
-def test_a_contradiction_between_sources_names_both(load, default_file):
+def test_a_contradiction_between_sources_names_both(load: Callable[..., Loaded], default_file: Path) -> None:
     default_file.write_text("topology: {cache: [/dev/sda]}\n")
     with pytest.raises(ConfigError) as caught:
         load("--topology single")
@@ -170,20 +180,22 @@ def test_a_contradiction_between_sources_names_both(load, default_file):
     )
 
 
-def test_mistakes_of_all_sources_are_told_at_once(load, default_file, tmp_path):
+def test_reports_the_mistakes_of_all_sources_at_once(
+    load: Callable[..., Loaded], default_file: Path, tmp_path: Path
+) -> None:
     default_file.write_text("a: 1\nversion: 1\nversion: 1\n")
     named = tmp_path / "named.yaml"
     named.write_text("b: 1\n")
     with pytest.raises(ConfigError) as caught:
         load(["--config", str(named), "--set", "c=1"], "zosstorage.d=1 zosstorage.set=e=1 zosstorage.root=x")
     starts = [
-        f"{default_file}:3: version: stands twice",
-        f"{default_file}:1: a: is not known",
-        f"{named}:1: b: is not known",
+        f"{default_file}:3: version: duplicate key",
+        f"{default_file}:1: a: unknown key",
+        f"{named}:1: b: unknown key",
     ]
-    starts += ["command line --set: c: is not known", "kernel command line: zosstorage.d is not known"]
+    starts += ["command line --set: c: unknown key", "kernel command line: zosstorage.d is not a known parameter"]
     starts += [
-        "kernel command line zosstorage.set: e: is not known",
+        "kernel command line zosstorage.set: e: unknown key",
         "kernel command line zosstorage.root: found the text 'x'",
     ]
     assert len(caught.value.problems) == len(starts)
@@ -192,24 +204,24 @@ def test_mistakes_of_all_sources_are_told_at_once(load, default_file, tmp_path):
 
 
 @pytest.mark.parametrize("kernel", ["zosstorage.bogus", "zosstorage.topology", "zosstorage.on_failure=halt"])
-def test_a_word_that_cannot_be_kept_is_refused(load, kernel):
+def test_refuses_a_wrong_kernel_parameter(load: Callable[..., Loaded], kernel: str) -> None:
     with pytest.raises(ConfigError):
         load(kernel=kernel)
 
 
-def test_a_key_that_stands_twice_is_refused(load, default_file):
+def test_refuses_a_duplicate_key(load: Callable[..., Loaded], default_file: Path) -> None:
     default_file.write_text("run_dir: /a\nrun_dir: /b\n")
-    with pytest.raises(ConfigError, match="stands twice"):
+    with pytest.raises(ConfigError, match="duplicate key"):
         load()
 
 
-def test_force_on_the_kernel_command_line(load):
+def test_force_on_the_kernel_command_line_is_unimplemented(load: Callable[..., Loaded]) -> None:
     with pytest.raises(UnimplementedError) as caught:
         load("--config /nonexistent", "zosstorage.bogus zosstorage.force")
     assert caught.value.exit_code is ExitCode.UNIMPLEMENTED
 
 
-def test_the_default_file_may_be_missing_and_a_named_one_may_not(load):
+def test_the_default_file_may_be_missing_and_a_named_one_may_not(load: Callable[..., Loaded]) -> None:
     assert load().config.topology.mode == "auto"
     for arguments, kernel, named_by in (
         (["--config", "/nonexistent.yaml"], "", "command line --config"),
@@ -220,25 +232,27 @@ def test_the_default_file_may_be_missing_and_a_named_one_may_not(load):
         assert caught.value.hint == f"the file was named by {named_by}"
 
 
-def test_a_file_that_cannot_be_read_is_refused(load, default_file):
+def test_refuses_a_file_that_cannot_be_read(load: Callable[..., Loaded], default_file: Path) -> None:
     default_file.mkdir()
     for arguments in ([], ["--config", str(default_file)], ["--config", "/x\0y"]):
         with pytest.raises(ConfigError, match="cannot be read"):
             load(arguments)
 
 
-def test_a_kernel_command_line_that_cannot_be_read_is_refused(default_file, tmp_path):
+def test_refuses_a_kernel_command_line_that_cannot_be_read(default_file: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"kernel command line: cannot read .*: No such file") as caught:
         loading.load(cli.parse(["--cmdline", str(tmp_path / "none")]))
     assert caught.value.hint == "mount /proc, or name a file with --cmdline"
 
 
-def test_without_proc_the_kernel_said_nothing(default_file, monkeypatch):
+def test_without_proc_there_are_no_kernel_parameters(default_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "KERNEL_FILE", "/nonexistent/cmdline")
     assert loading.load(cli.parse([])).config.topology.mode == "auto"
 
 
-def test_a_kernel_command_line_that_is_there_is_read(default_file, tmp_path, monkeypatch):
+def test_reads_the_kernel_command_line_from_its_default_path(
+    default_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sources, "KERNEL_FILE", str(tmp_path))
     with pytest.raises(ConfigError, match=f"kernel command line: cannot read {tmp_path}: Is a directory"):
         loading.load(cli.parse([]))
@@ -247,25 +261,25 @@ def test_a_kernel_command_line_that_is_there_is_read(default_file, tmp_path, mon
     assert loading.load(cli.parse([])).config.topology.mode == "single"
 
 
-def test_the_kernel_command_line_is_read_from_the_named_file(default_file, tmp_path):
+def test_reads_the_kernel_command_line_from_the_named_file(default_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "cmdline"
     path.write_bytes(b'root=/dev/\xff "zosstorage.report=/run/a b"\n')
     assert loading.load(cli.parse(["--cmdline", str(path)])).config.report.path == "/run/a b"
 
 
-def test_bytes_that_are_no_text_are_refused_where_they_are_meant_for_us(default_file, tmp_path):
+def test_refuses_bytes_that_are_not_text_in_our_parameters(default_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "cmdline"
     path.write_bytes(b"zosstorage.report=/run/\xff\n")
     with pytest.raises(ConfigError, match=r"zosstorage\.report: report\.path: found the text"):
         loading.load(cli.parse(["--cmdline", str(path)]))
 
 
-def test_a_path_for_the_kernel_is_absolute(load):
+def test_refuses_a_relative_path_in_a_kernel_parameter(load: Callable[..., Loaded]) -> None:
     with pytest.raises(ConfigError, match=r"zosstorage\.report: report\.path: .*an absolute path"):
         load(kernel="zosstorage.report=state.json")
 
 
-def test_every_key_has_an_origin(load):
+def test_every_key_has_an_origin(load: Callable[..., Loaded]) -> None:
     loaded = load("--root /mnt")
     assert origins(loaded)["root"] == "command line --root"
     assert origins(loaded)["mounts.targets.vm-meta"] == "default"

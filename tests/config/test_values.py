@@ -1,3 +1,7 @@
+"""Parsers of single values, and the formats of sizes and durations."""
+
+from typing import Any
+
 import pytest
 
 from zosstorage import topologies
@@ -6,7 +10,7 @@ from zosstorage.config.choices import FirmwareMode
 from zosstorage.config.scalars import scalar
 from zosstorage.config.values import WrongItemsError, WrongValueError
 
-NOT_TEXT = [None, True, 1, 1.5, [], {}]
+NOT_TEXT: list[Any] = [None, True, 1, 1.5, [], {}]
 
 
 @pytest.mark.parametrize(
@@ -23,7 +27,7 @@ NOT_TEXT = [None, True, 1, 1.5, [], {}]
         ("1PiB", 1 << 50),
     ],
 )
-def test_sizes(written, number):
+def test_parses_sizes(written: Any, number: int) -> None:
     assert values.size(written) == number
 
 
@@ -51,18 +55,18 @@ def test_sizes(written, number):
         chr(0xFF14) + "GiB",
     ],
 )
-def test_no_sizes(written):
+def test_refuses_wrong_sizes(written: Any) -> None:
     with pytest.raises(WrongValueError, match="bytes, or a whole number with"):
         values.size(written)
 
 
 @pytest.mark.parametrize("written", [33 << 20, "33MiB", "512MiB", "2TiB"])
-def test_esp_sizes(written):
+def test_parses_esp_sizes(written: Any) -> None:
     assert values.esp_size(written) % values.MIB == 0
 
 
 @pytest.mark.parametrize("written", [0, "32MiB", (33 << 20) + 1, "100000KiB", "3TiB", "512MB"])
-def test_no_esp_sizes(written):
+def test_refuses_wrong_esp_sizes(written: Any) -> None:
     with pytest.raises(WrongValueError):
         values.esp_size(written)
 
@@ -71,14 +75,14 @@ def test_no_esp_sizes(written):
     ("written", "seconds"),
     [("10min", 600.0), ("30s", 30.0), ("2h", 7200.0), ("200ms", 0.2), (5, 5.0), (0.5, 0.5), ("168h", 604800.0)],
 )
-def test_durations(written, seconds):
+def test_parses_durations(written: Any, seconds: float) -> None:
     assert values.duration(written) == seconds
 
 
 @pytest.mark.parametrize(
     "written", [0, -1, 0.0, "0s", "10m", "10", "1.5h", "169h", "1h 30min", True, None, "", [], 1e300]
 )
-def test_no_durations(written):
+def test_refuses_wrong_durations(written: Any) -> None:
     with pytest.raises(WrongValueError, match="seconds, or a whole number with ms, s, min or h"):
         values.duration(written)
 
@@ -86,61 +90,61 @@ def test_no_durations(written):
 @pytest.mark.parametrize(
     ("written", "kept"), [("/", "/"), ("/a/", "/a"), ("//a", "/a"), ("/a//b/./c", "/a/b/c"), ("/a b", "/a b")]
 )
-def test_paths_are_cleaned(written, kept):
+def test_normalizes_paths(written: Any, kept: str) -> None:
     assert values.path(written) == kept
 
 
 @pytest.mark.parametrize(
     "written", ["", "a", "./a", "/a/../b", "/..", "/a\nb", "/a\x00", "/\udcff", "/" + "a" * 3000, *NOT_TEXT]
 )
-def test_no_paths(written):
+def test_refuses_wrong_paths(written: Any) -> None:
     with pytest.raises(WrongValueError):
         values.path(written)
 
 
 @pytest.mark.parametrize("written", ["/", "//", "/.", "", None])
-def test_a_file_is_not_the_root(written):
+def test_refuses_the_root_as_a_file(written: Any) -> None:
     with pytest.raises(WrongValueError):
         values.place(written)
 
 
 @pytest.mark.parametrize("written", ["/", "/proc", "/sys/x", "/dev/x", "//proc/"])
-def test_nothing_is_mounted_over_the_root_or_the_kernels_filesystems(written):
+def test_refuses_to_mount_on_the_root_or_on_kernel_filesystems(written: Any) -> None:
     with pytest.raises(WrongValueError, match="a directory to mount on"):
         values.mount_target(written)
 
 
 @pytest.mark.parametrize("written", ["sda", "/sda", "/dev", "/dev/../x", "", "/dev/a\nb", *NOT_TEXT])
-def test_no_globs(written):
+def test_refuses_wrong_globs(written: Any) -> None:
     with pytest.raises(WrongValueError):
         values.glob(written)
 
 
 @pytest.mark.parametrize("written", ["zlib", "zlib:1", "zlib:9", "lzo", "zstd", "zstd:15"])
-def test_btrfs_compression(written):
+def test_parses_btrfs_compression(written: Any) -> None:
     assert values.btrfs_compression(written) == written
 
 
 @pytest.mark.parametrize(
     "written", ["lzo:1", "zlib:0", "zlib:10", "zstd:16", "zstd:", "zstd:x", "lz4", "none", "", "zstd:-1", 3]
 )
-def test_no_btrfs_compression(written):
+def test_refuses_wrong_btrfs_compression(written: Any) -> None:
     with pytest.raises(WrongValueError):
         values.btrfs_compression(written)
 
 
 @pytest.mark.parametrize("written", ["lz4", "lz4:15", "gzip:9", "zstd", "zstd:1"])
-def test_bcachefs_compression(written):
+def test_parses_bcachefs_compression(written: Any) -> None:
     assert values.bcachefs_compression(written) == written
 
 
 @pytest.mark.parametrize("written", ["gzip:10", "zlib", "lzo", "zstd:99", True])
-def test_no_bcachefs_compression(written):
+def test_refuses_wrong_bcachefs_compression(written: Any) -> None:
     with pytest.raises(WrongValueError, match=r"gzip\[:1-9\]|text"):
         values.bcachefs_compression(written)
 
 
-def test_a_choice_names_the_nearest():
+def test_a_wrong_choice_is_reported_with_the_nearest() -> None:
     with pytest.raises(WrongValueError) as caught:
         values.among(topologies.modes)("btrfs-raid1")
     assert caught.value.found == "the text 'btrfs-raid1' (did you mean btrfs_raid1?)"
@@ -151,50 +155,50 @@ def test_a_choice_names_the_nearest():
 
 
 @pytest.mark.parametrize("written", NOT_TEXT)
-def test_a_choice_is_text(written):
+def test_refuses_a_choice_that_is_not_text(written: Any) -> None:
     for parse in (values.choice(FirmwareMode), values.among(topologies.modes)):
         with pytest.raises(WrongValueError):
             parse(written)
 
 
 @pytest.mark.parametrize("written", [0, 1, "true", "yes", None])
-def test_only_true_and_false_are_switches(written):
+def test_refuses_a_switch_other_than_true_and_false(written: Any) -> None:
     with pytest.raises(WrongValueError, match="true or false"):
         values.switch(written)
 
 
 @pytest.mark.parametrize("written", [0, 4, True, "1", 1.0, None])
-def test_whole_numbers_keep_their_range_and_their_type(written):
+def test_refuses_whole_numbers_outside_the_range_and_other_types(written: Any) -> None:
     with pytest.raises(WrongValueError, match="a whole number from 1 to 3"):
         values.whole(1, 3)(written)
 
 
-def test_every_wrong_item_of_a_list_is_told():
+def test_reports_all_wrong_items_of_a_list() -> None:
     with pytest.raises(WrongItemsError) as caught:
         values.many(values.glob)(["/dev/a", 1, "b"])
     assert [(index, item) for index, item, _ in caught.value.items] == [(1, 1), (2, "b")]
 
 
 @pytest.mark.parametrize("number", [0, 1, 1023, 1024, 1 << 20, 3 << 29, 4 << 30, (4 << 30) + 1, 1 << 60])
-def test_a_shown_size_reads_the_same(number):
+def test_a_formatted_size_parses_as_the_same_size(number: int) -> None:
     assert values.size(values.show_size(number)) == number
 
 
-def test_a_size_is_shown_in_the_largest_unit_that_is_exact():
+def test_formats_a_size_in_the_largest_exact_unit() -> None:
     assert [values.show_size(number) for number in (4 << 30, 3 << 29, 1000)] == ["4GiB", "1536MiB", 1000]
 
 
 @pytest.mark.parametrize("seconds", [600.0, 7200.0, 0.2, 0.0015, 90.5, 1.0, 604800.0])
-def test_a_shown_duration_reads_the_same(seconds):
+def test_a_formatted_duration_parses_as_the_same_duration(seconds: float) -> None:
     assert values.duration(values.show_duration(seconds)) == seconds
 
 
-def test_a_duration_is_shown_in_the_largest_unit_that_is_exact():
+def test_formats_a_duration_in_the_largest_exact_unit() -> None:
     assert [values.show_duration(seconds) for seconds in (600.0, 7200.0, 90.0, 0.2)] == ["10min", "2h", "90s", "200ms"]
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "value"),
     [
         ("true", True),
         ("True", True),
@@ -209,9 +213,9 @@ def test_a_duration_is_shown_in_the_largest_unit_that_is_exact():
         ("0", 0),
     ],
 )
-def test_plain_scalars(written, meant):
-    assert scalar(written) == meant
-    assert type(scalar(written)) is type(meant)
+def test_converts_plain_scalars(written: str, value: Any) -> None:
+    assert scalar(written) == value
+    assert type(scalar(written)) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -239,5 +243,5 @@ def test_plain_scalars(written, meant):
         chr(0x663),
     ],
 )
-def test_scalars_that_stay_text(written):
+def test_scalars_that_stay_text(written: str) -> None:
     assert scalar(written) == written

@@ -1,16 +1,18 @@
+"""The YAML reader: plain data, lines of keys, and what it refuses."""
+
 import pytest
 
 from zosstorage.config import yamlfile
 from zosstorage.errors import ConfigError
 
 
-def refusal(raw):
+def refusal(raw: bytes) -> str:
     with pytest.raises(ConfigError) as caught:
         yamlfile.read(raw, "f.yaml")
     return caught.value.message
 
 
-def test_plain_data_with_the_line_of_every_key():
+def test_reads_plain_data_with_the_line_of_each_key() -> None:
     document = yamlfile.read(b"a: 1\nb:\n  c: [x,\n    y]\n  'd': \"1\"\n", "f")
     assert document.data == {"a": 1, "b": {"c": ["x", "y"], "d": "1"}}
     assert document.lines == {
@@ -26,11 +28,11 @@ def test_plain_data_with_the_line_of_every_key():
 
 
 @pytest.mark.parametrize("raw", [b"", b"# nothing\n", b"---\n", b"\xef\xbb\xbf# a byte order mark\n"])
-def test_a_file_may_say_nothing(raw):
+def test_reads_an_empty_document(raw: bytes) -> None:
     assert yamlfile.read(raw, "f").data is None
 
 
-def test_text_stays_text():
+def test_keeps_text_that_resembles_other_types() -> None:
     raw = b"a: 0755\nb: 12:30:00\nc: 2026-11-24\nd: yes\ne: 'true'\nf: |\n  12\ng: 1_000\nh: '1'\ni: =\n"
     data = yamlfile.read(raw, "f").data
     assert data == dict(
@@ -38,59 +40,59 @@ def test_text_stays_text():
     )
 
 
-def test_empty_values_are_null_and_quoted_ones_are_not():
+def test_empty_values_are_null_and_quoted_ones_are_not() -> None:
     assert yamlfile.read(b"a:\nb: ~\nc: ''\n", "f").data == {"a": None, "b": None, "c": ""}
 
 
-def test_keys_are_always_text():
+def test_keys_are_text() -> None:
     assert yamlfile.read(b"1: a\ntrue: b\n<<: c\n", "f").data == {"1": "a", "true": "b", "<<": "c"}
 
 
-def test_a_key_that_stands_twice_keeps_its_first_value_and_is_told():
+def test_reports_a_duplicate_key_and_keeps_its_first_value() -> None:
     document = yamlfile.read(b"a: 1\nb: {c: 1,\n  c: 2}\na: 3\n", "f")
     assert document.data == {"a": 1, "b": {"c": 1}}
     assert document.problems == [
-        (("b", "c"), 3, "stands twice, first in line 2; allowed: once"),
-        (("a",), 4, "stands twice, first in line 1; allowed: once"),
+        (("b", "c"), 3, "duplicate key, first set in line 2; keep one"),
+        (("a",), 4, "duplicate key, first set in line 1; keep one"),
     ]
 
 
-def test_a_key_that_is_no_name_is_told():
+def test_reports_a_key_that_is_not_text() -> None:
     document = yamlfile.read(b"a:\n  [x]: 1\n", "f")
     assert document.problems == [(("a",), 2, "found a mapping or a list as a key; allowed: a name")]
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "expected"),
     [
-        (b"a: &x 1\n", "f.yaml:1: not usable as YAML: anchors and aliases are not allowed"),
-        (b"a: 1\nb: *x\n", "f.yaml:2: not usable as YAML: anchors and aliases are not allowed"),
-        (b"a: !!int 1\n", "f.yaml:1: not usable as YAML: the tag tag:yaml.org,2002:int is not allowed"),
-        (b"a: !x 1\n", "f.yaml:1: not usable as YAML: the tag !x is not allowed"),
-        (b"! a\n", "f.yaml:1: not usable as YAML: the tag ! is not allowed"),
-        (b"a: 1\n---\nb: 1\n", "f.yaml:2: not usable as YAML: it holds more than one document"),
-        (b"a: 1\n  b: 2\n", "f.yaml:2: not usable as YAML: mapping values are not allowed here"),
-        (b"a: [1\n", "f.yaml:2: not usable as YAML: while parsing a flow sequence, expected ',' or ']'"),
-        (b"\ta: 1\n", "f.yaml:1: not usable as YAML: "),
+        (b"a: &x 1\n", "f.yaml:1: invalid YAML: anchors and aliases are not allowed"),
+        (b"a: 1\nb: *x\n", "f.yaml:2: invalid YAML: anchors and aliases are not allowed"),
+        (b"a: !!int 1\n", "f.yaml:1: invalid YAML: the tag tag:yaml.org,2002:int is not allowed"),
+        (b"a: !x 1\n", "f.yaml:1: invalid YAML: the tag !x is not allowed"),
+        (b"! a\n", "f.yaml:1: invalid YAML: the tag ! is not allowed"),
+        (b"a: 1\n---\nb: 1\n", "f.yaml:2: invalid YAML: more than one document"),
+        (b"a: 1\n  b: 2\n", "f.yaml:2: invalid YAML: mapping values are not allowed here"),
+        (b"a: [1\n", "f.yaml:2: invalid YAML: while parsing a flow sequence, expected ',' or ']'"),
+        (b"\ta: 1\n", "f.yaml:1: invalid YAML: "),
         (b"a: \xff\n", "f.yaml:1: not UTF-8 text"),
         (b"a: 1\nb: \xc3\n", "f.yaml:2: not UTF-8 text"),
         ("a: 1\n".encode("utf-16"), "f.yaml:1: not UTF-8 text"),
-        (b"a: \x00\n", "f.yaml: not usable as YAML: the character '\\\\x00' is not allowed"),
-        (b'a: "\\U00110000"\n', "f.yaml: not usable as YAML: a character beyond Unicode"),
-        (b"[" * 40, "f.yaml:1: not usable as YAML: more than 32 levels"),
-        (b"[" * 100_000, "f.yaml:1: not usable as YAML: more than 32 levels"),
-        (b"{a: " * 40, "f.yaml:1: not usable as YAML: more than 32 levels"),
+        (b"a: \x00\n", "f.yaml: invalid YAML: the character '\\\\x00' is not allowed"),
+        (b'a: "\\U00110000"\n', "f.yaml: invalid YAML: a character beyond Unicode"),
+        (b"[" * 40, "f.yaml:1: invalid YAML: more than 32 levels"),
+        (b"[" * 100_000, "f.yaml:1: invalid YAML: more than 32 levels"),
+        (b"{a: " * 40, "f.yaml:1: invalid YAML: more than 32 levels"),
         (b"#" * ((1 << 20) + 1), "f.yaml: larger than 1 MiB"),
     ],
 )
-def test_what_is_no_plain_document(raw, told):
-    assert refusal(raw).startswith(told)
+def test_refuses_what_is_not_a_plain_document(raw: bytes, expected: str) -> None:
+    assert refusal(raw).startswith(expected)
 
 
-def test_the_largest_file_is_read():
+def test_reads_the_largest_file() -> None:
     assert yamlfile.read(b"#" * (1 << 20), "f").data is None
 
 
-def test_a_bomb_of_aliases_is_refused_before_it_grows():
+def test_refuses_nested_aliases_before_it_expands_them() -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
     assert "anchors and aliases are not allowed" in refusal("\n".join(lines).encode())

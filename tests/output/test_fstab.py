@@ -1,10 +1,14 @@
+"""The fstab lines and the file that they are written to."""
+
 import os
 import stat
+from pathlib import Path
 
 import pytest
 from support import facts
 
 from zosstorage.errors import ExitCode, ToolError
+from zosstorage.facts import Facts
 from zosstorage.output import fstab
 
 OTHER = """# /etc/fstab: static file system information.
@@ -13,21 +17,21 @@ UUID=abc\t/\text4\terrors=remount-ro 0 1
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "etc/fstab"
 
 
 @pytest.fixture
-def known(path):
+def known(path: Path) -> Facts:
     return facts(fstab=str(path))
 
 
 @pytest.fixture
-def lines(known):
+def lines(known: Facts) -> list[str]:
     return fstab.lines(known)
 
 
-def test_the_lines_are_the_primary_s_subvolumes_as_seen_inside_the_root():
+def test_the_lines_name_targets_without_the_root_prefix() -> None:
     known = facts(fstab="/etc/fstab", root="/sysroot")
     names = ("system", "etc", "modules", "vm-meta")
     uuid = known.mounted.primary
@@ -35,14 +39,14 @@ def test_the_lines_are_the_primary_s_subvolumes_as_seen_inside_the_root():
     assert known.plan.fstab == "/sysroot/etc/fstab"
 
 
-def test_without_fstab_nothing_is_written_and_nothing_is_missing(path):
+def test_a_plan_without_fstab_writes_nothing_and_is_current(path: Path) -> None:
     known = facts()
     fstab.update(known)
     assert not path.exists()
     assert fstab.is_current(known)
 
 
-def test_it_is_current_while_the_lines_stand_in_it(known, path):
+def test_is_current_while_it_has_the_lines(known: Facts, path: Path) -> None:
     fstab.update(known)
     assert fstab.is_current(known)
     path.write_text(path.read_text().replace("subvol=etc", "subvol=other"))
@@ -52,13 +56,13 @@ def test_it_is_current_while_the_lines_stand_in_it(known, path):
 # The file.
 
 
-def test_the_file_is_made(known, path, lines):
+def test_creates_the_file(known: Facts, path: Path, lines: list[str]) -> None:
     fstab.update(known)
     assert path.read_text("utf-8") == "\n".join(lines) + "\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
-def test_its_mode_and_its_bytes_are_kept(known, path):
+def test_keeps_mode_and_other_bytes(known: Facts, path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"# caf\xe9\n")
     path.chmod(0o600)
@@ -67,7 +71,7 @@ def test_its_mode_and_its_bytes_are_kept(known, path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_the_ends_of_other_lines_are_kept(known, path, lines):
+def test_keeps_the_line_ends_of_other_lines(known: Facts, path: Path, lines: list[str]) -> None:
     path.parent.mkdir()
     path.write_bytes(b"tmpfs /tmp tmpfs nosuid 0 0\r\n# a\rb\n")
     fstab.update(known)
@@ -77,14 +81,14 @@ def test_the_ends_of_other_lines_are_kept(known, path, lines):
     )
 
 
-def test_a_file_that_has_them_is_not_touched(known, path):
+def test_does_not_rewrite_a_current_file(known: Facts, path: Path) -> None:
     fstab.update(known)
     before = path.stat()
     fstab.update(known)
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_link_stays_a_link(known, path, lines):
+def test_a_symbolic_link_stays_a_link(known: Facts, path: Path, lines: list[str]) -> None:
     path.parent.mkdir()
     (path.parent / "real").write_text(OTHER, "utf-8")
     path.symlink_to("real")
@@ -93,8 +97,8 @@ def test_a_link_stays_a_link(known, path, lines):
     assert (path.parent / "real").read_text("utf-8") == OTHER + "".join(f"{line}\n" for line in lines)
 
 
-def test_a_file_that_cannot_be_written(known, path, monkeypatch):
-    def refuse(*_):
+def test_reports_a_file_that_cannot_be_written(known: Facts, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(os, "replace", refuse)

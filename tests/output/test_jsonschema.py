@@ -1,3 +1,5 @@
+"""JSON Schema from attrs classes."""
+
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -52,11 +54,11 @@ GOOD = {
 }
 
 
-def valid(document):
+def valid(document: dict[str, Any]) -> bool:
     return jsonschema.Draft202012Validator(SCHEMA).is_valid(document)
 
 
-def test_the_schema_is_one():
+def test_makes_a_valid_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert (SCHEMA["title"], SCHEMA["description"]) == ("Tree", "A tree.")
@@ -80,7 +82,7 @@ def test_the_schema_is_one():
         },
     ],
 )
-def test_good_documents(more):
+def test_accepts_good_documents(more: dict[str, Any]) -> None:
     assert valid({**GOOD, **more})
 
 
@@ -106,11 +108,11 @@ def test_good_documents(more):
         {"pair": ["a", 1]},
     ],
 )
-def test_bad_documents(more):
+def test_refuses_bad_documents(more: dict[str, Any]) -> None:
     assert not valid({**GOOD, **more})
 
 
-def test_a_complete_document_has_every_field_and_no_defaults():
+def test_a_complete_schema_requires_all_fields_and_has_no_defaults() -> None:
     schema = json_schema(Tree, complete=True)
     for described in (schema, *schema["$defs"].values()):
         assert described["required"] == list(described["properties"])
@@ -118,7 +120,7 @@ def test_a_complete_document_has_every_field_and_no_defaults():
     assert not jsonschema.Draft202012Validator(schema).is_valid(GOOD)
 
 
-def test_defaults_and_meanings():
+def test_properties_have_defaults_and_descriptions() -> None:
     properties = SCHEMA["properties"]
     assert properties["seen"] == {"type": "boolean", "description": "Was it seen?", "default": False}
     assert properties["other-name"] == {"type": "integer", "minimum": 3, "default": 4}
@@ -126,11 +128,11 @@ def test_defaults_and_meanings():
     assert "default" not in properties["made"]
 
 
-def test_a_class_without_a_docstring_has_no_description():
+def test_a_class_without_a_docstring_has_no_description() -> None:
     assert "description" not in json_schema(Leaf)
 
 
-def test_a_type_without_a_schema_is_a_defect():
+def test_raises_for_a_type_without_a_schema() -> None:
     @frozen
     class Odd:
         what: complex

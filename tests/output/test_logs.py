@@ -1,5 +1,10 @@
+"""The log: formats, levels and the log file."""
+
 import json
 import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from support import config
@@ -10,10 +15,10 @@ from zosstorage.output import logs
 
 
 @pytest.fixture
-def logged(tmp_path, capsys):
-    """Set the log up, write to it, and give back what came to stderr and to the file."""
+def logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """Set up the log, write to it, and return the lines, which stderr and the file share."""
 
-    def write(work, **settings):
+    def write(work: Callable[[logging.Logger], object], **settings: Any) -> list[str]:
         path = tmp_path / "sub/log"
         logs.set_up(config(logging={"file": str(path)} | settings).logging)
         work(logging.getLogger("zosstorage.some"))
@@ -25,8 +30,8 @@ def logged(tmp_path, capsys):
     return write
 
 
-def test_json_is_an_object_a_line(logged):
-    def work(log):
+def test_json_has_one_object_per_line(logged: Callable[..., list[str]]) -> None:
+    def work(log: logging.Logger) -> None:
         log.info(
             "a %s\nb", "message", extra={"disk": "/dev/sda", "size_bytes": 5, "kind": Kind.BLANK, "list": ["ä", 1]}
         )
@@ -40,16 +45,16 @@ def test_json_is_an_object_a_line(logged):
     assert "time" in first
 
 
-def test_an_exception_is_in_its_line(logged):
-    def work(log):
+def test_json_has_the_traceback_of_an_exception(logged: Callable[..., list[str]]) -> None:
+    def work(log: logging.Logger) -> None:
         log.debug("traceback", exc_info=ValueError("no"))
 
     (line,) = logged(work, level="debug")
     assert "ValueError: no" in json.loads(line)["exc_info"]
 
 
-def test_text_has_the_extra_fields_behind_it(logged):
-    def work(log):
+def test_text_has_the_extra_fields_after_the_message(logged: Callable[..., list[str]]) -> None:
+    def work(log: logging.Logger) -> None:
         log.info("disk %s", "seen", extra={"disk": "/dev/sda", "reason": "two words", "empty": ""})
 
     (line,) = logged(work, format="text")
@@ -67,41 +72,41 @@ def test_text_has_the_extra_fields_behind_it(logged):
         ("debug", ["debug", "info", "warning", "error"]),
     ],
 )
-def test_levels(logged, level, shown):
-    def work(log):
+def test_drops_lines_below_the_level(logged: Callable[..., list[str]], level: str, shown: list[str]) -> None:
+    def work(log: logging.Logger) -> None:
         for name in ("debug", "info", "warning", "error"):
             getattr(log, name)("x")
 
     assert [json.loads(line)["level"].lower() for line in logged(work, level=level)] == shown
 
 
-def test_the_states_log_too_and_others_do_not(logged):
-    def work(_):
+def test_logs_the_states_and_no_other_package(logged: Callable[..., list[str]]) -> None:
+    def work(_: logging.Logger) -> None:
         logging.getLogger("states.mount").info("mine")
         logging.getLogger("sh.command").warning("not mine")
 
     assert [json.loads(line)["message"] for line in logged(work)] == ["mine"]
 
 
-def test_set_up_again_does_not_double(logged):
+def test_a_second_set_up_does_not_duplicate_lines(logged: Callable[..., list[str]]) -> None:
     logged(lambda _: None)
     assert len(logged(lambda log: log.info("x"))) == 1
 
 
-def test_a_log_file_grows(logged, tmp_path):
+def test_appends_to_the_log_file(logged: Callable[..., list[str]], tmp_path: Path) -> None:
     logged(lambda log: log.info("one"))
     logs.set_up(config(logging={"file": str(tmp_path / "sub/log")}).logging)
     logging.getLogger("zosstorage").info("two")
     assert len((tmp_path / "sub/log").read_text("utf-8").splitlines()) == 2
 
 
-def test_a_log_file_takes_every_character(tmp_path):
+def test_escapes_bytes_that_are_not_text(tmp_path: Path) -> None:
     logs.set_up(config(logging={"file": str(tmp_path / "log"), "format": "text"}).logging)
     logging.getLogger("zosstorage").info("ä… \udcff")
     assert (tmp_path / "log").read_text("utf-8").endswith("ä… \\udcff\n")
 
 
-def test_a_file_that_cannot_be_written(tmp_path):
+def test_refuses_a_log_file_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         logs.set_up(config(logging={"file": f"{tmp_path}"}).logging)
     assert caught.value.exit_code is ExitCode.CONFIG

@@ -1,4 +1,8 @@
+"""The output of `plan`, compared with golden files."""
+
 import json
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -6,8 +10,9 @@ from support import GIB, blank, config, decide, discovery, disk, finished, forei
 
 from zosstorage.converter import unstructure
 from zosstorage.errors import NotEmptyError
-from zosstorage.model import Rejected
+from zosstorage.model import Disk, Rejected, Verdict
 from zosstorage.output import plan
+from zosstorage.output.plan import PlanDocument
 
 A, B, C = disk("sda"), disk("sdb", rotational=True, model="", serial=""), disk("sdc")
 
@@ -24,11 +29,11 @@ A, B, C = disk("sda"), disk("sdb", rotational=True, model="", serial=""), disk("
         (1 << 63, "8192 PiB"),
     ],
 )
-def test_sizes(count, text):
+def test_formats_sizes(count: int, text: str) -> None:
     assert plan.size(count) == text
 
 
-def outlook(disks, verdicts, **sections):
+def outlook(disks: Sequence[Disk], verdicts: Sequence[Verdict], **sections: Any) -> PlanDocument:
     stick, drive = disk("sdz", removable=True), disk("sr0", size_bytes=0, model="", serial="")
     rejected = (Rejected(stick, "removable, and devices.allow_removable is false"), Rejected(drive, "a CD-ROM drive"))
     found = evolve(discovery(*disks), rejected=rejected)
@@ -39,7 +44,7 @@ def outlook(disks, verdicts, **sections):
     return plan.document(found, (*verdicts, foreign(stick)), planned, error)
 
 
-OUTLOOKS = {
+OUTLOOKS: dict[str, tuple[list[Disk], list[Verdict], dict[str, Any]]] = {
     "blank": ([A, C], [blank(A), blank(C)], {}),
     "tiers": ([A, B], [blank(A), blank(B)], {}),
     "refused": ([A, B], [blank(A), foreign(B)], {}),
@@ -49,14 +54,14 @@ OUTLOOKS = {
 
 
 @pytest.mark.parametrize("name", list(OUTLOOKS))
-def test_plans_as_text_and_as_data(golden, name):
+def test_prints_a_plan_as_text_and_as_json(golden: Callable[[str, str], None], name: str) -> None:
     disks, verdicts, sections = OUTLOOKS[name]
     found = outlook(disks, verdicts, **sections)
     golden(f"outlook-{name}.txt", plan.text(found))
     golden(f"outlook-{name}.json", json.dumps(unstructure(found), indent=1) + "\n")
 
 
-def test_without_verdicts_the_disks_are_told():
+def test_prints_the_disks_without_verdicts() -> None:
     found = plan.document(discovery(A), (), None, NotEmptyError("no"))
     assert "/dev/sda" in plan.text(found)
     assert unstructure(found)["disks"][0]["verdict"] is None

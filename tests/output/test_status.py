@@ -1,8 +1,12 @@
+"""The output of `status`."""
+
+from collections.abc import Callable
+
 from zosstorage.checkpoint import Checkpoint, Failure
 from zosstorage.output import status
 
 
-def test_status(golden):
+def test_prints_a_row_for_each_state(golden: Callable[[str, str], None]) -> None:
     checkpoint = Checkpoint()
     first, second = checkpoint.states[:2]
     first.status, first.finished, first.seconds = "done", "2026-01-01T00:00:00.000Z", 0.1234
@@ -11,7 +15,7 @@ def test_status(golden):
     golden("status.txt", status.text(checkpoint))
 
 
-def test_status_of_nothing():
+def test_an_empty_checkpoint_has_all_states_pending() -> None:
     lines = status.text(Checkpoint()).splitlines()
     assert len(lines) == 7
     assert all(line.endswith("pending") for line in lines[1:])

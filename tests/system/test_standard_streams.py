@@ -65,7 +65,7 @@ PRINTS = [
 FAILS = [
     (["--force"], 8, "not implemented"),
     (["bogus"], 2, "unknown command"),
-    (["--cmdline", os.devnull, "--set", "x=1", "config", "show"], 3, "is not known"),
+    (["--cmdline", os.devnull, "--set", "x=1", "config", "show"], 3, "unknown key"),
     (["--cmdline", "/nonexistent", "run"], 3, "cannot read /nonexistent"),
 ]
 UNBUFFERED = pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered", "unbuffered"])
@@ -159,7 +159,7 @@ def test_a_path_that_the_locale_cannot_name_is_told_before_anything_is_done(tmp_
     path.write_text("report: {path: /ä}\n", "utf-8")
     done = started("--cmdline", os.devnull, "--config", path, "run", **ASCII)
     assert done.returncode == ExitCode.CONFIG
-    assert r"report.path: found the text '/\xe4'; allowed: a path of the characters" in done.stderr
+    assert r"report.path: found the text '/\xe4'; allowed: a path that this locale can encode" in done.stderr
     assert "LC_ALL=C.UTF-8" in done.stderr
 
 

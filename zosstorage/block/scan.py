@@ -19,7 +19,7 @@ from zosstorage.block import medium, sample, superblocks
 from zosstorage.block.gpt import MIB
 from zosstorage.block.medium import Reader, UnreadableError
 from zosstorage.model import Depth, Disk, Evidence
-from zosstorage.system import threads
+from zosstorage.system import signals, threads
 from zosstorage.text import size
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ def _read_all(walks: Sequence[_Walk]) -> None:
 
     workers: list[threading.Thread] = []
     try:
-        workers.extend(threads.started(work) for _ in range(min(sum(walk.lanes for walk in walks), _THREADS)))
+        with signals.deferred():  # each that was started is waited for
+            workers.extend(threads.started(work) for _ in range(min(sum(walk.lanes for walk in walks), _THREADS)))
         for worker in workers:
             while worker.is_alive():
                 worker.join(1.0)

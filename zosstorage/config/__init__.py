@@ -1,1 +1,1 @@
-"""The configuration: what may be set, and the four sources that set it; ARCHITECTURE has the map of the modules."""
+"""The configuration: its keys, and the four sources that set them. docs/ARCHITECTURE.md lists the modules."""

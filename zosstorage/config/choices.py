@@ -1,4 +1,4 @@
-"""The values that a setting chooses from, where the choice is a closed one."""
+"""The values of settings that accept a fixed set of values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ONE_DISK_PROFILES = ("single", "dup")
 
 
 class FirmwareMode(StrEnum):
-    """`auto` looks for `/sys/firmware/efi`."""
+    """The firmware to prepare the disks for; `auto` means UEFI if `/sys/firmware/efi` exists, else BIOS."""
 
     AUTO = "auto"
     BIOS = "bios"
@@ -19,14 +19,14 @@ class FirmwareMode(StrEnum):
 
 
 class OnPartial(StrEnum):
-    """What a disk gets that carries exactly our own unfinished work."""
+    """What to do with a disk that carries exactly our own unfinished work."""
 
     RESUME = "resume"
     ABORT = "abort"
 
 
 class OnFailure(StrEnum):
-    """What the init hook does when zosstorage fails; the program itself only checks the word."""
+    """What the init hook does when zosstorage fails; zosstorage itself only checks the value."""
 
     CONTINUE = "continue"
     SHELL = "shell"
@@ -35,10 +35,10 @@ class OnFailure(StrEnum):
 
 
 def profiles() -> tuple[str, ...]:
-    """The btrfs profiles that a topology can keep.
+    """The btrfs profiles that a topology can have.
 
-    Not raid0 and raid10 (no topology stripes), not raid5 and raid6 (the write hole), not raid1c3 and raid1c4 as long
-    as no topology promises them.
+    These exclude raid0 and raid10 (no topology stripes), raid5 and raid6 (the write hole), and raid1c3 and raid1c4
+    unless a topology requires them.
     """
     promised = (row.profile for row in TOPOLOGIES.values() if row.profile)
     return tuple(dict.fromkeys((*ONE_DISK_PROFILES, *promised)))

@@ -1,4 +1,4 @@
-"""docs/SCHEMA.md, rendered from the classes: `python -m zosstorage.config.document > docs/SCHEMA.md`."""
+"""Generates docs/SCHEMA.md from the classes: `python -m zosstorage.config.document > docs/SCHEMA.md`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zosstorage.config.choices import OnFailure, profiles
 from zosstorage.config.fields import described
 from zosstorage.config.schema import Config
 from zosstorage.converter import fields_of, key_of
-from zosstorage.flags import FLAGS, MAX_WAIT, Kind, spelled
+from zosstorage.flags import FLAGS, MAX_WAIT, Kind, option_name
 from zosstorage.topologies import TOPOLOGIES, Topology
 
 if TYPE_CHECKING:
@@ -24,95 +24,98 @@ if TYPE_CHECKING:
 _HEAD = """\
 # Configuration
 
-This page is made from the classes in `zosstorage/config` by `python -m zosstorage.config.document`; a test holds the
-two equal. `zosstorage schema config` prints the same as JSON Schema (2020-12), `zosstorage config check FILE`
-validates a file, `zosstorage config show --origins` prints what all sources together say and which of them said it.
+This page is generated from the classes in `zosstorage/config` by `python -m zosstorage.config.document`; a test checks
+that it is up to date. `zosstorage schema config` prints the same information as JSON Schema (2020-12).
+`zosstorage config check FILE` validates a file. `zosstorage config show --origins` prints the merged configuration and
+the source of each key.
 
 ## Sources
 
-The highest wins, key by key; maps merge, lists and scalars replace.
+From the highest precedence to the lowest; sources are merged key by key: maps merge, lists and scalars replace.
 
-1. words on the kernel command line: `zosstorage.KEY=VALUE`
+1. parameters on the kernel command line: `zosstorage.KEY=VALUE`
 2. the YAML file named there by `zosstorage.config=PATH`
 3. flags
 4. the YAML file named by `--config PATH`
 5. `/etc/zosstorage/config.yaml`
 6. the built-in defaults
 
-All files that are named are read, the default file also when another is named. That one may be missing; a named file
-that is missing is an error. Every mistake of every source is told at once, with the place where it stands (also one
-in a value that a higher source hides), and ends in exit code 3. `config check` looks at one file over the defaults,
-so a contradiction that only another source would resolve is one there.
+All these files are read; the default file is read even if another file is named. The default file may be missing; a
+named file that is missing is an error. All mistakes in all sources are reported at once, each with its place, including
+mistakes in a value that a higher source overrides; the exit code is 3. `config check` checks one file over the
+defaults, so it also reports a contradiction that another source would resolve.
 
-`logging`, `report.path`, `run_dir` and `tools` change nothing on a disk: setting them differently does not make a
-checkpoint worthless. Any other change starts the machine again at Discover.
+`logging`, `report.path`, `run_dir` and `tools` do not affect the disks: a checkpoint stays valid if they change. Any
+other change makes the next run start at Discover.
 
 ## Files
 
-Regular files (or `/dev/null`) in UTF-8, at most 1 MiB, one document, a mapping at the top; an empty one sets nothing.
-Scalars are read as in YAML 1.2: `true` and `false` are the only booleans, and `yes`, `no`, `0755`, `12:30:00`, `1_000`
-are text. Keys that stand twice, unknown keys, anchors, aliases, tags and merge keys are errors. `null` is a value only
-where a key's default is `null`.
+A configuration file is a regular file (or `/dev/null`) of at most 1 MiB in UTF-8. It holds one YAML document, which is
+a mapping; an empty file sets nothing. Scalars are read as in YAML 1.2: the booleans are `true` and `false`, and `yes`,
+`no`, `0755`, `12:30:00` and `1_000` are text. Duplicate keys, unknown keys, anchors, aliases, tags and merge keys are
+errors. `null` is allowed only where the default is `null`.
 
-**Sizes** are bytes, or a whole number with `B`, `KiB`, `MiB`, `GiB`, `TiB` or `PiB`. `GB` and `G` are refused: half the
-world counts them in thousands. **Durations** are seconds, or a whole number with `ms`, `s`, `min` or `h`. **Paths** are
-absolute, without `..`. **Globs** begin with `/dev/`.
+**Sizes** are bytes, or a whole number with `B`, `KiB`, `MiB`, `GiB`, `TiB` or `PiB`. `GB` and `G` are errors, because
+they can mean powers of 1000 or of 1024. **Durations** are seconds, or a whole number with `ms`, `s`, `min` or `h`.
+**Paths** are absolute and do not contain `..`. **Globs** begin with `/dev/`.
 """
 
-_WORDS = """\
+_FLAGS_HEAD = """\
 ## Flags and kernel command line
 
-`--set KEY.PATH=VALUE` (`zosstorage.set=`) sets any key of the tables above; VALUE is YAML, such as
-`--set 'devices.exclude=[/dev/sr*]'`. It may be given more than once. Within a source the last word wins, whichever of
-its forms it has; only `include` and `exclude` add up among themselves, and then replace the list of lower sources.
-A path given to a flag is taken from the working directory; in a file and for the kernel it is absolute.
+`--set KEY.PATH=VALUE` (`zosstorage.set=`) sets any key of the tables above; VALUE is YAML, for example
+`--set 'devices.exclude=[/dev/sr*]'`. It can be repeated. Within a source, the last setting of a key wins, whether it
+was set by its own flag or by `--set`. Only `include` and `exclude` accumulate within a source; the result replaces the
+list of lower sources. A relative path in a flag is resolved against the working directory; in a file and on the kernel
+command line a path must be absolute.
 """
 
-_KERNEL = f"""\
-For the kernel command line:
+_KERNEL_NOTES = f"""\
+On the kernel command line:
 
-- The kernel's quoting holds: `zosstorage.report="/run/a b"` and `"zosstorage.report=/run/a b"` are one word each.
-- Dashes and underscores in a name are the same: `zosstorage.log-level` is `zosstorage.log_level`.
-- `zosstorage.fstab` alone is true; with a value it is what the kernel takes for its own: `1`, `y`, `yes`, `t`, `true`,
-  `on` or `0`, `n`, `no`, `f`, `false`, `off`. `zosstorage.no_fstab` is the opposite.
-- `zosstorage.include=/dev/sda,/dev/sdb` is the same as two words.
-- What stands after ` -- ` is for init, and not read.
-- An unknown `zosstorage.` word is an error that names the nearest known one.
-- `zosstorage.on_failure={"|".join(OnFailure)}` is for the init hook, which decides what becomes of a boot whose
-  disks could not be provisioned, and `zosstorage.wait=SECONDS` (0 to {MAX_WAIT}) for how long it waits for disks. The
-  program checks the words and does nothing with them; see [OPERATING.md](OPERATING.md).
-- `zosstorage.force` ends in exit code 8, as `--force` does.
+- The kernel's quoting applies: `zosstorage.report="/run/a b"` and `"zosstorage.report=/run/a b"` are one parameter.
+- Dashes and underscores in a name are equivalent: `zosstorage.log-level` is `zosstorage.log_level`.
+- `zosstorage.fstab` without a value is true. Its values are those of the kernel's boolean parameters: `1`, `y`, `yes`,
+  `t`, `true`, `on` or `0`, `n`, `no`, `f`, `false`, `off`. `zosstorage.no_fstab` is the opposite.
+- `zosstorage.include=/dev/sda,/dev/sdb` is equivalent to two parameters.
+- Parameters after ` -- ` are for init and are ignored.
+- An unknown `zosstorage.` parameter is an error; the message names the nearest known one.
+- `zosstorage.on_failure={"|".join(OnFailure)}` tells the init hook what to do if the disks cannot
+  be provisioned, and `zosstorage.wait=SECONDS` (0 to {MAX_WAIT}) tells it how long to wait for disks. The program
+  itself only checks these two parameters; see [OPERATING.md](OPERATING.md).
+- `zosstorage.force` ends with exit code 8, like `--force`.
 """
 
-_OPTIONS = """\
-## Further words for mkfs and mount
+_OPTIONS_HEAD = """\
+## Extra arguments for mkfs and mount
 
-Only these are taken. Their arity is known, so no word can become one more device to format, and what mount would
-refuse is refused before anything is written. What labels, sizes, forces, encrypts, chooses members or has a key of
-its own is not among them, nor is what makes a mount read-only or degraded, names a subvolume, or only concerns
-user space. bcachefs takes values as `--name=value`. A mount option is one item of the list, without commas.
+Only the options in this table are allowed. They cannot name one more device to format, and what mount would refuse is
+refused before anything is written. Not allowed are options that set a label or a size, force, encrypt, or choose
+members, options that have their own key, and mount options that mount read-only or degraded, select a subvolume or
+only concern user space. bcachefs takes values as `--name=value`. Each mount option is an item of the list, without
+commas.
 """
 
-_CONTRADICTIONS = """\
+_CONTRADICTIONS_HEAD = """\
 ## Contradictions
 
-Each of these is an error, told with every key that takes part in it:
+Each of these is an error; the message names all keys that contradict each other:
 """
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# The profiles of btrfs that are never, or not yet, a value, and why.
+# The btrfs profiles that are not allowed, and why.
 _NO_PROFILES = (
     (("raid0", "raid10"), "no topology stripes"),
-    (("raid1c3", "raid1c4"), "the mode promises raid1"),
+    (("raid1c3", "raid1c4"), "no topology requires them"),
     (("raid5", "raid6"), "the write hole"),
 )
 
 
 def markdown() -> str:
-    """The whole page, ending with a newline."""
+    """Return the whole page, with a newline at its end."""
     keys = ["## Keys\n", *_tables()]
-    words = [_WORDS, _flags(), _KERNEL, _OPTIONS, _option_table()]
-    return "\n".join([_HEAD, *keys, *words, _CONTRADICTIONS, _contradictions()])
+    words = [_FLAGS_HEAD, _flags(), _KERNEL_NOTES, _OPTIONS_HEAD, _option_table()]
+    return "\n".join([_HEAD, *keys, *words, _CONTRADICTIONS_HEAD, _contradictions()])
 
 
 def _tables() -> Iterator[str]:
@@ -148,12 +151,12 @@ def _rows(kind: type[Any], prefix: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _section(field: Attribute[Any]) -> type[Any] | None:
-    """The class of a field that holds a section; None for a key with a value."""
+    """The class of a section; None for a key with a value."""
     return field.type if isinstance(field.type, type) and has(field.type) else None
 
 
 def _choices(field: Attribute[Any]) -> str:
-    # What is no enum may be text, whose iteration would be an error, or a tuple, which has no members.
+    # Only an enum has `__members__`; a field that is not an enum has no choices unless its metadata lists them.
     members = [str(member.value) for member in getattr(field.type, "__members__", {}).values()]
     return ", ".join(map(_code, field.metadata.get("choices", lambda: members)()))
 
@@ -163,18 +166,18 @@ def _code(name: str) -> str:
 
 
 def _flags() -> str:
-    lines = [f"| {_flag(name)} | {_word(name)} | `{'.'.join(flag.key)}` |" for name, flag in FLAGS.items()]
-    root = "`root` is no key of a file.\n"
+    lines = [f"| {_flag(name)} | {_parameter(name)} | `{'.'.join(flag.key)}` |" for name, flag in FLAGS.items()]
+    root = "`root` is not a key of a configuration file.\n"
     return "\n".join(["| flag | kernel command line | key |", "| --- | --- | --- |", *lines]) + "\n\n" + root
 
 
 def _flag(name: str) -> str:
     if FLAGS[name].kind is Kind.SWITCH:
-        return f"`{spelled(name)}`, `--no-{name}`"
-    return f"`{spelled(name)} {_metavar(name)}`"
+        return f"`{option_name(name)}`, `--no-{name}`"
+    return f"`{option_name(name)} {_metavar(name)}`"
 
 
-def _word(name: str) -> str:
+def _parameter(name: str) -> str:
     if FLAGS[name].kind is Kind.SWITCH:
         return f"`zosstorage.{name}`, `zosstorage.no_{name}`"
     return f"`zosstorage.{name}={_metavar(name)}`"
@@ -199,20 +202,18 @@ def _contradictions() -> str:
 
 
 def _rules() -> Iterator[str]:
-    """What `rules` refuses, each as one line."""
+    """The contradictions that `rules` finds, each as one line."""
+    yield ("`devices.include` is empty, or a glob is in both `include` and `exclude`, or in both `cache` and `backing`")
+    yield f"`topology.cache` or `backing` with a mode without such disks: all modes except `auto` and {_tiered()}"
     yield (
-        "`devices.include` is empty, or a glob stands in both `include` and `exclude`, or in both `cache` and `backing`"
-    )
-    yield f"`topology.cache` or `backing` with a mode that has no such disks: all but `auto` and {_tiered()}"
-    yield (
-        f"numbers in `devices.expect` that do not add up, or of which the mode cannot be made: {_needs()} "
-        "(the classes are not compared when `cache` or `backing` give roles by name)"
+        f"numbers in `devices.expect` that do not add up, or that the mode cannot use: {_needs()} "
+        "(the numbers of SSDs and HDDs are not checked if `cache` or `backing` is set)"
     )
     yield _profiles()
     yield f"`replicas` {_replicas()}, more than `expect.hdd`"
     yield "btrfs `compression` with the mount option `compress-force`, `nodatacow` or `nodatasum`"
-    yield "mount targets (and `data_root`) that are equal or inside each other"
-    yield "two of log file, report, fstab, checkpoint and lock at one path"
+    yield "mount targets (or `data_root`) that are equal or inside each other"
+    yield "the same path for two of log file, report, fstab, checkpoint and lock"
 
 
 def _item(rule: str) -> str:
@@ -225,7 +226,7 @@ def _tiered() -> str:
 
 
 def _needs() -> str:
-    """The disks that each mode needs, in words; modes that need the same are told together."""
+    """The disks that each mode needs, in words; modes with the same needs share an entry."""
     rows = sorted(TOPOLOGIES.values(), key=_need)
     (names, amount), *rest = ((_names(same), _amount(need)) for need, same in groupby(rows, key=_need))
     return ", ".join([f"{names} need {amount} disk", *(f"{names} {amount}" for names, amount in rest)])
@@ -254,7 +255,7 @@ def _profiles() -> str:
     shared = " or ".join(dict.fromkeys(profile for profile, _ in promised))
     return (
         f"a btrfs profile {others}, or {shared} with a mode whose filesystems have one disk each. "
-        f"{', '.join(_no_profiles())} are no values at all"
+        f"{', '.join(_no_profiles())} are never allowed"
     )
 
 

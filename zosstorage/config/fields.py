@@ -1,10 +1,10 @@
-"""How a key is declared. The metadata of a field are those of `zosstorage.converter`, and:
+"""How a configuration key is declared. A field has the metadata of `zosstorage.converter` and these:
 
-- `doc` is its meaning: text, or a function that returns it;
-- `schema` is its JSON Schema where the type does not say it all: a dict, or a function that returns one;
-- `choices` is a function that returns its only values, where the type does not say them.
+- `doc`: the meaning of the key: text, or a function that returns text;
+- `schema`: the JSON Schema, if it does not follow from the type: a dict, or a function that returns one;
+- `choices`: a function that returns the allowed values, if they do not follow from the type.
 
-They are functions where they depend on the table of topologies, which may grow after this module was imported.
+They are functions if they depend on the table of topologies, which may gain rows after this module was imported.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ PATH = {"type": "string", "pattern": values.PATH_PATTERN}
 
 
 def key(default: Any, parse: Callable[[Any], Any], doc: str | Callable[[], str], **more: Any) -> Any:
-    """A key: its default, its parser, its meaning, and more metadata."""
+    """Declare a key with its default, its parser, its meaning and more metadata."""
     return field(default=default, metadata={"parse": parse, "doc": doc, **more})
 
 
 def word(default: str, allowed: Callable[[], Iterable[str]], doc: str) -> Any:
-    """A key whose value is one of some words that are no enum."""
+    """Declare a key whose value is one of the texts that `allowed` returns."""
     return key(default, values.among(allowed), doc, choices=allowed, schema=lambda: {"enum": [*allowed()]})
 
 
 def maybe_word(allowed: Callable[[], Iterable[str]], doc: str | Callable[[], str]) -> Any:
-    """A key whose value is one of some words, or null, its default; `doc` names the words."""
+    """Declare a key whose value is one of the texts that `allowed` returns, or null, the default."""
     return key(None, maybe(values.among(allowed)), doc, schema=lambda: {"enum": [*allowed(), None]})
 
 
 def maybe(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The same parser, which also takes null."""
+    """Make a parser that also accepts null."""
     return lambda value: None if value is None else parse(value)
 
 
 def section(kind: type[Any], doc: str) -> Any:
-    """A key that holds a mapping of keys, those of a class."""
+    """Declare a key whose value is a mapping of the keys of a class."""
     return field(factory=kind, metadata={"doc": doc})
 
 
 def described(attribute: Attribute[Any]) -> str:
-    """The meaning of a key."""
+    """Return the meaning of a key."""
     doc = attribute.metadata["doc"]
     return str(doc() if callable(doc) else doc)

@@ -1,4 +1,4 @@
-"""From the sources to the checked configuration: every mistake of every source is told at once."""
+"""Merges the sources and checks the configuration; reports all mistakes of all sources at once."""
 
 from __future__ import annotations
 
@@ -23,80 +23,87 @@ if TYPE_CHECKING:
 
     from zosstorage.flags import CliOptions
 
-# The sections that change nothing on a disk and no mount: a checkpoint of another value is as good.
+# The sections that affect neither a disk nor a mount: a checkpoint stays valid if they change.
 _RUN_OPTIONS = ("logging", "report", "run_dir", "tools")
 
 
 @frozen
 class Loaded:
-    """The configuration, and what it was made of."""
+    """The configuration and the sources that it was made from."""
 
     config: Config
     merged: Merged
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, of all that bears on what is provisioned: the configuration without the run options."""
+        """SHA-256, in hex, of the settings that affect disks and mounts: all except the run options."""
         plain = converter.unstructure(self.config)
-        told = {key: value for key, value in plain.items() if key not in _RUN_OPTIONS}
-        canonical = json.dumps({**told, "root": self.config.root}, sort_keys=True, separators=(",", ":"))
+        kept = {key: value for key, value in plain.items() if key not in _RUN_OPTIONS}
+        canonical = json.dumps({**kept, "root": self.config.root}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 class Mistake(NamedTuple):
-    """Where in a map something is wrong, and the sentence's end that says what."""
+    """A mistake: the path of the key, and the text that says what is wrong and what is allowed."""
 
     path: Path
-    told: str
+    problem: str
 
 
 def load(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = sources.read_bytes) -> Loaded:
-    """Merges and checks all sources.
+    """Merge and check all sources.
+
+    Args:
+        options: the command line.
+        read_cmdline: reads the kernel command line from the path of its file.
 
     Raises:
-        ConfigError: with every mistake of every source, or a source cannot be read.
+        ConfigError: all mistakes of all sources, or a source cannot be read.
         UnimplementedError: `zosstorage.force` on the kernel command line.
     """
     return checked(sources.merge(options, read_cmdline=read_cmdline))
 
 
 def checked(merged: Merged) -> Loaded:
-    """The configuration that a merged map makes.
+    """Check merged sources and make the configuration.
 
     Raises:
-        ConfigError: with every mistake: what a layer could not keep, unknown keys, wrong values (also those that a
-            higher source hides) and contradictions between keys.
+        ConfigError: all mistakes: duplicate and unknown keys, wrong values (also those that a higher source overrides)
+            and contradictions between keys.
     """
     problems = [problem for layer in merged.layers for problem in _layer_problems(layer)]
-    # A layer has told each of these mistakes already; here they only show which keys cannot be believed.
-    config, mistakes = settle(merged.values)
+    # Each of these mistakes was already reported for its layer; here they only show which keys have no valid value.
+    config, mistakes = parse(merged.values)
     root, root_problems = _root(*merged.root)
     problems += root_problems
     wrong = [mistake.path for mistake in mistakes]
-    problems += [told for paths, told in _contradictions(config, merged) if not _touch(paths, wrong)]
+    problems += [problem for paths, problem in _contradictions(config, merged) if not _overlap(paths, wrong)]
     if problems:
         raise refusal(problems)
     return Loaded(evolve(config, root=root), merged)
 
 
 def refusal(problems: list[str]) -> ConfigError:
-    """One error: the only mistake, or their number and each as a problem. A mistake of two layers counts once."""
+    """Make one error: its message is the only mistake, or the number of mistakes, which are then the problems.
+
+    A mistake that two layers share counts once.
+    """
     unique = tuple(dict.fromkeys(problems))
-    hint = "zosstorage schema config has every key and what it takes"
+    hint = "zosstorage schema config prints all keys and their allowed values"
     if len(unique) == 1:
         return ConfigError(unique[0], hint=hint)
     return ConfigError(f"{len(unique)} mistakes in the configuration", problems=unique, hint=hint)
 
 
-def settle(plain: dict[str, Any]) -> tuple[Config, list[Mistake]]:
-    """The configuration as far as `plain` can be used, with defaults for the rest, and what could not be used."""
+def parse(plain: dict[str, Any]) -> tuple[Config, list[Mistake]]:
+    """Make the configuration from plain data, with the default for each wrong value; also return the mistakes."""
     try:
         return converter.structure(plain, Config), []
     except ClassValidationError as error:
         mistakes = list(_mistakes(error, plain, ()))
     kept = copy.deepcopy(plain)
     for mistake in mistakes:
-        _forget(kept, mistake.path)
+        _remove(kept, mistake.path)
     return converter.structure(kept, Config), mistakes
 
 
@@ -127,11 +134,11 @@ def _class_mistakes(error: ClassValidationError, value: Any, path: Path) -> Iter
             raise wrong
         for key in sorted(wrong.extra_fields):
             close = text.nearest(key, keys.values())
-            yield Mistake((*path, key), f"is not known{close}; known: {text.one_of(keys.values())}")
+            yield Mistake((*path, key), f"unknown key{close}; known: {text.one_of(keys.values())}")
 
 
-def _forget(plain: dict[str, Any], path: Path) -> None:
-    """Takes the key away, with the whole list where it is an item of one."""
+def _remove(plain: dict[str, Any], path: Path) -> None:
+    """Remove a key, or the whole list if the path is that of a list item."""
     *sections, last = [key for key in path if isinstance(key, str)]
     for key in sections:
         plain = plain[key]
@@ -139,14 +146,14 @@ def _forget(plain: dict[str, Any], path: Path) -> None:
 
 
 def _layer_problems(layer: Layer) -> list[str]:
-    return [*layer.problems, *_tell(settle(layer.values)[1], layer.origins)]
+    return [*layer.problems, *_sentences(parse(layer.values)[1], layer.origins)]
 
 
-def _tell(mistakes: list[Mistake], origins: Mapping[Path, str]) -> list[str]:
-    """Each mistake with its place, in the order in which the source wrote them."""
+def _sentences(mistakes: list[Mistake], origins: Mapping[Path, str]) -> list[str]:
+    """Each mistake with its origin and key, in the order of the source."""
     order = {path: number for number, path in enumerate(origins)}
-    inorder = sorted(mistakes, key=lambda mistake: order[mistake.path])
-    return [f"{origins[path]}: {dotted(path)}: {told}" for path, told in inorder]
+    in_order = sorted(mistakes, key=lambda mistake: order[mistake.path])
+    return [f"{origins[path]}: {dotted(path)}: {problem}" for path, problem in in_order]
 
 
 def _root(written: str, origin: str) -> tuple[str, list[str]]:
@@ -157,11 +164,11 @@ def _root(written: str, origin: str) -> tuple[str, list[str]]:
 
 
 def _contradictions(config: Config, merged: Merged) -> Iterator[tuple[tuple[Path, ...], str]]:
-    for paths, told in rules.contradictions(config):
+    for paths, problem in rules.contradictions(config):
         where = dict.fromkeys(merged.origins[path] for path in paths if path in merged.origins)
         keys = [dotted(path) + ("" if path in merged.origins else " (default)") for path in paths]
-        yield paths, f"{', '.join(where)}: {', '.join(keys)}: {told}"
+        yield paths, f"{', '.join(where)}: {', '.join(keys)}: {problem}"
 
 
-def _touch(paths: tuple[Path, ...], wrong: list[Path]) -> bool:
+def _overlap(paths: tuple[Path, ...], wrong: list[Path]) -> bool:
     return any(path[: len(other)] == other[: len(path)] for path in paths for other in wrong)

@@ -1,8 +1,8 @@
-"""Which words an operator may add to mkfs and to mount.
+"""The mkfs arguments and mount options that an operator may add.
 
-A list of what is allowed, not of what is forbidden: the option's arity is known, so no word can slip in as one more
-device to format; an abbreviated or glued option is not taken for a harmless one; and what mount would refuse is
-refused before anything is written.
+These are lists of what is allowed. Each option is known to take a value or not, so no argument can become one more
+device to format. An abbreviated option, or one joined with its value, is not mistaken for an allowed one. What mount
+would refuse is refused before anything is written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zosstorage.config.values import WrongItemsError, WrongValueError, a_list, l
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# An option that ends in "=" takes a value after it, one that ends in " " takes the next word.
+# An option that ends in "=" takes the text after it as its value; one that ends in " " takes the next argument.
 MKFS: dict[str, tuple[str, ...]] = {
     "btrfs": (
         *("-n ", "--nodesize ", "--nodesize="),
@@ -51,15 +51,15 @@ MOUNT: dict[str, tuple[str, ...]] = {
     ),
 }
 
-_LABEL = "the label is how the filesystem is recognised"
-_UUID = "UUIDs are made anew for every filesystem, and unique"
-_FORCE = "nothing is ever overwritten by force"
-_OWN_KEY = "it has a key of its own"
-_WHOLE = "the filesystem fills its partition, and is empty"
-_KEY = "nobody is there to type a passphrase"
-_TOOL = "it makes no filesystem"
-_FAT = "the ESP is FAT32 in the sectors of its disk"
-_DANGER = "it writes outside the partition, or without the tool's own checks"
+_LABEL = "zosstorage recognises the filesystem by its label"
+_UUID = "each filesystem gets a new, unique UUID"
+_FORCE = "zosstorage never forces an overwrite"
+_OWN_KEY = "it has its own key"
+_WHOLE = "the filesystem fills its partition and is empty"
+_KEY = "nobody can enter a passphrase at boot"
+_TOOL = "it does not make a filesystem"
+_FAT = "the ESP is FAT32 with the sector size of its disk"
+_DANGER = "it writes outside the partition, or turns off checks of the tool"
 _WHY_MKFS: dict[str, dict[str, str]] = {
     "btrfs": {
         **dict.fromkeys(("-f", "--force"), _FORCE),
@@ -69,7 +69,7 @@ _WHY_MKFS: dict[str, dict[str, str]] = {
             ("-d", "--data", "-m", "--metadata", "-M", "--mixed"), _OWN_KEY + ", data_profile or metadata_profile"
         ),
         **dict.fromkeys(("-r", "--rootdir", "--shrink", "-u", "--subvol", "--compress", "-b", "--byte-count"), _WHOLE),
-        **dict.fromkeys(("-s", "--sectorsize"), "the kernel could not mount every size"),
+        **dict.fromkeys(("-s", "--sectorsize"), "the kernel cannot mount every sector size"),
         **dict.fromkeys(("-V", "--version", "--help"), _TOOL),
     },
     "bcachefs": {
@@ -80,7 +80,7 @@ _WHY_MKFS: dict[str, dict[str, str]] = {
         "--compression": _OWN_KEY,
         **dict.fromkeys(
             ("--foreground_target", "--background_target", "--promote_target", "--metadata_target", "--durability"),
-            "the topology decides what each disk is for",
+            "the topology decides the purpose of each disk",
         ),
         **dict.fromkeys(("--encrypted", "--passphrase_file", "--no_passphrase"), _KEY),
         **dict.fromkeys(("--fs_size", "--source", "--no_initialize"), _WHOLE),
@@ -94,43 +94,44 @@ _WHY_MKFS: dict[str, dict[str, str]] = {
         "--help": _TOOL,
     },
 }
-_USERSPACE = "the kernel does not show it, so the mount could not be read back"
-_LOSS = "data could be lost, or shown that is none"
+_USERSPACE = "the kernel does not show it, so the mount cannot be verified"
+_LOSS = "it can lose or corrupt data"
 _WHY_MOUNT = {
-    **dict.fromkeys(("subvol", "subvolid", "X-mount.subdir"), "each target's subvolume is chosen by zosstorage"),
-    **dict.fromkeys(("degraded", "very_degraded", "device"), "a filesystem with a missing member is never mounted"),
-    **dict.fromkeys(("ro", "read_only", "nochanges", "rdonly"), "what is mounted must be writable"),
+    **dict.fromkeys(("subvol", "subvolid", "X-mount.subdir"), "zosstorage selects the subvolume of each target"),
+    **dict.fromkeys(
+        ("degraded", "very_degraded", "device"), "zosstorage never mounts a filesystem with a missing member"
+    ),
+    **dict.fromkeys(("ro", "read_only", "nochanges", "rdonly"), "the mounts must be writable"),
     **dict.fromkeys(("norecovery", "nologreplay", "rescue", "usebackuproot", "recovery", "nobarrier"), _LOSS),
     **dict.fromkeys(("clear_cache", "fsck", "fix_errors", "reconstruct_alloc", "no_splitbrain_check"), _LOSS),
     "journal_flush_disabled": _LOSS,
     **dict.fromkeys(("compress", "compression", "replicas"), _OWN_KEY),
-    **dict.fromkeys(("bind", "rbind", "remount", "move", "loop"), "zosstorage mounts filesystems, nothing else"),
+    **dict.fromkeys(("bind", "rbind", "remount", "move", "loop"), "zosstorage only mounts filesystems"),
     **dict.fromkeys(("defaults", "auto", "noauto", "nofail", "user", "users", "owner", "group", "_netdev"), _USERSPACE),
 }
 _VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+^/-]*")
 _MKFS_VALUE = re.compile(r"[A-Za-z0-9^][A-Za-z0-9_.:+,^-]*")
-# As a value of -O or -R it makes mkfs.btrfs print its features, exit 0, and make nothing.
+# As a value of -O or -R, it makes mkfs.btrfs print its features and exit 0 without making a filesystem.
 _LIST_ALL = "list-all"
 
 
 def mkfs(filesystem: str) -> Callable[[Any], tuple[str, ...]]:
-    """A parser of the words for that filesystem's mkfs, in the order they are given to it."""
+    """Make a parser of the extra arguments for mkfs of that filesystem."""
     known = MKFS[filesystem]
 
     def parse(value: Any) -> tuple[str, ...]:
         words = a_list(value)
         wrong: list[tuple[int, Any, WrongValueError]] = []
-        awaited = ""
+        pending = ""
         for index, word in enumerate(words):
             try:
-                awaited = _mkfs_word(filesystem, line(word), awaited)
+                pending = _check_mkfs_word(filesystem, line(word), pending)
             except WrongValueError as error:
                 wrong.append((index, word, error))
-                awaited = ""
-        if awaited and not wrong:
-            wrong.append(
-                (len(words) - 1, words[-1], WrongValueError("a value after it", f"'{awaited}' without its value"))
-            )
+                pending = ""
+        if pending and not wrong:
+            missing = WrongValueError("a value in the next item", f"'{pending}' without its value")
+            wrong.append((len(words) - 1, words[-1], missing))
         if wrong:
             raise WrongItemsError(wrong)
         return tuple(words)
@@ -139,33 +140,36 @@ def mkfs(filesystem: str) -> Callable[[Any], tuple[str, ...]]:
     return parse
 
 
-def _mkfs_word(filesystem: str, word: str, awaited: str) -> str:
-    """Raises WrongValueError, or returns the option whose value must come next."""
-    if awaited:
-        return _mkfs_value(awaited, word)
+def _check_mkfs_word(filesystem: str, word: str, pending: str) -> str:
+    """Check one argument; return it if its value must be the next argument, else an empty text.
+
+    `pending` is the option whose value this argument must be. Raises WrongValueError.
+    """
+    if pending:
+        return _check_mkfs_value(pending, word)
     known, (name, equals, value) = MKFS[filesystem], word.partition("=")
     if " " in word or (name + equals not in known and word + " " not in known):
         raise _refused(word, _mkfs_reason(filesystem, name), known)
-    return _mkfs_value(name, value) if equals else word if word + " " in known else ""
+    return _check_mkfs_value(name, value) if equals else word if word + " " in known else ""
 
 
-def _mkfs_value(option: str, value: str) -> str:
+def _check_mkfs_value(option: str, value: str) -> str:
     if value == _LIST_ALL or not _MKFS_VALUE.fullmatch(value):
         found = f"'{text.clean(value)}' as the value of {option}"
-        raise WrongValueError("letters, digits and _.:+,^-, naming something to make", found)
+        raise WrongValueError(f"letters, digits and _.:+,^-, and not {_LIST_ALL}", found)
     return ""
 
 
 def _mkfs_reason(filesystem: str, name: str) -> str:
     if not name.startswith("-"):
-        return "mkfs would take it for one more device"
+        return "mkfs would use it as one more device"
     reasons = _WHY_MKFS[filesystem]
-    glued = name if name.startswith("--") else name[:2]
-    return reasons.get(name) or reasons.get(glued, "")
+    short = name if name.startswith("--") else name[:2]  # `-Lx` is `-L` joined with its value
+    return reasons.get(name) or reasons.get(short, "")
 
 
 def mount(filesystem: str) -> Callable[[Any], str]:
-    """A parser of one mount option of that filesystem."""
+    """Make a parser of one mount option of that filesystem."""
     known = MOUNT[filesystem]
 
     def parse(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Unquoted YAML scalars and key paths, which every source of the configuration shares."""
+"""Unquoted YAML scalars and key paths, used by all sources of the configuration."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 from zosstorage import text
 
 Path = tuple[str | int, ...]
-# The most bytes of a configuration file.
+# The largest size of a configuration file, in bytes.
 LIMIT_BYTES = 1 << 20
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\.[0-9]{1,18}")
 # YAML 1.2's core schema: `yes`, `no`, `on`, `off` are text, and so are 0755, 0x10, 1_000 and 12:30:00.
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
-# Text without any sign that YAML gives a meaning to, so that no parser is needed to read it.
+# Text without a character that has a meaning in YAML, which can be read without a parser.
 _PLAIN = re.compile(r"[A-Za-z0-9/_]([A-Za-z0-9/_.+*?=@%-]|:(?=[A-Za-z0-9/]))*")
 
 
 def scalar(written: str) -> str | int | float | bool | None:
-    """The meaning of an unquoted YAML scalar; a number of more than 18 digits stays text."""
+    """Convert an unquoted YAML scalar to its value; a number of more than 18 digits stays text."""
     if written in _WORDS or (written.lower() in _WORDS and written in (written.upper(), written.capitalize())):
         return _WORDS[written.lower()]
     if _INTEGER.fullmatch(written):
@@ -28,11 +28,11 @@ def scalar(written: str) -> str | int | float | bool | None:
 
 
 def is_plain(written: str) -> bool:
-    """True where `written` is one unquoted scalar to any YAML parser."""
+    """Whether every YAML parser reads `written` as one unquoted scalar."""
     return _PLAIN.fullmatch(written) is not None
 
 
 def dotted(path: Path) -> str:
-    """A path as messages show it: `devices.include[1]`."""
+    """Format a key path for messages: `devices.include[1]`."""
     shown = "".join(f"[{part}]" if isinstance(part, int) else f".{text.clean(part)}" for part in path)
     return shown.removeprefix(".") or "the document"

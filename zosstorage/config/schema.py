@@ -1,6 +1,6 @@
-"""The configuration: a class for every section of the file, each key with its default, its parser and its meaning.
+"""The configuration: a class for each section of the file; each key has its default, its parser and its meaning.
 
-The filesystems' classes are in `filesystems`, the parsers in `values` and `options`.
+The classes of the `filesystems` section are in `filesystems`, the parsers in `values` and `options`.
 """
 
 from __future__ import annotations
@@ -49,60 +49,74 @@ _DISKS = {"type": ["integer", "null"], "minimum": 0, "maximum": 4096}
 
 @frozen
 class Logging:
-    level: LogLevel = key(LogLevel.INFO, values.choice(LogLevel), "How much is logged.")
-    format: LogFormat = key(LogFormat.JSON, values.choice(LogFormat), "JSON, one object a line, or text for people.")
+    """The `logging` section."""
+
+    level: LogLevel = key(LogLevel.INFO, values.choice(LogLevel), "Lowest severity that is logged.")
+    format: LogFormat = key(LogFormat.JSON, values.choice(LogFormat), "JSON with one object per line, or plain text.")
     file: str | None = key(
         None,
         maybe(values.place),
-        "A file that takes the log as well as stderr; operators use `/run/zosstorage/zosstorage.log`.",
+        "File that the log is written to, in addition to stderr; the usual path is `/run/zosstorage/zosstorage.log`.",
         schema={"type": ["string", "null"], "pattern": values.PATH_PATTERN},
     )
 
 
 @frozen
 class Expect:
+    """The `devices.expect` section."""
+
     count: int | None = key(
         None,
         maybe(values.whole(1, 4096)),
-        "How many eligible disks there must be.",
+        "Required number of eligible disks; null for any number.",
         schema={**_DISKS, "minimum": 1},
     )
-    ssd: int | None = key(None, maybe(values.whole(0, 4096)), "How many of them must be SSDs.", schema=_DISKS)
-    hdd: int | None = key(None, maybe(values.whole(0, 4096)), "How many of them must be HDDs.", schema=_DISKS)
+    ssd: int | None = key(
+        None, maybe(values.whole(0, 4096)), "Required number of SSDs among them; null for any number.", schema=_DISKS
+    )
+    hdd: int | None = key(
+        None, maybe(values.whole(0, 4096)), "Required number of HDDs among them; null for any number.", schema=_DISKS
+    )
 
 
 @frozen
 class Devices:
+    """The `devices` section."""
+
     include: tuple[str, ...] = key(
         _INCLUDE,
         values.many(values.glob),
-        "Globs over whole-disk nodes and their `/dev/disk/by-*` links: the disks that may be taken.",
+        "Disks that may be used: globs for whole-disk device nodes and their `/dev/disk/by-*` links.",
         schema={**_GLOBS, "minItems": 1},
     )
     exclude: tuple[str, ...] = key(
         _EXCLUDE,
         values.many(values.glob),
-        "Globs of disks that are left alone, whatever `include` says.",
+        "Disks that are never used, even if `include` matches them: globs as for `include`.",
         schema=_GLOBS,
     )
-    allow_removable: bool = key(False, values.switch, "Also take disks that the kernel calls removable.")
+    allow_removable: bool = key(False, values.switch, "Whether disks that the kernel reports as removable may be used.")
     min_size: int = key(
         4 << 30,
         values.size,
-        "Smaller disks are not eligible, and said so. IEC size or bytes.",
+        "Minimum size of a disk: an IEC size or bytes. Smaller disks are not eligible; the log names them.",
         schema=_SIZE,
         show=values.show_size,
     )
-    expect: Expect = section(Expect, "When a number is set, any other number of eligible disks fails closed (exit 4).")
+    expect: Expect = section(
+        Expect, "Required numbers of eligible disks. If a number differs, nothing is written (exit code 4)."
+    )
 
 
 @frozen
 class Topology:
-    mode: str = word(topologies.AUTO, topologies.modes, "Which topology to make.")
+    """The `topology` section."""
+
+    mode: str = word(topologies.AUTO, topologies.modes, "Topology to create.")
     cache: tuple[str, ...] = key(
         (),
         values.many(values.glob),
-        "Globs of disks that are cache disks, whatever their rotational flag says (it is wrong on virtio).",
+        "Disks to use as cache disks, whatever their rotational flag is (it is wrong on virtio): globs.",
         schema=_GLOBS,
     )
     backing: tuple[str, ...] = key((), values.many(values.glob), "The same for backing disks.", schema=_GLOBS)
@@ -110,15 +124,19 @@ class Topology:
 
 @frozen
 class Partitions:
+    """The `partitions` section."""
+
     firmware: FirmwareMode = key(
         FirmwareMode.AUTO,
         values.choice(FirmwareMode),
-        "`bios` puts a 1 MiB bios_boot partition before the ESP; `auto` looks for `/sys/firmware/efi`.",
+        "`bios` adds a 1 MiB bios_boot partition before the ESP; `auto` means `uefi` if `/sys/firmware/efi` exists, "
+        "else `bios`.",
     )
     esp_size: int = key(
         512 << 20,
         values.esp_size,
-        "Whole MiB, at least 33MiB: less cannot be FAT32. Disks of 4096 byte sectors need 257MiB.",
+        "Size of the ESP in whole MiB: at least 33MiB, the minimum for FAT32, or 257MiB on disks with 4096-byte "
+        "sectors.",
         schema=_SIZE,
         show=values.show_size,
     )
@@ -126,6 +144,8 @@ class Partitions:
 
 @frozen
 class Validate:
+    """The `validate` section."""
+
     scan: Depth = key(
         Depth.SAMPLED,
         values.choice(Depth),
@@ -139,62 +159,85 @@ class Validate:
     on_partial: OnPartial = key(
         OnPartial.RESUME,
         values.choice(OnPartial),
-        "What a disk gets that carries exactly our own unfinished work: it is finished, or refused (exit 5).",
+        "What to do with a disk that carries exactly our own unfinished work: `resume` finishes it, `abort` refuses it "
+        "(exit code 5).",
     )
 
 
 @frozen
 class Targets(Mapping[str, str]):
-    """Where each of the primary filesystem's subvolumes is mounted; a mapping of exactly the four names, in order."""
+    """The `mounts.targets` section: the mount point of each subvolume, as a mapping of the four names, in order."""
 
-    system: str = key("/var/cache/system", values.mount_target, "Where subvolume `system` is mounted.", schema=PATH)
-    etc: str = key("/var/cache/etc", values.mount_target, "Where subvolume `etc` is mounted.", schema=PATH)
-    modules: str = key("/var/cache/modules", values.mount_target, "Where subvolume `modules` is mounted.", schema=PATH)
+    system: str = key("/var/cache/system", values.mount_target, "Mount point of the subvolume `system`.", schema=PATH)
+    etc: str = key("/var/cache/etc", values.mount_target, "Mount point of the subvolume `etc`.", schema=PATH)
+    modules: str = key(
+        "/var/cache/modules", values.mount_target, "Mount point of the subvolume `modules`.", schema=PATH
+    )
     vm_meta: str = key(
         "/var/cache/vm-meta",
         values.mount_target,
-        "Where subvolume `vm-meta` is mounted.",
+        "Mount point of the subvolume `vm-meta`.",
         schema=PATH,
         name="vm-meta",
     )
 
     def __getitem__(self, name: str) -> str:
+        """The mount point of a subvolume.
+
+        Raises:
+            KeyError: there is no subvolume of that name.
+        """
         if name not in set(self):
             raise KeyError(name)
         return str(getattr(self, name.replace("-", "_")))
 
     def __iter__(self) -> Iterator[str]:
+        """The names of the subvolumes."""
         return iter(keys_of(Targets))
 
     def __len__(self) -> int:
+        """The number of subvolumes."""
         return len(keys_of(Targets))
 
 
 @frozen
 class Mounts:
+    """The `mounts` section."""
+
     data_root: str = key(
-        "/var/mounts", values.mount_target, "Each data filesystem is mounted below it, at its UUID.", schema=PATH
+        "/var/mounts",
+        values.mount_target,
+        "Directory of the data filesystems: each is mounted in a subdirectory that is named by its UUID.",
+        schema=PATH,
     )
-    targets: Targets = section(Targets, "Exactly these four; none in another, none below `data_root`.")
+    targets: Targets = section(
+        Targets, "Mount points of the four subvolumes. None may be inside another or below `data_root`."
+    )
 
 
 @frozen
 class Fstab:
-    enabled: bool = key(False, values.switch, "Write the four subvolume mounts to fstab.")
-    path: str = key("/etc/fstab", values.place, "The file that takes them; its other lines are kept.", schema=PATH)
+    """The `fstab` section."""
+
+    enabled: bool = key(False, values.switch, "Whether to write the four subvolume mounts to fstab.")
+    path: str = key("/etc/fstab", values.place, "File that they are written to; its other lines are kept.", schema=PATH)
 
 
 @frozen
 class Report:
-    path: str = key("/run/zosstorage/state.json", values.place, "Where the report is written.", schema=PATH)
+    """The `report` section."""
+
+    path: str = key("/run/zosstorage/state.json", values.place, "File that the report is written to.", schema=PATH)
 
 
 @frozen
 class Tools:
+    """The `tools` section."""
+
     timeout: float = key(
         600.0,
         values.duration,
-        "How long one external command, or a flush of the disks, may take: `30s`, `10min`, `2h`, or seconds.",
+        "Time limit of one external command, or of one flush of the disks: `30s`, `10min`, `2h`, or seconds.",
         schema=_DURATION,
         show=values.show_duration,
     )
@@ -204,24 +247,24 @@ class Tools:
 class Config:
     """The whole configuration.
 
-    Sizes are bytes, durations seconds, lists tuples, paths absolute without a slash at their end.
+    Sizes are in bytes, durations in seconds. Lists are tuples. Paths are absolute and have no slash at their end.
     """
 
-    version: int = key(1, values.whole(1, 1), "The version of this format.", schema={"const": 1})
-    logging: Logging = section(Logging, "What is logged, and where.")
-    devices: Devices = section(Devices, "Which disks may be taken.")
-    topology: Topology = section(Topology, "What is made of them.")
+    version: int = key(1, values.whole(1, 1), "Version of the file format.", schema={"const": 1})
+    logging: Logging = section(Logging, "Content and destination of the log.")
+    devices: Devices = section(Devices, "Which disks may be used.")
+    topology: Topology = section(Topology, "Which filesystems are made on the disks.")
     partitions: Partitions = section(Partitions, "How each disk is partitioned.")
     filesystems: Filesystems = section(Filesystems, "How the filesystems are made and mounted.")
     validate: Validate = section(Validate, "What is checked before anything is written.")
     mounts: Mounts = section(Mounts, "Where the filesystems are mounted.")
-    fstab: Fstab = section(Fstab, "What is written to fstab.")
-    report: Report = section(Report, "What an operator reads.")
-    run_dir: str = key("/run/zosstorage", values.place, "Where the checkpoint and the lock live.", schema=PATH)
+    fstab: Fstab = section(Fstab, "Whether and where mounts are written to fstab.")
+    report: Report = section(Report, "The report about a provisioned machine.")
+    run_dir: str = key("/run/zosstorage", values.place, "Directory of the checkpoint and the lock.", schema=PATH)
     tools: Tools = section(Tools, "External commands.")
     root: str = key(
         "/",
         values.path,
-        "Prefix for every path that is mounted on or written: `--root` and `zosstorage.root=` only.",
+        "Prefix for every path that is mounted on or written: only `--root` and `zosstorage.root=` set it.",
         flag=True,
     )

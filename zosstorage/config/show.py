@@ -1,4 +1,4 @@
-"""The configuration as a file would say it, with the origin of every key."""
+"""The configuration in the form of a configuration file, with the origin of each key."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ if TYPE_CHECKING:
 
 
 def as_file(section: Any) -> dict[str, Any]:
-    """Plain maps, lists and scalars that a configuration file could hold; sizes in IEC units."""
+    """Turn a section into the maps, lists and scalars of a configuration file; sizes are in IEC units."""
     plain: dict[str, Any] = converter.unstructure(section)
     return plain
 
 
 def origins(loaded: Loaded) -> dict[str, str]:
-    """For every key of the configuration (`topology.mode`), and for `root`, where its value comes from."""
+    """Return the origin of the value of each key (`topology.mode`), and of `root`."""
     merged = loaded.merged
-    told = {dotted(path): merged.origins.get(path, "default") for path, _ in leaves(as_file(loaded.config))}
-    return {**told, "root": merged.root[1]}
+    found = {dotted(path): merged.origins.get(path, "default") for path, _ in leaves(as_file(loaded.config))}
+    return {**found, "root": merged.root[1]}
 
 
 def show(loaded: Loaded, *, with_origins: bool = False) -> str:
-    """The merged configuration as YAML that `config check` accepts; `root` is no key of a file, so a comment."""
+    """Format the merged configuration as YAML that `config check` accepts.
+
+    `root` is not a key of a configuration file, so it is shown in a comment.
+    """
     named = origins(loaded)
     lines = list(_lines(as_file(loaded.config), ()))
     width = max(len(line) for _, line in lines)
@@ -44,7 +47,7 @@ def show(loaded: Loaded, *, with_origins: bool = False) -> str:
 
 
 def _lines(section: dict[str, Any], path: Path) -> Iterator[tuple[str, str]]:
-    """Each line with the key it tells, empty for the line that opens a section."""
+    """Yield the key and the text of each line; the key is empty for the first line of a section."""
     indent = "  " * len(path)
     for key, value in section.items():
         if isinstance(value, dict):
@@ -55,26 +58,26 @@ def _lines(section: dict[str, Any], path: Path) -> Iterator[tuple[str, str]]:
 
 
 def leaf(value: Any) -> str:
-    """A leaf in one line of YAML."""
+    """Format a list or a scalar in one line of YAML."""
     if isinstance(value, list):
         return "[" + ", ".join(leaf(item) for item in value) + "]"
     if isinstance(value, str) and scalars.is_plain(value) and scalars.scalar(value) == value:
         return value
-    # JSON is YAML; every text in a checked configuration is printable, so that nothing needs YAML's own escapes.
+    # JSON is valid YAML. All text in a checked configuration is printable, so no escape of YAML alone is needed.
     return json.dumps(value, ensure_ascii=False)
 
 
 def check(path: str) -> str:
-    """Checks one file by itself, over the built-in defaults, and says that it is fine.
+    """Check one file over the built-in defaults, without the other sources; return a line that says it is valid.
 
     Raises:
-        ConfigError: it cannot be read, or has mistakes: all of them.
+        ConfigError: the file cannot be read, or all its mistakes.
     """
     try:
         raw = read_bytes(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        hint = "name a YAML file that can be read"
+        hint = "name a readable YAML file"
         raise ConfigError(f"{text.clean(path, 200)}: cannot be read: {reason}", hint=hint) from None
     load.checked(combine((file_layer(path, raw),)))
     return f"{text.clean(path, 200)}: valid\n"

@@ -1,7 +1,7 @@
-"""Four sources, one map: kernel command line over command line over configuration file over built-in defaults.
+"""Merges four sources: kernel command line over command line over configuration file over built-in defaults.
 
-The first two may each name a YAML file, whose keys rank just below that source's own words. Values are not checked
-here.
+The kernel command line and the command line may each name a YAML file, which ranks just below that source's own
+settings. This module does not check values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zosstorage import text
 from zosstorage.config import cmdline
 from zosstorage.config.scalars import LIMIT_BYTES, Path, dotted, is_plain, scalar
 from zosstorage.errors import ConfigError, UnimplementedError
-from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, spelled
+from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, option_name
 from zosstorage.system.files import open_at_once
 
 if TYPE_CHECKING:
@@ -27,22 +27,23 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = "/etc/zosstorage/config.yaml"
 KERNEL_FILE = "/proc/cmdline"
-# One more byte than a file may have: enough to see that it has too many.
+# One byte more than the limit, so that a larger file is noticed.
 _READ_BYTES = LIMIT_BYTES + 1
-# /dev/null, by the numbers that Documentation/admin-guide/devices.txt gives it.
+# The device number of /dev/null (Linux, Documentation/admin-guide/devices.txt).
 _NULL = os.makedev(1, 3)
+# More levels than any key has; a longer key would make the merge recurse too deep.
 _DEEPEST_KEY = 8
 
 
 @define
 class Layer:
-    """What one source sets.
+    """The settings of one source.
 
     Attributes:
-        values: nested mappings as in a file, with whatever types the source wrote.
-        origins: for the path of every key and list item, where it was written.
-        problems: sentences about what could not be kept in `values`.
-        root: `--root` and its origin; it is no key of a file.
+        values: nested mappings as in a file, unchecked.
+        origins: for the path of each key and list item, where it was set.
+        problems: one sentence for each setting that could not be stored in `values`.
+        root: the value of `--root` and its origin; it is not a key of a file.
     """
 
     values: dict[str, Any] = Factory(dict)
@@ -53,13 +54,13 @@ class Layer:
 
 @frozen
 class Merged:
-    """All layers in one.
+    """The merged settings of all sources.
 
     Attributes:
-        values: what was set by anyone; unchecked.
-        origins: for the path of every leaf in `values`, where it was written.
-        root: the prefix, as given, and its origin.
-        layers: the lowest first.
+        values: nested mappings, unchecked; keys that no source sets are missing.
+        origins: for the path of each leaf in `values`, where it was set.
+        root: the root prefix as given, and its origin.
+        layers: the sources, the lowest first.
     """
 
     values: dict[str, Any]
@@ -69,10 +70,10 @@ class Merged:
 
 
 def read_bytes(path: str) -> bytes:
-    """Up to 1 MiB and one byte of a file; /dev/null is an empty one.
+    """Read up to 1 MiB and one byte of a regular file; /dev/null counts as an empty one.
 
     Raises:
-        OSError: it cannot be read, or is no file: a FIFO would be waited for, a device may never end.
+        OSError: the file cannot be read or is not a regular file (a FIFO could block, a device may have no end).
     """
     with open(path, "rb", opener=open_at_once) as stream:
         seen = os.fstat(stream.fileno())
@@ -82,34 +83,34 @@ def read_bytes(path: str) -> bytes:
 
 
 def merge(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Merged:
-    """All sources in one map, unchecked; what a source could not keep is in its layer's problems.
+    """Read and merge all sources. Values are not checked; the layers hold the problems of their sources.
 
     Raises:
-        ConfigError: a file or the kernel command line cannot be read, or a file is no YAML.
+        ConfigError: a file or the kernel command line cannot be read, or a file is not YAML.
         UnimplementedError: `zosstorage.force` on the kernel command line.
     """
-    words = _kernel_words(options.cmdline, read_cmdline)
-    if words.force:
-        raise UnimplementedError(f"{cmdline.SOURCE}: force is not implemented", hint="take zosstorage.force away")
+    parameters = _read_kernel_parameters(options.cmdline, read_cmdline)
+    if parameters.force:
+        raise UnimplementedError(f"{cmdline.SOURCE}: force is not implemented", hint="remove zosstorage.force")
     return combine(
         (
-            _default_file(),
-            _named_file(options.config, "command line --config"),
-            flag_layer(options.settings, "command line", spelled),
-            _named_file(words.config, f"{cmdline.SOURCE} zosstorage.config"),
-            _kernel_layer(words),
+            _read_default_file(),
+            _read_named_file(options.config, "command line --config"),
+            flag_layer(options.settings, "command line", option_name),
+            _read_named_file(parameters.config, f"{cmdline.SOURCE} zosstorage.config"),
+            _kernel_layer(parameters),
         )
     )
 
 
-def _kernel_layer(words: cmdline.Words) -> Layer:
-    layer = flag_layer(words.settings, cmdline.SOURCE, lambda name: cmdline.PREFIX + name)
-    layer.problems += words.problems
+def _kernel_layer(parameters: cmdline.Parameters) -> Layer:
+    layer = flag_layer(parameters.settings, cmdline.SOURCE, lambda name: cmdline.PREFIX + name)
+    layer.problems += parameters.problems
     return layer
 
 
 def combine(layers: tuple[Layer, ...]) -> Merged:
-    """Puts layers over each other, the lowest first: maps merge key by key, lists and scalars replace."""
+    """Merge layers, the lowest first: maps merge key by key, lists and scalars replace."""
     values: dict[str, Any] = {}
     for layer in layers:
         values = overlay(values, layer.values)
@@ -119,7 +120,7 @@ def combine(layers: tuple[Layer, ...]) -> Merged:
 
 
 def overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """A new map: `over` over `base`, key by key."""
+    """Return a new map: `over` merged over `base` key by key."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -129,7 +130,7 @@ def overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def leaves(values: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every path whose value is no mapping; an empty mapping sets nothing."""
+    """Yield the path and the value of each leaf; an empty mapping has none."""
     for key, value in values.items():
         if isinstance(value, dict):
             yield from leaves(value, (*path, key))
@@ -141,28 +142,28 @@ def _origin(layers: Iterable[Layer], path: Path) -> str:
     return next(layer.origins[path] for layer in reversed(tuple(layers)) if path in layer.origins)
 
 
-def _kernel_words(path: str | None, read_cmdline: Callable[[str], bytes]) -> cmdline.Words:
+def _read_kernel_parameters(path: str | None, read_cmdline: Callable[[str], bytes]) -> cmdline.Parameters:
     try:
         line = read_cmdline(path or KERNEL_FILE)
     except OSError as error:
-        if path is None and isinstance(error, FileNotFoundError):  # without /proc; who works on disks is refused later
-            return cmdline.Words()
-        told = f"{cmdline.SOURCE}: cannot read {text.clean(path or KERNEL_FILE, 200)}: {error.strerror}"
-        raise ConfigError(told, hint="mount /proc, or name a file with --cmdline") from None
+        if path is None and isinstance(error, FileNotFoundError):  # no /proc: a command that uses disks fails later
+            return cmdline.Parameters()
+        message = f"{cmdline.SOURCE}: cannot read {text.clean(path or KERNEL_FILE, 200)}: {error.strerror}"
+        raise ConfigError(message, hint="mount /proc, or name a file with --cmdline") from None
     return cmdline.read(line.decode("utf-8", "surrogateescape"))
 
 
-def _default_file() -> Layer:
+def _read_default_file() -> Layer:
     try:
         return file_layer(DEFAULT_FILE, read_bytes(DEFAULT_FILE))
     except (FileNotFoundError, NotADirectoryError):
         return Layer()
     except OSError as error:
-        hint = "mend it, or take it away: without it the defaults hold"
+        hint = "fix or remove the file; without it the defaults apply"
         raise ConfigError(f"{DEFAULT_FILE}: cannot be read: {error.strerror}", hint=hint) from None
 
 
-def _named_file(path: str | None, named_by: str) -> Layer:
+def _read_named_file(path: str | None, named_by: str) -> Layer:
     if path is None:
         return Layer()
     try:
@@ -174,29 +175,33 @@ def _named_file(path: str | None, named_by: str) -> Layer:
 
 
 def _read_yaml(raw: bytes, name: str, *, numbered: bool = True) -> yamlfile.Document:
-    """PyYAML is imported where there is something in YAML: loading it takes a sixth of the time until work begins."""
+    """Import PyYAML only if there is YAML to read: the import takes a sixth of the time before the first state."""
     from zosstorage.config import yamlfile  # noqa: PLC0415 - see above
 
     return yamlfile.read(raw, name, numbered=numbered)
 
 
 def file_layer(path: str, raw: bytes) -> Layer:
-    """What a YAML file sets.
+    """Read the settings in a YAML file.
+
+    Args:
+        path: the name of the file in messages.
+        raw: its content.
 
     Raises:
-        ConfigError: the bytes are no plain YAML document.
+        ConfigError: the content is not a plain YAML document.
     """
     name = text.clean(path, 200)
     document = _read_yaml(raw, name)
     layer = Layer(
         origins={where: f"{name}:{line}" for where, line in document.lines.items()},
-        problems=[f"{name}:{line}: {dotted(where)}: {told}" for where, line, told in document.problems],
+        problems=[f"{name}:{line}: {dotted(where)}: {problem}" for where, line, problem in document.problems],
     )
-    _keep_mapping(layer, document.data, f"{name}:1")
+    _store_mapping(layer, document.data, f"{name}:1")
     return layer
 
 
-def _keep_mapping(layer: Layer, data: Any, origin: str) -> None:
+def _store_mapping(layer: Layer, data: Any, origin: str) -> None:
     if isinstance(data, dict):
         layer.values = data
     elif data is not None:
@@ -204,54 +209,62 @@ def _keep_mapping(layer: Layer, data: Any, origin: str) -> None:
 
 
 def flag_layer(settings: Iterable[Setting], source: str, spell: Callable[[str], str]) -> Layer:
-    """What flags or kernel words set; the last one wins, only `include` and `exclude` add up among themselves."""
+    """Store the settings of flags or kernel parameters.
+
+    The last setting of a key wins. Repeated `include` and `exclude` are collected in one list each.
+
+    Args:
+        settings: in the order given.
+        source: the name of the source in messages.
+        spell: turns the name of a setting into the form that this source uses.
+    """
     layer, lists = Layer(), dict[str, list[str]]()
     for name, value in settings:
         origin = f"{source} {spell(name)}"
         if name == "set":
-            _assign(layer, str(value), origin)
+            _store_assignment(layer, str(value), origin)
         elif name == "root":
             layer.root = (str(value), origin)
         elif FLAGS[name].kind is Kind.LIST:
             lists.setdefault(name, []).append(str(value))
-            _put(layer, FLAGS[name].key, list(lists[name]), origin)
+            _store(layer, FLAGS[name].key, list(lists[name]), origin)
         else:
-            _put(layer, FLAGS[name].key, value, origin)
+            _store(layer, FLAGS[name].key, value, origin)
     return layer
 
 
-def _assign(layer: Layer, assignment: str, origin: str) -> None:
+def _store_assignment(layer: Layer, assignment: str, origin: str) -> None:
     key, _, written = assignment.partition("=")
     path = tuple(key.split("."))
     if len(path) > _DEEPEST_KEY:
-        layer.problems.append(f"{origin}: {text.clean(key)} is not known")
+        layer.problems.append(f"{origin}: {text.clean(key)}: unknown key")
     elif is_plain(written) or not written:
-        _put(layer, path, scalar(written), origin)
+        _store(layer, path, scalar(written), origin)
     else:
-        _put_yaml(layer, path, written, origin)
+        _store_yaml(layer, path, written, origin)
 
 
-def _put_yaml(layer: Layer, path: tuple[str, ...], written: str, origin: str) -> None:
+def _store_yaml(layer: Layer, path: tuple[str, ...], written: str, origin: str) -> None:
     try:
         raw = written.encode("utf-8", "surrogateescape")
         document = _read_yaml(raw, f"{origin}: {dotted(path)}", numbered=False)
     except ConfigError as error:
         layer.problems.append(error.message)
         return
-    layer.problems += [f"{origin}: {dotted((*path, *where))}: {what}" for where, _, what in document.problems]
-    _put(layer, path, document.data, origin)
+    layer.problems += [f"{origin}: {dotted((*path, *where))}: {problem}" for where, _, problem in document.problems]
+    _store(layer, path, document.data, origin)
 
 
-def _put(layer: Layer, path: tuple[str, ...], value: Any, origin: str) -> None:
+def _store(layer: Layer, path: tuple[str, ...], value: Any, origin: str) -> None:
     nested = value
     for key in reversed(path):
         nested = {key: nested}
     layer.values = overlay(layer.values, nested)
-    layer.origins.update(dict.fromkeys(_nodes(nested), origin))
+    layer.origins.update(dict.fromkeys(_paths(nested), origin))
 
 
-def _nodes(value: Any, path: Path = ()) -> Iterator[Path]:
+def _paths(value: Any, path: Path = ()) -> Iterator[Path]:
     yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
-        yield from _nodes(item, (*path, key))
+        yield from _paths(item, (*path, key))

@@ -1,6 +1,6 @@
-"""Single values: sizes, durations, paths, globs, compression.
+"""Parsers of single values: sizes, durations, paths, globs, compression.
 
-Each parser takes what YAML gave and returns the value, or raises WrongValueError.
+Each parser takes a YAML value and returns the value of the key, or raises WrongValueError.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 SIZE_PATTERN = r"^[0-9]{1,18}(B|KiB|MiB|GiB|TiB|PiB)?$"
 DURATION_PATTERN = r"^[0-9]{1,9}(ms|s|min|h)$"
 PATH_PATTERN = r"^/"
-# The kernel counts bytes of a device in a signed 64 bit loff_t.
+# The kernel stores the size of a device in a signed 64-bit loff_t.
 _LARGEST = (1 << 63) - 1
 _SHORTEST = 0.001
 _LONGEST = 7 * 24 * 3600.0
-# PATH_MAX, less the prefix and the names that are put after it.
+# Half of PATH_MAX (4096), which leaves room for the root prefix and for names below the path.
 _LONGEST_PATH = 2048
 
 
@@ -36,33 +36,39 @@ class WrongValueError(ValueError):
     """A value that a key cannot have.
 
     Attributes:
-        allowed: what it can have, to stand after "allowed: ".
-        found: what was found and why it is wrong, where the value does not say so by itself.
+        allowed: what is allowed; the message shows it after "allowed: ".
+        found: what was found and why it is wrong; empty if the value itself is enough.
     """
 
     def __init__(self, allowed: str, found: str = "") -> None:
+        """Keep both parts of the message."""
         super().__init__(allowed)
         self.allowed = allowed
         self.found = found
 
 
 class WrongItemsError(ValueError):
-    """Several items of a list, each with its index."""
+    """A list with wrong items.
+
+    Attributes:
+        items: index, value and error of each wrong item.
+    """
 
     def __init__(self, items: list[tuple[int, Any, WrongValueError]]) -> None:
+        """Keep the wrong items."""
         super().__init__("wrong items")
         self.items = items
 
 
 def switch(value: Any) -> bool:
-    """True or false, and nothing that only resembles them."""
+    """Parse a boolean: only true and false."""
     if not _is(value, bool):
         raise WrongValueError("true or false")
     return bool(value)
 
 
 def whole(least: int, most: int) -> Callable[[Any], int]:
-    """A parser of whole numbers in a range, both ends included."""
+    """Make a parser of integers from `least` to `most`."""
 
     def parse(value: Any) -> int:
         if not _is(value, int) or not least <= value <= most:
@@ -73,7 +79,7 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
 
 
 def among(allowed: Callable[[], Iterable[str]]) -> Callable[[Any], str]:
-    """A parser of one of some words; `allowed` is asked at each call, because the table behind it may grow."""
+    """Make a parser of one of the texts that `allowed` returns; it is called at each use, as its result may grow."""
 
     def parse(value: Any) -> str:
         words = [str(word) for word in allowed()]
@@ -86,17 +92,17 @@ def among(allowed: Callable[[], Iterable[str]]) -> Callable[[Any], str]:
 
 
 def choice(kind: type[E]) -> Callable[[Any], E]:
-    """A parser of an enum's values."""
+    """Make a parser of the values of an enum."""
     parse = among(lambda: kind)
     return lambda value: kind(parse(value))
 
 
 def many(parse: Callable[[Any], str]) -> Callable[[Any], tuple[str, ...]]:
-    """A list whose items are each parsed; every wrong item is told."""
+    """Make a parser of lists that parses each item and reports all wrong items."""
 
     def parse_list(value: Any) -> tuple[str, ...]:
         wrong: list[tuple[int, Any, WrongValueError]] = []
-        kept = [_kept(parse, index, item, wrong) for index, item in enumerate(a_list(value))]
+        kept = [_parsed_item(parse, index, item, wrong) for index, item in enumerate(a_list(value))]
         if wrong:
             raise WrongItemsError(wrong)
         return tuple(kept)
@@ -105,13 +111,15 @@ def many(parse: Callable[[Any], str]) -> Callable[[Any], tuple[str, ...]]:
 
 
 def a_list(value: Any) -> list[Any]:
-    """A list, whatever its items are."""
+    """Parse a list with any items."""
     if not isinstance(value, list):
-        raise WrongValueError("a list, such as [a, b], or [] for none")
+        raise WrongValueError("a list, such as [a, b], or [] for an empty one")
     return value
 
 
-def _kept(parse: Callable[[Any], str], index: int, item: Any, wrong: list[tuple[int, Any, WrongValueError]]) -> str:
+def _parsed_item(
+    parse: Callable[[Any], str], index: int, item: Any, wrong: list[tuple[int, Any, WrongValueError]]
+) -> str:
     try:
         return parse(item)
     except WrongValueError as error:
@@ -120,7 +128,7 @@ def _kept(parse: Callable[[Any], str], index: int, item: Any, wrong: list[tuple[
 
 
 def size(value: Any) -> int:
-    """Bytes of `4GiB` or a plain number; GB and G are refused, because half the world counts them in 1000s."""
+    """Parse a size, `4GiB` or a number of bytes, to bytes. GB and G are refused because their meaning is ambiguous."""
     match = re.fullmatch(SIZE_PATTERN, str(value)) if _is(value, int, str) else None
     number = int(str(value).removesuffix(match[1] or "")) * _UNITS[match[1] or ""] if match else -1
     if not 0 <= number <= _LARGEST:
@@ -129,19 +137,19 @@ def size(value: Any) -> int:
 
 
 def esp_size(value: Any) -> int:
-    """Bytes of an EFI system partition: whole MiB, because partitions begin and end on MiB boundaries.
+    """Parse the size of an EFI system partition to bytes: whole MiB, as partitions begin and end on MiB boundaries.
 
-    33 MiB is the least that FAT32 can be on 512 byte sectors: 65525 clusters of one sector, two FATs and 32 reserved
-    sectors (Microsoft's FAT specification). On 4096 byte sectors it is 257 MiB, which only the disk can tell.
+    A FAT32 needs at least 33 MiB with 512-byte sectors: 65525 clusters of one sector, two FATs and 32 reserved sectors
+    (Microsoft's FAT specification). With 4096-byte sectors it needs 257 MiB; that is checked when the disk is known.
     """
     number = size(value)
     if number % MIB or not 33 * MIB <= number <= 2 << 40:
-        raise WrongValueError("whole MiB from 33MiB (257MiB on disks of 4096 byte sectors) to 2TiB")
+        raise WrongValueError("whole MiB from 33MiB (257MiB on disks with 4096-byte sectors) to 2TiB")
     return number
 
 
 def duration(value: Any) -> float:
-    """Seconds of `10min` or a plain number of seconds."""
+    """Parse a duration, `10min` or a number of seconds, to seconds."""
     match = re.fullmatch(DURATION_PATTERN, value) if _is(value, str) else None
     if match:
         seconds = int(value.removesuffix(match[1])) * _SECONDS[match[1]]
@@ -153,25 +161,25 @@ def duration(value: Any) -> float:
 
 
 def line(value: Any) -> str:
-    """Printable text in one line."""
+    """Parse one line of printable text."""
     if not _is(value, str):
         raise WrongValueError("text" if not _is(value, int, float) else "text; put it in quotes")
     if not value.isprintable():
-        raise WrongValueError("text of printable characters in one line")
+        raise WrongValueError("one line of printable text")
     return str(value)
 
 
 def path(value: Any) -> str:
-    """An absolute path, without a slash at its end."""
+    """Parse an absolute path; the result has no slash at its end."""
     written = line(value) if _is(value, str) else ""
     if not written.startswith("/") or ".." in written.split("/") or len(written) > _LONGEST_PATH:
         raise WrongValueError("an absolute path without '..'")
-    if not written.isascii() and not _can_be_named(written):
-        raise WrongValueError("a path of the characters that this locale has: run with LC_ALL=C.UTF-8")
+    if not written.isascii() and not _is_encodable(written):
+        raise WrongValueError("a path that this locale can encode; set LC_ALL=C.UTF-8 for other characters")
     return "/" + posixpath.normpath(written).lstrip("/")
 
 
-def _can_be_named(path: str) -> bool:
+def _is_encodable(path: str) -> bool:
     try:
         return bool(os.fsencode(path))
     except UnicodeEncodeError:
@@ -179,7 +187,7 @@ def _can_be_named(path: str) -> bool:
 
 
 def place(value: Any) -> str:
-    """A path of a file or directory of its own, which the root is not."""
+    """Parse an absolute path other than `/`."""
     written = path(value)
     if written == "/":
         raise WrongValueError("an absolute path other than /")
@@ -187,28 +195,28 @@ def place(value: Any) -> str:
 
 
 def mount_target(value: Any) -> str:
-    """A directory to mount on: not the root, not in the kernel's own filesystems."""
+    """Parse a directory to mount on: not `/`, and not in `/proc`, `/sys` or `/dev`."""
     target = path(value)
     if target == "/" or target.split("/")[1] in {"proc", "sys", "dev"}:
-        raise WrongValueError("a directory to mount on: not /, and nothing in /proc, /sys or /dev")
+        raise WrongValueError("a directory to mount on, other than / and outside /proc, /sys and /dev")
     return target
 
 
 def glob(value: Any) -> str:
-    """A glob below `/dev/`."""
+    """Parse a glob below `/dev/`."""
     written = line(value) if _is(value, str) else ""
     if not written.startswith("/dev/") or ".." in written.split("/"):
-        raise WrongValueError("a glob over device nodes or their links, such as /dev/nvme*")
+        raise WrongValueError("a glob for device nodes or links to them, such as /dev/nvme*")
     return written
 
 
 def btrfs_compression(value: Any) -> str:
-    """What `compress=` takes: zlib or zstd, with a level after a colon, or lzo."""
+    """Parse a value of `compress=`: zlib or zstd, with an optional level after a colon, or lzo."""
     return _compression(value, {"zlib": 9, "lzo": 0, "zstd": 15})
 
 
 def bcachefs_compression(value: Any) -> str:
-    """What `--compression` takes; the superblock keeps four bits for a level."""
+    """Parse a value of `--compression`; the superblock has four bits for the level."""
     return _compression(value, {"lz4": 15, "gzip": 9, "zstd": 15})
 
 
@@ -223,7 +231,7 @@ def _compression(value: Any, levels: dict[str, int]) -> str:
 
 
 def show_size(number: int) -> str | int:
-    """The shortest IEC spelling that is exact."""
+    """Format a size in the largest IEC unit that is exact; a number of bytes if there is none."""
     for unit in ("PiB", "TiB", "GiB", "MiB", "KiB"):
         if number and number % _UNITS[unit] == 0:
             return f"{number // _UNITS[unit]}{unit}"
@@ -231,7 +239,7 @@ def show_size(number: int) -> str | int:
 
 
 def show_duration(seconds: float) -> str | float:
-    """A duration as a file would write it, in the largest unit that is exact."""
+    """Format a duration in the largest unit that is exact; a number of seconds if there is none."""
     for unit in ("h", "min", "s", "ms"):
         whole = round(seconds / _SECONDS[unit])
         if whole and whole * _SECONDS[unit] == seconds and whole < 10**9:
@@ -240,4 +248,4 @@ def show_duration(seconds: float) -> str | float:
 
 
 def _is(value: Any, *kinds: type) -> bool:
-    return type(value) in kinds  # bool is a subclass of int, and never meant where a number is asked for
+    return type(value) in kinds  # bool is a subclass of int, but not a number in a configuration

@@ -1,7 +1,7 @@
-"""YAML as the configuration understands it: plain data with a line for every key, and nothing clever.
+"""Reads configuration files: a strict subset of YAML, with the line of each key.
 
-The nodes are composed by PyYAML and read here: its constructors keep the last of two equal keys, make numbers of 0755
-and 12:30:00 and dates of dates, and follow aliases as far as memory goes.
+PyYAML parses the text into nodes, and this module converts them. PyYAML's own constructors keep the last of two equal
+keys, read 0755 and 12:30:00 as numbers, turn dates into objects and expand aliases without a limit.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from zosstorage.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The schema is four levels deep; the composer recurses, so a limit keeps a thousand brackets from ending the stack.
+# The schema is four levels deep. PyYAML recurses at each level, so without a limit a file could exhaust the stack.
 LIMIT_DEPTH = 32
 
 
 @define
 class Document:
-    """What a YAML text says.
+    """The content of a YAML text.
 
     Attributes:
-        data: mappings with text keys, lists and scalars; None for a text of comments only.
-        lines: the line, from 1, of every key and list item.
-        problems: (path, line, sentence) of what cannot be kept: a key that stands twice, a key that is no text.
+        data: mappings with text keys, lists and scalars; None if the text has only comments.
+        lines: the line, from 1, of each key and list item.
+        problems: path, line and text of each mistake: a duplicate key, or a key that is not text.
     """
 
     data: Any = None
@@ -39,12 +39,13 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes only; a plain scalar keeps its text, because no implicit resolver is left."""
+    """Makes nodes only. Without implicit resolvers, a plain scalar keeps its text."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  PyYAML's own class attribute
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """Make the next node; refuse anchors, aliases, tags and more than LIMIT_DEPTH levels."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         self._refuse(event)
         self.depth += 1
@@ -62,35 +63,39 @@ class _Loader(yaml.SafeLoader):
 
 
 def read(raw: bytes, name: str, *, numbered: bool = True) -> Document:
-    """Reads a configuration file's bytes; `name` stands before each message, and the line where `numbered`.
+    """Read the content of a configuration file.
+
+    Args:
+        raw: the content.
+        name: the name of the file or source, which begins each message.
+        numbered: whether messages contain the line number.
 
     Raises:
         ConfigError: not UTF-8, larger than 1 MiB, not YAML, several documents, an anchor, an alias or a tag.
     """
     if len(raw) > LIMIT_BYTES:
-        raise ConfigError(f"{name}: larger than 1 MiB", hint="a configuration file holds a few dozen lines")
+        raise ConfigError(f"{name}: larger than 1 MiB", hint="name a configuration file; it has a few dozen lines")
     try:
         return parse(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{name}:{line}: not UTF-8 text", hint="save the file as UTF-8") from None
     except yaml.YAMLError as error:
-        told = f"{name}{_where(error) if numbered else ''}: not usable as YAML: {_reason(error)}"
-        hint = "one plain document of keys and values; zosstorage config show prints one"
-        raise ConfigError(told, hint=hint) from None
+        message = f"{name}{_where(error) if numbered else ''}: invalid YAML: {_reason(error)}"
+        raise ConfigError(message, hint="zosstorage config show prints a valid file") from None
 
 
 def parse(source: str) -> Document:
-    """Reads YAML text.
+    """Read YAML text.
 
     Raises:
-        yaml.YAMLError: not one plain document.
+        yaml.YAMLError: the text is not one plain document.
     """
     document = Document()
     loader = _Loader(source)
     try:
         node = loader.get_single_node()
-    except (ValueError, OverflowError) as error:  # "\\U00110000", which PyYAML hands to chr() as it stands
+    except (ValueError, OverflowError) as error:  # PyYAML passes "\\U00110000" to chr() unchecked
         raise yaml.YAMLError("a character beyond Unicode") from error
     finally:
         loader.dispose()
@@ -117,8 +122,8 @@ def _entries(document: Document, path: Path, node: yaml.MappingNode) -> Iterator
         if not isinstance(key, yaml.ScalarNode):
             document.problems.append((path, line, "found a mapping or a list as a key; allowed: a name"))
         elif key.value in seen:
-            told = f"stands twice, first in line {seen[key.value]}; allowed: once"
-            document.problems.append(((*path, key.value), line, told))
+            problem = f"duplicate key, first set in line {seen[key.value]}; keep one"
+            document.problems.append(((*path, key.value), line, problem))
         else:
             seen[key.value] = line
             document.lines[(*path, key.value)] = line
@@ -134,5 +139,5 @@ def _reason(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.reader.ReaderError):
         return f"the character {text.clean(chr(error.character))!r} is not allowed"
     parts = [getattr(error, "context", None), getattr(error, "problem", None)]
-    told = ", ".join(part for part in parts if part) or str(error)
-    return "it holds more than one document" if "single document" in told else text.clean(told, longest=160)
+    reason = ", ".join(part for part in parts if part) or str(error)
+    return "more than one document" if "single document" in reason else text.clean(reason, longest=160)

@@ -1,4 +1,4 @@
-"""How a command that failed ends: its sentence and its exit code."""
+"""Reports the error of a failed command and returns its exit code."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from zosstorage.errors import ConfigError, InterruptedRunError, ZosstorageError
 log = logging.getLogger("zosstorage")
 
 
-def ended(error: BaseException) -> int:
-    """Tell an error; returns the exit code."""
-    told = _as_ours(error)
-    number = 128 + told.number if isinstance(told, InterruptedRunError) else int(told.exit_code)
-    with suppress(OSError):  # a stderr that is full, or that nobody reads
-        _tell(told, number)
+def report(error: BaseException) -> int:
+    """Report an error and return the exit code of the program."""
+    known = _as_known_error(error)
+    number = 128 + known.number if isinstance(known, InterruptedRunError) else int(known.exit_code)
+    with suppress(OSError):  # stderr is on a full disk, or a pipe without a reader
+        _write(known, number)
     return number
 
 
-def _as_ours(error: BaseException) -> ZosstorageError | InterruptedRunError:
+def _as_known_error(error: BaseException) -> ZosstorageError | InterruptedRunError:
     if isinstance(error, ZosstorageError | InterruptedRunError):
         return error
-    if isinstance(error, KeyboardInterrupt):  # SIGINT where nothing was begun that would have to be undone
+    if isinstance(error, KeyboardInterrupt):  # SIGINT outside of a run, where there is nothing to undo
         return InterruptedRunError("SIGINT", 2)
     return _defect(error)
 
 
 def _defect(error: BaseException) -> ZosstorageError:
-    """A defect of ours is told in a line too: where it was, for the report; the log at level debug has the rest."""
+    """Make an error of one line from an unexpected exception; the debug log gets the traceback."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}:{last.lineno}"
     log.debug("traceback", exc_info=error)
     message = f"a defect of zosstorage {__version__} at {where}: {type(error).__name__}: {error}"
-    return ZosstorageError(message, hint="please report it with this line; nothing more was done")
+    return ZosstorageError(message, hint="report a bug with this line; the command stopped here")
 
 
-def _tell(error: ZosstorageError | InterruptedRunError, number: int) -> None:
-    """One sentence and a hint: through the log once it is set up, as plain text before."""
+def _write(error: ZosstorageError | InterruptedRunError, number: int) -> None:
+    """Write the message and the hint to the log; before the log is set up, to stderr as plain text."""
     problems = list(error.problems) if isinstance(error, ConfigError) else []
     if log.handlers:
         extra = {"hint": error.hint, "exit_code": number, **({"problems": problems} if problems else {})}

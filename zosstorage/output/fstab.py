@@ -1,4 +1,4 @@
-"""The four subvolume mounts of a plan in fstab; every other line stays as it is."""
+"""Writes the four subvolume mounts of a plan to fstab; all other lines stay unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEFAULT_MODE = 0o644
 
 
 def lines(facts: Facts) -> list[str]:
-    """The lines for the primary's subvolumes, in the order of the plan."""
+    """Return the fstab lines for the subvolumes of the primary, in the order of the plan."""
     primary = next(one for one in facts.plan.data if one.uuid == facts.mounted.primary)
     return [
         fstab.line(f"UUID={primary.uuid}", target.inside, primary.type, ",".join(target.options))
@@ -26,10 +26,10 @@ def lines(facts: Facts) -> list[str]:
 
 
 def is_current(facts: Facts) -> bool:
-    """Whether fstab has the lines, if it is to have them.
+    """Return whether fstab has the lines of the plan; true if the plan writes no fstab.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: fstab cannot be read.
     """
     if facts.plan.fstab is None:
         return True
@@ -38,10 +38,10 @@ def is_current(facts: Facts) -> bool:
 
 
 def update(facts: Facts) -> None:
-    """Put the lines at the end of fstab, in place of an earlier system's for the same targets, if it is to have them.
+    """Append the lines to fstab and remove older lines for the same targets; do nothing if the plan writes no fstab.
 
     Raises:
-        ToolError: the file cannot be read or written.
+        ToolError: fstab cannot be read or written.
     """
     if facts.plan.fstab is None:
         return
@@ -54,7 +54,7 @@ def update(facts: Facts) -> None:
             write_atomic(Path(os.path.realpath(path)), after, mode)
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
-        raise ToolError(message, hint="run with --no-fstab, or mend it") from error
+        raise ToolError(message, hint="fix the file or its directory, or run with --no-fstab") from error
 
 
 def _read(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The log: to stderr, and to a file as well when asked for; JSON lines or text. Stdout is never used."""
+"""Sets up the log: to stderr and, if configured, to a file, as JSON lines or text. It never uses stdout."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from zosstorage.config.schema import Logging
 
 _PACKAGES = ("zosstorage", "states")
-# What every LogRecord has; all else came in as `extra`.
+# The attributes of every LogRecord; all others were passed as `extra`.
 _RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class TextFormatter(logging.Formatter):
-    """One line: time, level, message, then the extra fields as key=value."""
+    """Formats a record as one line: time, level, message, then the extra fields as key=value."""
 
     def __init__(self) -> None:
+        """Set the format of the line and of the time."""
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without a newline at its end."""
         extra = {key: value for key, value in vars(record).items() if key not in _RECORD}
         return " ".join([super().format(record), *(f"{key}={_shown(value)}" for key, value in extra.items())])
 
@@ -42,12 +44,12 @@ def _formatter(form: str) -> logging.Formatter:
 
 
 def set_up(settings: Logging) -> None:
-    """Send the log where the configuration says.
+    """Set up the loggers of zosstorage as configured; a second call replaces the first set-up.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the log file cannot be written.
     """
-    logging.raiseExceptions = False  # a full disk or a closed console: no line of the log is worth a traceback
+    logging.raiseExceptions = False  # if a line cannot be written (a full disk), print no traceback
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if settings.file:
         handlers.append(_file_handler(settings.file))
@@ -64,14 +66,15 @@ def set_up(settings: Logging) -> None:
 
 
 class _File(logging.FileHandler):
-    """A file, which may be on a full medium: that is told once, on stderr."""
+    """A log file; if it cannot be written (a full disk), one warning goes to stderr."""
 
-    told = False
+    warned = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's name
+        """Warn at the first error; ignore later ones."""
         error = sys.exc_info()[1]
-        if not self.told:
-            self.told = True
+        if not self.warned:
+            self.warned = True
             logging.getLogger(_PACKAGES[0]).warning(
                 "the log file cannot be written",
                 extra={"path": self.baseFilename, "reason": getattr(error, "strerror", None) or str(error)},
@@ -81,10 +84,10 @@ class _File(logging.FileHandler):
 def _file_handler(path: str) -> logging.Handler:
     try:
         if Path(path).is_block_device():
-            raise ConfigError(f"the log file {path} is a block device", hint="name a file with --log-file")
+            raise ConfigError(f"the log file {path} is a block device", hint="name a regular file with --log-file")
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         return _File(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(
-            f"the log file {path} cannot be written: {error.strerror}", hint="name another with --log-file"
+            f"the log file {path} cannot be written: {error.strerror}", hint="name another file with --log-file"
         ) from error

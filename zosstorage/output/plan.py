@@ -1,4 +1,4 @@
-"""What `plan` prints: every disk with its verdict and what would become of it, as text for people and as a document."""
+"""The output of `plan`: each disk with its verdict and what a run would do to it, as text and as a document."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 @frozen
 class ShownDisk(Disk):
-    """An eligible disk, its verdict, and what would be done to it, in words."""
+    """An eligible disk with its verdict and what a run would do to it.
+
+    Attributes:
+        verdict: the verdict; null if the disk was not examined.
+        actions: one phrase for each action; empty if the plan was refused.
+    """
 
     verdict: Verdict | None = None
     actions: tuple[str, ...] = ()
@@ -29,7 +34,12 @@ class ShownDisk(Disk):
 
 @frozen
 class ShownRejected(Disk):
-    """A disk that is not eligible, why, and what it carries where that was looked at."""
+    """A disk that is not eligible.
+
+    Attributes:
+        reason: why it is not eligible.
+        verdict: the verdict; null if the disk was not examined.
+    """
 
     reason: str = ""
     verdict: Verdict | None = None
@@ -37,7 +47,13 @@ class ShownRejected(Disk):
 
 @frozen
 class Refusal:
-    """Why nothing would be written."""
+    """Why a run would write nothing.
+
+    Attributes:
+        message: what is wrong, in one sentence.
+        hint: what the operator can do; may be empty.
+        exit_code: the exit code of a run.
+    """
 
     message: str
     hint: str
@@ -46,7 +62,20 @@ class Refusal:
 
 @frozen
 class PlanDocument:
-    """What a run would do: `plan` holds the decisions, `commands` what follows from them; null and none if refused."""
+    """What a run would do.
+
+    Attributes:
+        version: the version of the document format.
+        action: what the run would do to the disks, or `refuse`.
+        topology: the name of the topology; null if refused.
+        firmware: how the machine boots.
+        disks: the eligible disks, in natural order.
+        rejected: the disks that are not eligible, in natural order.
+        filesystems: the filesystems that the run would make or keep.
+        error: why the run would be refused, or null.
+        plan: the decisions; null if refused.
+        commands: the commands that would run, in order.
+    """
 
     version: Literal[1]
     action: Literal["create", "resume", "adopt", "refuse"]
@@ -63,7 +92,14 @@ class PlanDocument:
 def document(
     discovery: Discovery, verdicts: Sequence[Verdict], plan: Plan | None, error: ZosstorageError | None
 ) -> PlanDocument:
-    """The document of a plan, or of a refusal, over all verdicts there are."""
+    """Make the document of a plan or, with an `error`, of a refusal.
+
+    Args:
+        discovery: the eligible and the rejected disks.
+        verdicts: the verdicts on some of these disks, in any order.
+        plan: the plan; None if it was refused.
+        error: why it was refused; None if it was not.
+    """
     known = {verdict.path: verdict for verdict in verdicts}
     return PlanDocument(
         1,
@@ -93,7 +129,7 @@ def _actions(disk: Disk, plan: Plan | None) -> tuple[str, ...]:
     if plan is None:
         return ()
     planned = next((one for one in plan.disks if one.disk == disk), None)
-    return tuple(_planned_actions(planned, plan)) if planned else ("leave it alone",)
+    return tuple(_planned_actions(planned, plan)) if planned else ("leave unchanged",)
 
 
 def _planned_actions(planned: PlannedDisk, plan: Plan) -> list[str]:
@@ -106,7 +142,7 @@ def _planned_actions(planned: PlannedDisk, plan: Plan) -> list[str]:
         mine = [here[member] for member in filesystem.members if member in here]
         found += [_filesystem_action(filesystem, part.number, planned.role) for part in mine]
     if planned.clear_marks and not any(part.make for part in planned.partitions):
-        found.append("clear the marks of an earlier run")
+        found.append("clear the in-progress flags of an earlier run")
     return found
 
 
@@ -120,7 +156,7 @@ def _filesystem_action(filesystem: PlannedFilesystem, number: int, role: str) ->
 
 
 def text(shown: PlanDocument) -> str:
-    """The document for people."""
+    """Format the document as text."""
     lines = [_headline(shown)]
     for disk in shown.disks:
         lines += [*_disk_lines(disk, disk.verdict), *(f"  → {action}" for action in disk.actions)]

@@ -1,4 +1,4 @@
-"""state.json: what an operator reads, and programs may rely on."""
+"""The report, state.json, for operators and programs; docs/REPORT.md describes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,19 @@ Status = Literal["provisioned", "already_provisioned"]
 
 @frozen
 class ReportedDisk:
-    """A disk and what is on it now; nothing is said of the partitions of an unused one."""
+    """A disk and its partitions.
+
+    Attributes:
+        path: its device node.
+        role: its purpose.
+        size_bytes: its size in bytes.
+        sector_size: its logical sector size in bytes.
+        rotational: whether the kernel reports rotating media.
+        model: its model name; empty if there is none.
+        serial: its serial number; empty if there is none.
+        wwn: its World Wide Name; empty if there is none.
+        partitions: its partitions; empty for an unused disk, whatever is on it.
+    """
 
     path: str
     role: Role
@@ -34,7 +46,16 @@ class ReportedDisk:
 
 @frozen
 class ReportedFilesystem:
-    """A filesystem; `mountpoint` is where all of it is mounted, null for an ESP."""
+    """A filesystem.
+
+    Attributes:
+        uuid: its UUID, or the volume ID of an ESP.
+        label: its label.
+        type: `btrfs`, `bcachefs` or `vfat`.
+        devices: the device nodes of its partitions.
+        mountpoint: where the top of the filesystem is mounted; null for an ESP.
+        primary: whether its subvolumes are mounted at the targets.
+    """
 
     uuid: str
     label: str
@@ -46,7 +67,19 @@ class ReportedFilesystem:
 
 @frozen
 class Report:
-    """The document; sizes and offsets in bytes, `timestamp` RFC 3339 in UTC, `fstab` the path written or null."""
+    """The report about a provisioned machine. Sizes and offsets are in bytes.
+
+    Attributes:
+        version: the version of the document format.
+        status: whether this run made the filesystems or found them finished.
+        timestamp: when the report was written, RFC 3339 in UTC.
+        topology: the name of the topology.
+        firmware: how the machine boots.
+        disks: all eligible disks, in natural order.
+        filesystems: the ESPs and the data filesystems.
+        mounts: the mounts that were made.
+        fstab: the path of the fstab that was written, or null.
+    """
 
     version: Literal[1]
     status: Status
@@ -60,7 +93,7 @@ class Report:
 
 
 def build(facts: Facts) -> Report:
-    """The report of a machine that is provisioned now."""
+    """Make the report from the facts of all states; the timestamp is the current time."""
     plan = facts.plan
     return Report(
         1,
@@ -76,7 +109,7 @@ def build(facts: Facts) -> Report:
 
 
 def text(report: Report) -> str:
-    """The report as it is written: JSON for people to read too."""
+    """Format the report as indented JSON, with a newline at its end."""
     return json.dumps(converter.unstructure(report), indent=2) + "\n"
 
 

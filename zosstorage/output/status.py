@@ -1,4 +1,4 @@
-"""What `status` prints: the checkpoint as a table."""
+"""The output of `status`: the checkpoint as a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def text(found: Checkpoint) -> str:
-    """A row for each state: its name and status, when it ended, how many seconds it took, the error."""
+    """Format a row for each state: its name, its status, when it ended, the seconds that it took, and its error."""
     rows = [("STATE", "STATUS", "FINISHED", "SECONDS", "ERROR"), *(_row(record) for record in found.states)]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
