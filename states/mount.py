@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zosstorage.facts import Facts
-    from zosstorage.planned import Plan, PlannedDisk
+    from zosstorage.planned import Plan, PlannedDisk, PlannedFilesystem
 
 
 @frozen
@@ -62,22 +62,23 @@ class Mount:
             for planned in facts.plan.disks:
                 if planned.flagged:
                     stack.enter_context(claim.locked(planned.disk, exclusive=False))
-            formatting.read_back(facts)  # nobody made them anew since Format let go of the locks
-            primary = self._finish(tops, facts.plan)
+            formatting.read_back(facts)  # nobody made them anew since Format released the locks
+            pending = _pending(facts.plan)
+            formatting.check_unused(_unfinished(facts.plan, pending, tops), facts)
+            primary = self._finish(tops, pending, facts.plan)
         targets = mounting.targets(primary.filesystem, facts)
         self._mount(targets)
         mounts = tuple(one.mount for one in (*tops, *targets))
         return evolve(facts, mount=Mounted(primary.filesystem.uuid, mounts))
 
-    def _finish(self, tops: Sequence[Wanted], plan: Plan) -> Wanted:
+    def _finish(self, tops: Sequence[Wanted], pending: Sequence[PlannedDisk], plan: Plan) -> Wanted:
         """Mount the filesystems and finish the new ones; returns the primary one."""
         mounting.scan(tops)
         self._mount(tops)
         for top in tops:
             mounting.check_profile(top)
-        flagged = [planned for planned in plan.disks if planned.flagged]
-        done = tables.finished(flagged)
-        pending = [planned for planned in flagged if planned not in done]
+            if _is_unfinished(top.filesystem, pending, plan):
+                subvolumes.check_empty(top, [target.subvolume for target in plan.targets])
         primary = _primary(tops, pending, plan)
         subvolumes.sync([top for top in tops if top.filesystem.make])
         _clear_marks(pending, plan.members(primary.filesystem))
@@ -96,13 +97,28 @@ class Mount:
         mounting.mount([one for one in wanted if one not in self.made and mounting.is_free(one)], self.made)
 
 
+def _pending(plan: Plan) -> list[PlannedDisk]:
+    """The disks that carry in-progress flags."""
+    flagged = [planned for planned in plan.disks if planned.flagged]
+    done = tables.finished(flagged)
+    return [planned for planned in flagged if planned not in done]
+
+
+def _is_unfinished(filesystem: PlannedFilesystem, pending: Sequence[PlannedDisk], plan: Plan) -> bool:
+    return filesystem.make and any(one in pending for one in plan.members(filesystem))
+
+
+def _unfinished(plan: Plan, pending: Sequence[PlannedDisk], tops: Sequence[Wanted]) -> list[PlannedFilesystem]:
+    """The unfinished filesystems, without those that an earlier run left mounted."""
+    mounted = {top.filesystem.uuid for top in tops if not mounting.is_free(top)}
+    return [one for one in plan.filesystems if _is_unfinished(one, pending, plan) and one.uuid not in mounted]
+
+
 def _primary(tops: Sequence[Wanted], pending: Sequence[PlannedDisk], plan: Plan) -> Wanted:
     """The filesystem with the subvolumes: made now on a new primary; among finished ones the one that has them."""
     names = [target.subvolume for target in plan.targets]
     # Kept from an earlier run, or made in this boot and without a mark by now.
-    kept = [
-        top for top in tops if not (top.filesystem.make and any(one in pending for one in plan.members(top.filesystem)))
-    ]
+    kept = [top for top in tops if not _is_unfinished(top.filesystem, pending, plan)]
     for new in (top for top in tops if top.filesystem.uuid == plan.primary and top not in kept):
         subvolumes.make(new, names)
         return new

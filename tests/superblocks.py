@@ -1,5 +1,6 @@
 """Superblocks as our readers look at them; all other bytes are zero."""
 
+import struct
 from uuid import UUID
 
 FS_UUID = "99999999-8888-4777-8666-555555555555"
@@ -12,6 +13,8 @@ def fat_sector(serial: int = 0x1A2B3C4D, label: bytes = b"ZOSBOOT") -> bytes:
     sector[71:82] = label.ljust(11)
     sector[82:90] = b"FAT32   "
     sector[510:] = b"\x55\xaa"
+    struct.pack_into("<HBHB", sector, 11, 512, 8, 32, 2)
+    struct.pack_into("<I4xI", sector, 36, 1009, 2)  # sectors of a FAT; the root directory's cluster
     return bytes(sector)
 
 

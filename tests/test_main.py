@@ -215,8 +215,9 @@ def test_refuses_a_run_directory_without_write_permission(
 
 
 def test_refuses_to_reset_while_the_lock_is_held(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path]
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run_dir: list[str | Path]
 ) -> None:
+    monkeypatch.setattr(lock, "_WAIT_SECONDS", 0.05)
     with lock.held(tmp_path / "run"):
         status, out, err = run_command(capsys, *run_dir, "reset")
     assert (status, out) == (ExitCode.LOCKED, "")

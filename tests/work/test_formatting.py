@@ -24,7 +24,7 @@ def on_files(tmp_path):
         parts = []
         for part in known.partitions:
             path = tmp_path / part.device.removeprefix("/dev/")
-            sparse(path, BLOCK)
+            sparse(path, part.size_bytes)
             parts.append(evolve(part, device=str(path)))
         known = evolve(known, partition=tuple(parts))
         return evolve(known, format=tuple(evolve(one, devices=known.devices(plan)) for one, plan in pairs(known)))

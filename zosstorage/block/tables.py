@@ -54,6 +54,8 @@ def _standing(planned: PlannedDisk, reader: medium.Reader) -> Standing:
     found = layout.recognise_planned(planned.disk, head, copies, planned.partitions)
     if isinstance(found, layout.Unrecognised):
         raise changed(planned.disk, found.reason)
+    if found.guid not in ("", planned.guid):  # torn before a header was written, there is none
+        raise changed(planned.disk, f"the disk GUID {found.guid}, not {planned.guid}")
     return Standing(planned, found, copies)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from zosstorage import filesystems
-from zosstorage.block import probe, sysfs
-from zosstorage.block.contents import read_content
+from zosstorage.block import probe, sysfs, unfinished
+from zosstorage.block.contents import claimed, read_content
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Filesystem
-from zosstorage.filesystems import btrfs
+from zosstorage.filesystems import btrfs, vfat
+from zosstorage.model import PartitionKind
 from zosstorage.planning import commands
 from zosstorage.system import blkidcache, run, threads
 
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 def make(wanted: Sequence[PlannedFilesystem], facts: Facts, require_marks: Callable[[], None]) -> None:
     """Make filesystems side by side, into marked partitions, and flush them.
 
-    `require_marks` is asked each time, while probers look at the partitions: without the marks it raises.
+    `require_marks` raises without the marks. It is asked while probers look at the partitions, and once more right
+    before the first tool that writes is started.
 
     Raises:
         NotEmptyError: a partition carries what we would not make there.
@@ -31,6 +34,7 @@ def make(wanted: Sequence[PlannedFilesystem], facts: Facts, require_marks: Calla
     """
     _check_marked(wanted, facts.plan)
     leftovers = _leftovers(wanted, facts, require_marks)
+    check_unused(wanted, facts, require_marks)
     _erase([filesystem for filesystem in wanted if filesystem.uuid in leftovers], facts)
     argvs = [commands.mkfs(facts.plan, one, facts.devices(one), force=one.uuid in leftovers) for one in wanted]
     with blkidcache.looked_at(sysfs.devices()) as env:
@@ -71,6 +75,35 @@ def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts, meanwhile: Cal
             hint="if it is not needed, erase it by hand (wipefs -a) and run again",
         )
     return {nodes[row.device].uuid for row in signatures}
+
+
+def check_unused(wanted: Sequence[PlannedFilesystem], facts: Facts, then: Callable[[], None] = lambda: None) -> None:
+    """See by our own readers, with nobody else in them, that partitions carry nothing but unfinished work of ours.
+
+    All are claimed until `then` has ended, so that nobody can begin to use them in between.
+
+    Raises:
+        NotEmptyError: a partition is in use, or carries what is not ours to overwrite.
+    """
+    kinds = {device: one.type for one in wanted for device in facts.devices(one)}
+    parts = [part for part in facts.partitions if part.device in kinds]
+    with ExitStack() as stack:
+        flagged = [
+            unfinished.Flagged(
+                PartitionKind.ESP if kinds[part.device] == vfat.TYPE else PartitionKind.DATA,
+                part.size_bytes,
+                stack.enter_context(claimed(part.device)),
+            )
+            for part in parts
+        ]
+        found = [
+            f"{part.device} carries {problem}"
+            for part, problem in zip(parts, unfinished.problems(flagged), strict=True)
+            if problem
+        ]
+        if found:
+            raise NotEmptyError(f"{'; '.join(found)}; it is left as it is", hint=unfinished.HINT)
+        then()
 
 
 def _own_label(device: str) -> str:

@@ -45,14 +45,17 @@ def tell_kernel(disks: Sequence[PlannedDisk]) -> None:
 
 
 def check_unchanged(disks: Sequence[PlannedDisk], total: int) -> None:
-    """The last look before the first write, with the disks ours alone: blank ones blank still, torn tables still ours.
+    """The last look before the first write, with the disks ours alone: blank ones blank still, torn tables torn still.
 
+    A table is written over nothing else, whatever the plan says: it may come from a checkpoint that somebody edited.
     `total` is the number of target disks, for the message.
 
     Raises:
         NotEmptyError: one is another now.
     """
-    tables.standing([planned for planned in disks if not planned.blank])
+    for one in tables.standing([planned for planned in disks if not planned.blank]):
+        if not one.table.torn:
+            raise tables.changed(one.planned.disk, "a table that is whole, which is never written again")
     used = emptiness.no_longer_blank([planned.disk for planned in disks if planned.blank])
     if used:
         raise refusal([Verdict(path, Kind.FOREIGN, evidence) for path, evidence in used.items()], total)

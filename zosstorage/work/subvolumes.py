@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage import filesystems
-from zosstorage.errors import ToolError
+from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.system import ioctl, run, threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zosstorage.work.mounting import Wanted
+
+
+# bcachefs and others make it for what a check recovers.
+_LOST_AND_FOUND = "lost+found"
 
 
 def present(top: Wanted, names: Sequence[str]) -> list[str]:
@@ -26,6 +30,23 @@ def _is_subvolume(path: Path, inode: int | None) -> bool:
     if not path.is_dir() or path.is_symlink():
         return False
     return inode is None or path.stat().st_ino == inode
+
+
+def check_empty(top: Wanted, names: Sequence[str]) -> None:
+    """See that a filesystem that is not finished holds nothing but empty subvolumes, below its mounted top.
+
+    Raises:
+        NotEmptyError: somebody has put something there.
+    """
+    place = Path(top.target)
+    found = [entry for entry in place.iterdir() if entry.name not in (*names, _LOST_AND_FOUND)]
+    for name in (*names, _LOST_AND_FOUND):
+        found += (place / name).iterdir() if (place / name).is_dir() else ()
+    if found:
+        raise NotEmptyError(
+            f"{top.filesystem.uuid} is not finished and holds {found[0].relative_to(place)}: somebody has used it",
+            hint="mount it read-only and look; once what is needed was saved and removed from it, run again",
+        )
 
 
 def make(top: Wanted, names: Sequence[str]) -> None:
