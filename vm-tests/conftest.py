@@ -15,6 +15,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests"), str(HERE.parent / "tests/loop")]  # no packages to import
 
+import alpine_images  # noqa: E402 - behind the path to it
 import initramfs  # noqa: E402 - behind the path to it
 import packages  # noqa: E402 - behind the path to it
 from qemu import Drive, Guest, Log, accelerator  # noqa: E402 - behind the path to it
@@ -33,32 +34,48 @@ USES = {"ext4": use_ext4}
 
 
 class Lab:
-    """Boots guests; knows the roots and remembers the figures of each scenario."""
+    """Boots guests; knows the roots and remembers the figures of each scenario.
+
+    Images with the wheel are made at once, those with the static file when one is first asked for: it may be missing.
+    """
 
     def __init__(self, roots: dict[str, Path]) -> None:
         self.roots = roots
 
         site = initramfs.site_packages()  # once: the program under test stays the same
         variants = ({}, {"udev": True}, {"bcachefs": False})
-        self.images = {
+        self.images: dict[tuple[object, ...], Path] = {
             (kernel, *sorted(variant.items())): initramfs.build(roots, kernel, site, **variant)
             for kernel in packages.KERNELS
             for variant in (variants if kernel == "cloud" else variants[:1])
         }
 
-    def image(self, kernel: str, *, udev: bool = False, bcachefs: bool = True) -> tuple[Path, Path]:
+    def image(
+        self, kernel: str, *, udev: bool = False, bcachefs: bool = True, static: bool = False
+    ) -> tuple[Path, Path]:
         """(kernel, initramfs)."""
         vmlinuz = next((self.roots[kernel] / "boot").glob("vmlinuz-*"))
+        if static:
+            with one_at_a_time():
+                return vmlinuz, initramfs.build(self.roots, kernel, static_file(), udev=udev, bcachefs=bcachefs)
         variant = [("bcachefs", False)] if not bcachefs else []
         return vmlinuz, self.images[(kernel, *variant, *([("udev", True)] if udev else []))]
 
     def guest(self, name: str, drives: list[Drive], script: str, *, kernel: str = "cloud", **more: object) -> Guest:
-        variant = {key: bool(more.pop(key)) for key in ("udev", "bcachefs") if key in more}
+        variant = {key: bool(more.pop(key)) for key in ("udev", "bcachefs", "static") if key in more}
         vmlinuz, image = self.image(kernel, **variant)
         folder = RUNS / name
         folder.mkdir(parents=True, exist_ok=True)
         library = (Path(__file__).parent / "guest/lib.sh").read_text()
         return Guest(vmlinuz, image, drives, library + script, folder, **more)  # type: ignore[arg-type]
+
+
+def static_file() -> Path:
+    """The static file in dist; the test fails where there is none."""
+    try:
+        return alpine_images.elf()
+    except alpine_images.NoElfError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The guest's initramfs: busybox, the tools, Python with the wheel, and the modules that disks and filesystems need.
 
 Libraries and modules are followed to their closure, so that the image stays small: under TCG every MiB costs time.
+The variant `static` has the static file in place of Python and the wheel, and nothing that only Python needs.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 GUEST = Path(__file__).resolve().parent / "guest"
 PROGRAMS = (
     *("sfdisk", "partx", "blkid", "wipefs", "mount", "umount", "mkfs.fat", "mkfs.btrfs", "btrfs", "bcachefs"),
-    *("kmod", "python3.13"),
+    "kmod",
 )
+PYTHON = ("python3.13",)
 UDEV = ("udevadm",)
 _UDEV_RULES = ("60-persistent-storage.rules", "50-udev-default.rules", "64-btrfs.rules")
 # Built-in on one kernel, a module on the other: what is no module is passed over.
@@ -40,15 +42,18 @@ _STDLIB_LEFT_OUT = (
 _LIB = "usr/lib/x86_64-linux-gnu"
 
 
-def build(roots: dict[str, Path], kernel: str, site: Path, *, udev: bool = False, bcachefs: bool = True) -> Path:
-    """The image for a kernel; made again when the program or anything else that goes into it has changed."""
-    key = _key(roots, kernel, site, f"{udev} {bcachefs}")
+def build(roots: dict[str, Path], kernel: str, program: Path, *, udev: bool = False, bcachefs: bool = True) -> Path:
+    """The image for a kernel; made again when the program or anything else that goes into it has changed.
+
+    `program` is the folder of `site_packages`, or the static file.
+    """
+    key = _key(roots, kernel, program, f"{udev} {bcachefs}")
     image = CACHE / "images" / f"{kernel}-{key}.cpio"
     if not image.exists():
         image.parent.mkdir(parents=True, exist_ok=True)
         tree = CACHE / "trees" / f"{kernel}-{key}"
         shutil.rmtree(tree, ignore_errors=True)
-        _populate(tree, roots, kernel, site, udev=udev, bcachefs=bcachefs)
+        _populate(tree, roots, kernel, program, udev=udev, bcachefs=bcachefs)
         pack(tree, image, compress=False)  # to unpack 70 MB takes a guest under TCG seconds
         shutil.rmtree(tree)
     return image
@@ -72,9 +77,9 @@ def pack(tree: Path, image: Path, *, compress: bool = True) -> None:
         staging.rename(image)
 
 
-def _key(roots: dict[str, Path], kernel: str, site: Path, more: str) -> str:
-    digest = hashlib.sha256(f"{roots['tools'].name} {roots[kernel].name} {site.name} {more}".encode())
-    for file in (Path(__file__), *sorted(GUEST.iterdir())):
+def _key(roots: dict[str, Path], kernel: str, program: Path, more: str) -> str:
+    digest = hashlib.sha256(f"{roots['tools'].name} {roots[kernel].name} {program.name} {more}".encode())
+    for file in (Path(__file__), *sorted(GUEST.iterdir()), *([program] if program.is_file() else [])):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -97,7 +102,7 @@ def site_packages() -> Path:
     return folder
 
 
-def _populate(tree: Path, roots: dict[str, Path], kernel: str, site: Path, *, udev: bool, bcachefs: bool) -> None:
+def _populate(tree: Path, roots: dict[str, Path], kernel: str, program: Path, *, udev: bool, bcachefs: bool) -> None:
     tools = roots["tools"]
     for name in ("proc", "sys", "dev", "run", "tmp", "etc", "var", _LIB, "usr/lib64", "usr/bin", "busybox"):
         (tree / name).mkdir(parents=True, exist_ok=True)
@@ -111,17 +116,20 @@ def _populate(tree: Path, roots: dict[str, Path], kernel: str, site: Path, *, ud
         (tree / link).symlink_to(target)
     shutil.copy(tools / "usr/bin/busybox", tree / "busybox/busybox")
     programs = [find(tools, name) for name in (*PROGRAMS, *(UDEV if udev else ()))]
-    for program in programs:
-        shutil.copy(program, tree / "usr/bin" / program.name)
+    for one in programs:
+        shutil.copy(one, tree / "usr/bin" / one.name)
     for name in ("modprobe", "depmod", "lsmod"):
         (tree / "usr/bin" / name).symlink_to("kmod")
     if udev:
         _add_udev(tree, tools)
-    _add_python(tree, tools, site)
-    _add_libraries(tree, tools, (*programs, *(tree / "usr/lib/python3.13/lib-dynload").glob("*.so")))
+    if program.is_file():
+        shutil.copy(program, tree / "usr/bin/zosstorage")
+    else:
+        _add_python(tree, tools, program)
+        programs += [find(tools, *PYTHON), *(tree / "usr/lib/python3.13/lib-dynload").glob("*.so")]
+    _add_libraries(tree, tools, programs)
     _add_modules(tree, roots[kernel], (*MODULES, *(BCACHEFS if bcachefs else ())))
     shutil.copy(GUEST / "init", tree / "init")
-    shutil.copy(GUEST / "zosstorage", tree / "usr/bin/zosstorage")
 
 
 def find(root: Path, name: str) -> Path:
@@ -137,6 +145,8 @@ def _add_udev(tree: Path, tools: Path) -> None:
 
 
 def _add_python(tree: Path, tools: Path, site: Path) -> None:
+    shutil.copy(GUEST / "zosstorage", tree / "usr/bin/zosstorage")
+    shutil.copy(find(tools, *PYTHON), tree / "usr/bin" / PYTHON[0])
     (tree / "usr/bin/python3").symlink_to("python3.13")
     library = tree / "usr/lib/python3.13"
     left_out = shutil.ignore_patterns(*_STDLIB_LEFT_OUT, "__pycache__", "config-3.13-*", "_test*.so", "_xx*.so")

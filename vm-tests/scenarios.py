@@ -31,8 +31,9 @@ class Scenario:
         code: the exit code of the first boot; other than 0 ends the scenario there, with every image unchanged.
         says: what the program's log must contain when it refuses.
         shows: mount options of the subvolumes that the kernel has to confirm.
-        lose: a disk that is missing from a fourth boot, which must be refused with exit code 5.
-        degraded: after the loss, mount what is left by hand, degraded, and find the marker.
+        static: boot the static file that is shipped, without any Python, in place of the wheel.
+        lose: disks, each of which is missing from one further boot, which must be refused with exit code 5.
+        degraded: after each loss, mount what is left by hand, degraded, and find the marker.
     """
 
     name: str
@@ -49,7 +50,8 @@ class Scenario:
     code: int = 0
     says: tuple[str, ...] = field(default=())
     shows: tuple[str, ...] = field(default=())
-    lose: int | None = None
+    static: bool = False
+    lose: tuple[int, ...] = ()
     degraded: bool = False
 
 
@@ -57,18 +59,34 @@ _CACHE_AND_BACKING = "zosstorage.set=topology.cache=[/dev/vda]"
 _TIERED = (Disk(role="cache"), Disk(role="backing"))
 
 MATRIX = (
-    Scenario("single-bios", (Disk(),), "single"),
+    Scenario("single-bios", (Disk(),), "single", static=True),
     Scenario("single-uefi", (Disk(),), "single", uefi=True),
     Scenario("single-4096", (Disk(sector_size=4096),), "single"),
-    Scenario("dual-virtio", (Disk(), Disk()), "dual_independent"),
-    Scenario("raid1-virtio", (Disk(), Disk()), "btrfs_raid1", words="zosstorage.topology=btrfs_raid1", lose=1),
-    Scenario("bcachefs-single", (Disk(),), "bcachefs_single", "bcachefs", words="zosstorage.topology=bcachefs_single"),
+    Scenario("dual-virtio", (Disk(), Disk()), "dual_independent", static=True),
+    Scenario(
+        "raid1-virtio",
+        (Disk(), Disk()),
+        "btrfs_raid1",
+        words="zosstorage.topology=btrfs_raid1",
+        static=True,
+        lose=(0, 1),
+        degraded=True,
+    ),
+    Scenario(
+        "bcachefs-single",
+        (Disk(),),
+        "bcachefs_single",
+        "bcachefs",
+        words="zosstorage.topology=bcachefs_single",
+        static=True,
+    ),
     Scenario(
         "tiered-virtio",
         _TIERED,
         "ssd_hdd_bcachefs",
         "bcachefs",
         words=f"zosstorage.topology=ssd_hdd_bcachefs {_CACHE_AND_BACKING} zosstorage.set=topology.backing=[/dev/vdb]",
+        static=True,
     ),
     Scenario(
         "2copy-virtio",
@@ -76,7 +94,8 @@ MATRIX = (
         "bcachefs_2copy",
         "bcachefs",
         words=f"zosstorage.topology=bcachefs_2copy {_CACHE_AND_BACKING}",
-        lose=2,
+        static=True,
+        lose=(0, 2),
         degraded=True,
     ),
     Scenario("dual-nvme", (Disk("nvme"), Disk("nvme")), "dual_independent"),

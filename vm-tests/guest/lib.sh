@@ -27,7 +27,8 @@ provision() {
     text mountinfo /proc/self/mountinfo
 }
 
-# What other tools see: blkid of every partition, whether anything is still marked, the subvolumes.
+# What other tools see: blkid of every partition, whether anything is still marked, the superblock of a bcachefs, and
+# the label that the kernel has for each of its mounted members.
 look() {
     for disk in /sys/block/vd* /sys/block/sd* /sys/block/nvme*; do
         [ -e "$disk" ] || continue
@@ -39,6 +40,15 @@ look() {
             node=/dev/${node##*/}
             /usr/bin/blkid -p -o export "$node" >/tmp/blkid
             text "blkid-${node##*/}" /tmp/blkid
+            if grep -q '^TYPE=bcachefs' /tmp/blkid; then
+                bcachefs show-super "$node" >/tmp/super
+                text "super-${node##*/}" /tmp/super
+            fi
         done
+    done
+    for member in /sys/fs/bcachefs/*/dev-*; do
+        [ -e "$member/label" ] || continue
+        node=$(readlink -f "$member/block")
+        value "label-${node##*/}" "$(cat "$member/label")"
     done
 }
