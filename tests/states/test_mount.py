@@ -100,6 +100,8 @@ def fake_disks(found, monkeypatch):
 
     monkeypatch.setattr(claim, "locked", locked)
     monkeypatch.setattr(formatting, "read_back", lambda _: found.step("read back"))
+    monkeypatch.setattr(formatting, "check_unused", lambda wanted, _: found.step("look") if wanted else None)
+    monkeypatch.setattr(subvolumes, "check_empty", lambda top, _: found.step(f"empty {top.nodes[0]}"))
     monkeypatch.setattr(claim, "check", lambda of: found.step(f"identity {of.name}"))
     monkeypatch.setattr(tables, "standing", lambda disks: [SimpleNamespace(planned=one) for one in disks])
     monkeypatch.setattr(tables, "finished", lambda disks: [one for one in disks if one.disk.name not in found.marked])
@@ -133,17 +135,20 @@ def test_marks_are_cleared_after_mounts_subvolumes_and_syncs(creating):
     known = start(creating)
     first, second = (one.uuid[:8] for one in known.plan.data)
     done = Mount().work(known)
-    syncs = creating.steps.index("profile /dev/sdb2") + 1
+    syncs = creating.steps.index("empty /dev/sdb2") + 1
     creating.steps[syncs : syncs + 2] = sorted(creating.steps[syncs : syncs + 2])  # they run side by side
     assert creating.steps == [
         "lock sda",
         "lock sdb",
         "read back",
+        "look",
         "scan",
         "mount top /dev/sda2",
         "mount top /dev/sdb2",
         "profile /dev/sda2",
+        "empty /dev/sda2",
         "profile /dev/sdb2",
+        "empty /dev/sdb2",
         *sorted((f"sync {first}", f"sync {second}")),
         "identity sda",
         "clear sda",

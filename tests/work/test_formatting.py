@@ -142,7 +142,7 @@ def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools, known, label):
         assert erased == [["wipefs", "--all", "--quiet", *known.devices(data(known))]]
     else:
         assert erased == []
-        assert "--force" in mkfs_tools.of("bcachefs")[0]
+        assert "--force" in mkfs_tools.of("bcachefs")[-1]
     assert not any("-f" in call for call in mkfs_tools.of("mkfs.btrfs"))
 
 

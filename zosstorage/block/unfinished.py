@@ -14,8 +14,10 @@ from attrs import frozen
 from zosstorage import filesystems
 from zosstorage.block import superblocks
 from zosstorage.block.gpt import MIB
-from zosstorage.errors import UnreadableFilesystemError
+from zosstorage.errors import ToolError, UnreadableFilesystemError
+from zosstorage.filesystems import bcachefs
 from zosstorage.model import PartitionKind
+from zosstorage.system import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,11 +36,14 @@ class Flagged:
 
     Attributes:
         at: reads (offset, length) in bytes of the partition; raises UnreadableFilesystemError where it cannot.
+        node: its device node, for the tools that are needed to read it; empty where none may be started: what only a
+            tool can read is left to a later look then, before anything is written there.
     """
 
     kind: PartitionKind
     size_bytes: int
     at: Callable[[int, int], bytes]
+    node: str = ""
 
 
 def problems(parts: Sequence[Flagged]) -> list[str]:
@@ -93,8 +98,21 @@ def _use(members: Sequence[Flagged], fstype: str) -> str:
     try:
         found = filesystems.use(fstype, [part.at for part in members])
     except UnreadableFilesystemError as error:
-        return _unreadable(error)
+        if fstype != bcachefs.TYPE:
+            return _unreadable(error)
+        found = _list([part.node for part in members])
     return f"{found}: somebody has used its filesystem" if found else ""
+
+
+def _list(nodes: Sequence[str]) -> str:
+    """What somebody put on a bcachefs, by its own tool."""
+    if not all(nodes):
+        return ""
+    try:
+        listing = run.command(bcachefs.list_argv(nodes)).stdout
+    except ToolError as error:
+        return f"contents that cannot be read ({error.message})"
+    return bcachefs.listed_use(listing, filesystems.SUBVOLUMES)
 
 
 def _unreadable(error: UnreadableFilesystemError) -> str:

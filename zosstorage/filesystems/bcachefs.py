@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from zosstorage.errors import UnreadableFilesystemError
 from zosstorage.model import Content, Role
 
 if TYPE_CHECKING:
@@ -18,11 +20,15 @@ TYPE = "bcachefs"
 LABEL = "ZOSDATA"
 TOOLS = ("bcachefs",)
 # The superblock (bcachefs_format.h, struct bch_sb): at 4 KiB; magic at 24 of it, the user's UUID at 56, label at 72 (32
-# bytes), index of the device at 122, number of devices at 123, flags[0] at 144 with the wanted data replicas in bits
-# 52 to 55.
+# bytes), index of the device at 122, number of devices at 123, flags[0] at 144: bit 0 once format has come to its end,
+# the wanted data replicas in bits 52 to 55.
 SUPERBLOCK = 4096
 _MAGIC = UUID("c68573f6-66ce-90a9-d96a-60cf803df7ef").bytes
+_INITIALIZED = 1
 _REPLICAS_SHIFT, _REPLICAS_MASK = 52, 0xF
+# A line of `bcachefs list` (linux fs/bcachefs/dirent.c, bch2_dirent_to_text), and the root directory's inode.
+_DIRENT = re.compile(r"u64s \d+ type dirent (\d+):\d+:\S+ len \d+ ver \d+: (.+) -> .* ?type (\w+)")
+_ROOT_INODE = "4096"
 # `bcachefs format` now and then segfaults at exit after a complete format: the superblock, read back, is what counts.
 FORMAT_STATUS = (0, 139, -11)
 # The oldest util-linux whose mount knows X-mount.subdir; an older one mounts the root, and says that all is well.
@@ -50,7 +56,36 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
 
 
 def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) -> str:  # noqa: ARG001 - see below
-    """Nothing: what a bcachefs holds cannot be told from its superblock."""
+    """What cannot be told without the tool: only that nothing is there, as format did not come to its end.
+
+    Raises:
+        UnreadableFilesystemError: it did; `listed_use` tells.
+    """
+    if any(struct.unpack_from("<Q", at(SUPERBLOCK, 512), 144)[0] & _INITIALIZED for at in members):
+        raise UnreadableFilesystemError("only bcachefs list can read it")
+    return ""
+
+
+def list_argv(nodes: Sequence[str]) -> list[str]:
+    """The command that lists all directory entries of a filesystem; it neither mounts it nor writes to it."""
+    return ["bcachefs", "list", "--btree=dirents", *nodes]
+
+
+def listed_use(listing: str, names: Sequence[str]) -> str:
+    """What somebody put on a filesystem besides subvolumes of those names and lost+found; empty if nothing.
+
+    `listing` is what `list_argv` printed: a line for each entry, `u64s … type dirent DIRECTORY:…: NAME -> … type TYPE`,
+    and lines on how the filesystem was opened.
+    """
+    for line in listing.splitlines():
+        if not line.startswith("u64s ") or " type hash_whiteout " in line:  # an entry that was removed
+            continue
+        entry = _DIRENT.fullmatch(line)
+        if entry is None:
+            return f"a directory entry of an unknown form ({line[:100]!r})"
+        folder, name, kind = entry.groups()
+        if folder != _ROOT_INODE or (name, kind) not in {("lost+found", "dir"), *((name, "subvol") for name in names)}:
+            return f"a file or folder '{name}'"
     return ""
 
 

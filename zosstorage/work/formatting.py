@@ -93,6 +93,7 @@ def check_unused(wanted: Sequence[PlannedFilesystem], facts: Facts, then: Callab
                 PartitionKind.ESP if kinds[part.device] == vfat.TYPE else PartitionKind.DATA,
                 part.size_bytes,
                 stack.enter_context(claimed(part.device)),
+                part.device,
             )
             for part in parts
         ]
