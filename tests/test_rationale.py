@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,8 +87,8 @@ def pieces(of: Disk, *, marked: bool) -> Pieces:
     sfdisk(of, gpt.script(GUID, new_partitions(of, marked=marked), 512))
     array, end = gpt.ENTRIES_BYTES, of.size_bytes
     places = ((end - 512 - array, array), (end - 512, 512), (1024, array), (512, 512), (0, 512))
-    data = Path(of.path).read_bytes()
-    return [(offset, data[offset : offset + length]) for offset, length in places]
+    with Path(of.path).open("rb") as file:
+        return [(offset, os.pread(file.fileno(), length, offset)) for offset, length in places]
 
 
 @pytest.fixture(scope="module")

@@ -77,35 +77,48 @@ def test_pytest_knows_the_markers_that_the_unit_session_leaves_out() -> None:
 
 # Skipped tests.
 
-SKIPS = {
-    "function": ("import pytest\n\ndef test_one():\n    pytest.skip('no tool')\n", "1 failed"),
-    "mark": ("import pytest\n\n@pytest.mark.skip(reason='no tool')\ndef test_one():\n    pass\n", "1 error"),
-    "module": ("import pytest\n\npytest.skip('no tool', allow_module_level=True)\n", "1 error"),
-    "xfail": ("import pytest\n\n@pytest.mark.xfail\ndef test_one():\n    assert False\n", "1 xfailed"),
+SKIPPING = {
+    "function": "import pytest\n\ndef test_one():\n    pytest.skip('no tool')\n",
+    "mark": "import pytest\n\n@pytest.mark.skip(reason='no tool')\ndef test_one():\n    pass\n",
+    "module": "import pytest\n\npytest.skip('no tool', allow_module_level=True)\n",
+    "expected": "import pytest\n\n@pytest.mark.xfail\ndef test_one():\n    assert False\n",
 }
 
 
-def run_pytest(folder: Path, text: str, **env: str) -> str:
-    """Run pytest with the plugin on one test file; return what it prints."""
-    (folder / "test_one.py").write_text(text, "utf-8")
+def run_pytest(folder: Path, **env: str) -> str:
+    """Run pytest with the plugin on the files of SKIPPING; return the summary, a line for each file and a last one."""
+    for name, text in SKIPPING.items():
+        (folder / f"test_{name}.py").write_text(text, "utf-8")
     (folder / "pytest.ini").write_text("[pytest]\n", "utf-8")
     variables = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith("PYTEST")}
-    argv = [sys.executable, "-m", "pytest", "-p", "no_skips", "-p", "no:cacheprovider", "-q"]
-    path = {"PYTHONPATH": str(Path(__file__).parent)}
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no_skips",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "-rA",
+        "--continue-on-collection-errors",
+    ]
+    path = {"PYTHONPATH": str(Path(__file__).parent), "COLUMNS": "200"}
     done = subprocess.run(argv, cwd=folder, env=variables | path | env, capture_output=True, text=True, check=False)
-    return done.stdout
+    return done.stdout.partition("short test summary info")[2]
 
 
-@pytest.mark.parametrize("how", SKIPS)
-def test_a_skipped_test_fails_in_ci(tmp_path: Path, how: str) -> None:
-    text, expected = SKIPS[how]
-    printed = run_pytest(tmp_path, text, CI="true")
-    assert expected in printed
-    assert ("CI is set, and no test may be skipped there" in printed) is (how != "xfail")
+def test_skipped_tests_fail_in_ci(tmp_path: Path) -> None:
+    summary = run_pytest(tmp_path, CI="true")
+    for name in ("function", "mark", "module"):
+        notice = rf"(FAILED|ERROR) test_{name}\.py.*CI is set, and no test may be skipped there.*no tool"
+        assert re.search(notice, summary), summary
+    assert "XFAIL test_expected.py" in summary
+    assert "skipped" not in summary.splitlines()[-1]
 
 
-def test_a_test_may_be_skipped_outside_ci(tmp_path: Path) -> None:
-    assert "1 skipped" in run_pytest(tmp_path, SKIPS["function"][0])
+def test_tests_may_be_skipped_outside_ci(tmp_path: Path) -> None:
+    assert "3 skipped, 1 xfailed" in run_pytest(tmp_path)
 
 
 # Commit subjects.
