@@ -69,6 +69,17 @@ def test_pages_install_the_pinned_nox(name: str) -> None:
     assert set(installed) == {pin}
 
 
+def test_tests_that_the_noxfile_names_exist() -> None:
+    text = (ROOT / "noxfile.py").read_text("utf-8")
+    paths = re.findall(r"tests/[\w/]+\.py", text)
+    assert len(paths) >= 4
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    topologies = (ROOT / "tests/loop/test_topologies.py").read_text("utf-8")
+    names = re.findall(r'"(\w+)"', text.partition("for name in (")[2].partition(")")[0])
+    assert len(names) == 2
+    assert [name for name in names if f"def test_{name}(" not in topologies] == []
+
+
 def test_pytest_knows_the_markers_that_the_unit_session_leaves_out() -> None:
     names = [text.partition(":")[0] for text in PROJECT["tool"]["pytest"]["ini_options"]["markers"]]
     assert names == ["loop", "slow"]
