@@ -53,9 +53,21 @@ TYPED = {
 def unit(session: nox.Session) -> None:
     """Run the tests that need no root and no loop device and take at most 3 s each: under a minute in all."""
     _install(session, "test")
-    # pytest lists the tests that take longer than 3 s: mark them `slow`, or make them faster.
-    listed = ("--durations=0", "--durations-min=3")
-    session.run("pytest", *PYTEST, "-m", "not loop and not slow", *listed, *session.posargs, env=COMPILED)
+    session.run("pytest", *PYTEST, *UNIT, *session.posargs, env=COMPILED)
+
+
+@nox.session
+def sdist(session: nox.Session) -> None:
+    """Build the sdist, unpack it, and run the tests of the unit session in it."""
+    session.install(*PYPROJECT["build-system"]["requires"])
+    folder = Path(session.create_tmp()).resolve() / "sdist"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("hatchling", "build", "-t", "sdist", "-d", str(folder))
+    (archive,) = folder.glob("*.tar.gz")
+    shutil.unpack_archive(archive, folder)
+    with session.chdir(folder / archive.name.removesuffix(".tar.gz")):
+        _install(session, "test")
+        session.run("pytest", *PYTEST, *UNIT, *session.posargs, env=COMPILED)
 
 
 @nox.session
@@ -169,6 +181,8 @@ def _build_static_file(session: nox.Session, *options: str) -> None:
 
 # One worker for each processor; one worker runs all tests of an xdist_group.
 PYTEST = ("-n", "auto", "--dist", "loadgroup")
+# Without loop devices and long tests. pytest lists what takes longer than 3 s: mark it `slow`, or make it faster.
+UNIT = ("-m", "not loop and not slow", "--durations=0", "--durations-min=3")
 # The tests start the program thousands of times; without bytecode files, each start would compile it again.
 COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
 
