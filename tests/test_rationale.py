@@ -1,7 +1,10 @@
-"""Checks each row of tables T and M of docs/rationale.md; tests/loop checks table D on real disks."""
+"""The tables of docs/rationale.md, each row compared with the program; tests/loop does that for table D on disks."""
+
+from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -13,6 +16,7 @@ from support import (
     ESP_SIZE,
     GIB,
     GUID,
+    RATIONALE,
     blank,
     config,
     data_content,
@@ -37,6 +41,12 @@ from zosstorage.errors import ZosstorageError
 from zosstorage.model import Content, Disk, Firmware, PartitionKind, Role, Verdict
 
 SPACE = UUID(int=7)
+# Offset in bytes and contents of the five pieces of a table, in the order in which sfdisk writes them.
+Pieces = list[tuple[int, bytes]]
+
+
+def row_id(row: Sequence[str]) -> str:
+    return row[0]
 
 
 @pytest.mark.parametrize("letter", ["D", "T", "M"])
@@ -48,28 +58,48 @@ def test_rows_are_numbered_and_have_a_reason(letter: str) -> None:
     assert len({len(row) for row in table}) == 1
 
 
+def test_chances_to_miss_data_follow_from_the_formula() -> None:
+    """(1 - f)^n for each used fraction f and each number of places n, to the digits that the table has."""
+    text = RATIONALE.read_text("utf-8")
+    found = re.findall(r"^\| ([\d.]+) % \| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)
+    assert len(found) == 4
+    for fraction, *chances in found:
+        for places, chance in zip((2048, 512), chances, strict=True):
+            missed = (1 - float(fraction) / 100) ** places
+            assert chance == told_chance(missed)
+
+
+def told_chance(chance: float) -> str:
+    """A chance as the table writes it."""
+    if chance < 1e-12:
+        return "never in practice"
+    if chance < 1e-3:
+        exponent = next(power for power in (9, 12) if chance * 10**power >= 1)
+        return f"{chance * 10**exponent:.0f} in 10{str(exponent).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    return f"{100 * chance:.0f} %" if chance >= 0.01 else f"{100 * chance:.1f} %"
+
+
 # Table T.
 
 
-def pieces(of: Disk, *, marked: bool) -> list[tuple[int, bytes]]:
-    """The writes of sfdisk as offset and bytes, in their order."""
+def pieces(of: Disk, *, marked: bool) -> Pieces:
+    """What sfdisk writes, with or without the in-progress flag."""
     sfdisk(of, gpt.script(GUID, new_partitions(of, marked=marked), 512))
     array, end = gpt.ENTRIES_BYTES, of.size_bytes
     places = ((end - 512 - array, array), (end - 512, 512), (1024, array), (512, 512), (0, 512))
-    with Path(of.path).open("rb") as image:
-        return [(offset, os.pread(image.fileno(), length, offset)) for offset, length in places]
+    with Path(of.path).open("rb") as file:
+        return [(offset, os.pread(file.fileno(), length, offset)) for offset, length in places]
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[int, bytes]]]:
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pieces]:
+    """The pieces of a table with the flag and without it, by the words of table T."""
     of = image_disk(sparse(tmp_path_factory.mktemp("rationale") / "image", GIB))
     return {"marked": pieces(of, marked=True), "cleared": pieces(of, marked=False)}
 
 
-@pytest.mark.parametrize("row", rows("T"), ids=lambda row: row[0])
-def test_recognises_a_table_as_its_row_says(
-    row: list[str], written: dict[str, list[tuple[int, bytes]]], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("row", rows("T"), ids=row_id)
+def test_table_is_seen_as_its_row_says(row: list[str], written: dict[str, Pieces], tmp_path: Path) -> None:
     of = image_disk(sparse(tmp_path / "image", GIB))
     for state, number in zip(row[1:6], range(5), strict=True):
         if state != "zero":
@@ -78,39 +108,42 @@ def test_recognises_a_table_as_its_row_says(
 
 
 def seen_as(of: Disk) -> str:
+    """What the program sees, in the words of table T."""
     head, tail = ends(of)
     if not any(head) and not any(tail):
         return "blank"
     found = layout.recognise(of, head, gpt.read(head, tail, of.size_bytes, of.sector_size), ESP_SIZE)
     if isinstance(found, layout.Unrecognised):
         return "refused"
-    marks = {entry.marked for entry in found.partitions}
-    assert len(marks) == 1
-    return f"{'torn' if found.torn else 'whole'}, {'marked' if marks.pop() else 'cleared'}"
+    flags = {entry.marked for entry in found.partitions}
+    assert len(flags) == 1
+    return f"{'torn' if found.torn else 'whole'}, {'marked' if flags.pop() else 'cleared'}"
 
 
 # Table M.
 
 
 class Machine:
-    """Disks and verdicts as the words of a row describe them."""
+    """Disks and verdicts from the words of a row."""
 
     def __init__(self, words: str) -> None:
         self.disks: list[Disk] = []
         self.verdicts: list[Verdict] = []
         for number, word in enumerate(words.split(), 1):
-            self.add(number, *word.split(":"))
+            kind, *traits = word.split(":")
+            self.add(number, kind, traits)
 
-    def add(self, number: int, kind: str, *traits: str) -> None:
+    def add(self, number: int, kind: str, traits: Sequence[str]) -> None:
         of = disk(f"vd{chr(96 + number)}", rotational="hdd" in traits)
         if "twin" in traits:
             of = evolve(of, wwn=self.disks[-1].wwn)
         tag = number - 1 if "copy" in traits else number
         self.disks.append(of)
-        simple = {"blank": blank, "foreign": foreign}
+        simple: dict[str, Callable[[Disk], Verdict]] = {"blank": blank, "foreign": foreign}
         self.verdicts.append(simple[kind](of) if kind in simple else self.own(of, tag, kind, traits))
 
     def own(self, of: Disk, tag: int, kind: str, traits: Sequence[str]) -> Verdict:
+        """The verdict on a disk of ours."""
         content = {PartitionKind.DATA: data} if (data := self.data(tag, traits)) else {}
         marked = ALL_KINDS
         if kind == "finished":
@@ -125,7 +158,8 @@ class Machine:
         )
 
     def data(self, tag: int, traits: Sequence[str]) -> Content | None:
-        if traits[:1] not in (("btrfs",), ("bcachefs",)):
+        """The content of a data partition: `btrfs:A:2` is a btrfs named A of two devices."""
+        if list(traits[:1]) not in (["btrfs"], ["bcachefs"]):
             return None
         fstype, name, count = traits[:3]
         replicas = 2 if "2copies" in traits else 1
@@ -135,7 +169,7 @@ class Machine:
 
 
 def settings(text: str) -> Config:
-    """The configuration that sets `key.path=value` words."""
+    """A configuration from words `key.path=value`."""
     sections: dict[str, Any] = {}
     for word in text.split():
         path, _, value = word.partition("=")
@@ -147,17 +181,18 @@ def settings(text: str) -> Config:
     return config(**sections)
 
 
-def outcome(machine: Machine, asked: Config) -> tuple[str, str]:
-    firmware = Firmware.BIOS if asked.partitions.firmware == "bios" else Firmware.UEFI
+def outcome(machine: Machine, configured: Config) -> tuple[str, str]:
+    """What the program decides, and the numbers of the unused disks, in the words of table M."""
+    firmware = Firmware.BIOS if configured.partitions.firmware == "bios" else Firmware.UEFI
     try:
-        plan = decide(discovery(*machine.disks, firmware=firmware), machine.verdicts, asked)
+        plan = decide(discovery(*machine.disks, firmware=firmware), machine.verdicts, configured)
     except ZosstorageError as error:
         return f"exit {int(error.exit_code)}", ""
     order = [of.path for of in machine.disks]
     return f"{plan.action} {plan.topology}", " ".join(sorted(str(order.index(of.path) + 1) for of in plan.unused))
 
 
-@pytest.mark.parametrize("row", rows("M"), ids=lambda row: row[0])
-def test_decides_about_a_machine_as_its_row_says(row: list[str]) -> None:
-    _, disks, asked, expected, unused, _ = row
-    assert outcome(Machine(disks), settings(asked)) == (expected, unused)
+@pytest.mark.parametrize("row", rows("M"), ids=row_id)
+def test_machine_gets_what_its_row_says(row: list[str]) -> None:
+    _, disks, configured, expected, unused, _ = row
+    assert outcome(Machine(disks), settings(configured)) == (expected, unused)

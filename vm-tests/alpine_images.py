@@ -14,13 +14,14 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from initramfs import find, libraries, pack
 from packages import CACHE, TOP
+
+from zosstorage import __version__
 
 HERE = Path(__file__).resolve().parent / "alpine"
 PACKAGING = TOP / "packaging/alpine"
@@ -73,8 +74,7 @@ def elf() -> Path:
     Raises:
         NoElfError: it was not made.
     """
-    version = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["version"]
-    path = TOP / f"dist/zosstorage-{version}-x86_64-linux-musl"
+    path = TOP / f"dist/zosstorage-{__version__}-x86_64-linux-musl"
     if not path.exists():
         raise NoElfError(f"dist/{path.name} is missing: run `nox -s bundle` before the scenarios with Alpine")
     return path

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import shutil
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,8 @@ def build(pinned: dict[str, Any], *, release: bool) -> Path:
     """The static file, and beside it, if it is made of anything that is not pinned, a file that says so."""
     files = fetch.source(pinned["python"], CACHE / "sources", release=release)
     home, env = python(pinned, files, anew=release)
-    version = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    text = (TOP / "zosstorage/__init__.py").read_text("utf-8")
+    (version,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     target = DIST / f"zosstorage-{version}-x86_64-linux-musl"
     marker = target.with_name(f"{target.name}.unpinned")
     is_pinned = files == pinned["python"]["files"]
