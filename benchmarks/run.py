@@ -17,8 +17,9 @@ from pathlib import Path
 
 import contenders
 from contenders import Contender
-from disks import output, sweep
+from disks import sweep
 from figures import Figures, Rounds
+from processes import output
 
 TOP = Path(__file__).resolve().parent.parent
 

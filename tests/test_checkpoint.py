@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from support import data_content, disk, esp_content, facts, finished, foreign, ours
 
 from zosstorage import __version__, checkpoint
-from zosstorage.checkpoint import STATES, Checkpoint, Failure, StateRecord
+from zosstorage.checkpoint import Checkpoint, Failure, StateRecord
 from zosstorage.converter import unstructure
 from zosstorage.errors import ZosstorageError
-from zosstorage.facts import Facts
+from zosstorage.facts import STATES, Facts
 from zosstorage.model import Firmware, PartitionKind
 from zosstorage.system import mountinfo
 

@@ -167,7 +167,7 @@ def _install(tree: Path) -> None:
 
 def _mkinitfs(tree: Path, features: str, target: Path) -> None:
     (release,) = (tree / "lib/modules").iterdir()
-    command = ["chroot", tree, "/sbin/mkinitfs", "-F", features, "-o", "/tmp/initramfs", release.name]  # noqa: S108
+    command: list[str | Path] = ["chroot", tree, "/sbin/mkinitfs", "-F", features, "-o", "/tmp/initramfs", release.name]  # noqa: S108
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     shutil.move(tree / "tmp/initramfs", target)
 

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ class Lab:
         self.roots = roots
 
         site = initramfs.site_packages()  # once: the program under test stays the same
-        variants = ({}, {"udev": True}, {"bcachefs": False})
+        variants: tuple[dict[str, Any], ...] = ({}, {"udev": True}, {"bcachefs": False})
         self.images: dict[tuple[object, ...], Path] = {
             (kernel, *sorted(variant.items())): initramfs.build(roots, kernel, site, **variant)
             for kernel in packages.KERNELS

@@ -92,10 +92,17 @@ def site_packages() -> Path:
     if not folder.exists():
         staging = folder.with_suffix(".new")
         shutil.rmtree(staging, ignore_errors=True)
-        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        pip: list[str | Path] = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", staging / "wheel", TOP], check=True)
         wheel = next((staging / "wheel").glob("*.whl"))
-        target = ["--target", staging / "site", "--python-version", "3.13", "--only-binary=:all:", "--no-compile"]
+        target: list[str | Path] = [
+            "--target",
+            staging / "site",
+            "--python-version",
+            "3.13",
+            "--only-binary=:all:",
+            "--no-compile",
+        ]
         subprocess.run([*pip, "install", *target, wheel], check=True)
         (staging / "site").rename(folder)
         shutil.rmtree(staging)
@@ -153,8 +160,23 @@ def _add_python(tree: Path, tools: Path, site: Path) -> None:
     shutil.copytree(tools / "usr/lib/python3.13", library, ignore=left_out, symlinks=True)
     packages = tree / "usr/lib/python3/dist-packages"
     shutil.copytree(site, packages, ignore=shutil.ignore_patterns("bin", "*.dist-info", "__pycache__"))
-    loader = [tools / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", tools / _LIB, tools / "usr/bin/python3.13"]
-    compile_all = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", tree, "-p", "/"]
+    loader: list[str | Path] = [
+        tools / "usr/lib64/ld-linux-x86-64.so.2",
+        "--library-path",
+        tools / _LIB,
+        tools / "usr/bin/python3.13",
+    ]
+    compile_all: list[str | Path] = [
+        "-m",
+        "compileall",
+        "-q",
+        "--invalidation-mode",
+        "unchecked-hash",
+        "-s",
+        tree,
+        "-p",
+        "/",
+    ]
     environment = {**os.environ, "PYTHONHOME": str(tools / "usr"), "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([*loader, *compile_all, library, packages], env=environment, check=True)
 
@@ -171,7 +193,13 @@ def libraries(tools: Path, programs: Iterable[Path]) -> set[Path]:
     """The shared libraries that programs of a root need, as its own loader finds them."""
     found = set()
     for program in programs:
-        command = [tools / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", tools / _LIB, "--list", program]
+        command: list[str | Path] = [
+            tools / "usr/lib64/ld-linux-x86-64.so.2",
+            "--library-path",
+            tools / _LIB,
+            "--list",
+            program,
+        ]
         listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         paths = (line.partition("=> ")[2].partition(" (")[0] for line in listed.splitlines())
         found |= {Path(path) for path in paths if path}

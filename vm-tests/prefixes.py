@@ -25,7 +25,7 @@ def states(logs: list[list[Write]], size: int, *, alone: bool) -> list[Cut]:
     filesystem `alone`, the first one's marks are cleared, flushed and seen to be gone before any of another is touched:
     what could not be left by that is no state. States with the same writes are one.
     """
-    found = {}
+    found: dict[tuple[tuple[int, ...], ...], Cut] = {}
     for cut in (*_in_step(logs), *_drops(logs), *_apart(logs, size)):
         if alone and not _first_before_others(cut, [_clearing(log, size) for log in logs]):
             continue

@@ -6,6 +6,7 @@ import gzip
 import json
 import shutil
 import subprocess
+from typing import Any
 
 import alpine_images
 import packages
@@ -55,7 +56,8 @@ class Machine:
 @pytest.mark.parametrize("scenario", PROVISIONINGS, ids=lambda one: one.name)
 def test_provisions_and_adopts(scenario: Provisioning, alpine, blank, figures) -> None:
     machine = Machine(scenario.name, alpine, blank, figures, scenario.disks)
-    filesystems = []
+    filesystems: list[set[str]] = []
+    report: dict[str, Any] = {}
     for number, boot in enumerate(scenario.boots, 1):
         log = machine.boot(f"boot-{number}", boot)
         assert log.ended, f"the guest did not finish:\n{log.tail()}"
@@ -72,7 +74,7 @@ def test_provisions_and_adopts(scenario: Provisioning, alpine, blank, figures) -
         check_blkid(drive, disk, report["filesystems"])
 
 
-def check_mounts(log: Log, report: dict) -> None:
+def check_mounts(log: Log, report: dict[str, Any]) -> None:
     """What was mounted in the initramfs is there in the root, by the kernel's word."""
     mounts = {line.split()[4]: line.split() for line in log.block("mountinfo").splitlines()}
     assert {mount["target"] for mount in report["mounts"]} <= {*mounts}

@@ -53,7 +53,7 @@ class Machine:
             uefi=scenario.uefi,
             cmdline=scenario.words,
         )
-        log = guest.boot(GUEST_LIMIT)
+        log: Log = guest.boot(GUEST_LIMIT)
         (guest.folder / f"{what}.log").write_text(log.text)
         self.figures(f"{scenario.name} {what}", log)
         assert log.ended, f"the guest did not finish:\n{log.tail()}"

@@ -101,11 +101,13 @@ def unpacked(files: dict[str, str], folder: Path, out: Path) -> Path:
     Raises:
         CalledProcessError: a patch does not apply.
     """
-    upstream, debian = ([folder / name for name in files if kind in name] for kind in (".orig.tar.", ".debian.tar."))
+    (upstream,), (debian,) = (
+        [folder / name for name in files if kind in name] for kind in (".orig.tar.", ".debian.tar.")
+    )
     out.mkdir()
-    _untar(*upstream, out)
+    _untar(upstream, out)
     (tree,) = out.iterdir()
-    _untar(*debian, tree)
+    _untar(debian, tree)
     for words in _series(tree / "debian/patches"):
         argv = ["patch", "--silent", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "--strip=1", *words]
         subprocess.run(argv, cwd=tree, check=True)

@@ -48,7 +48,7 @@ class Closure:
         self.folders = folders
         self.found: dict[str, Path] = {}
         self.needed: set[tuple[str, str]] = set()
-        frozen = _imp._frozen_module_names()  # noqa: SLF001 - there is no other way to know them
+        frozen = _imp._frozen_module_names()  # type: ignore[attr-defined]  # noqa: SLF001 - there is no other way to know them
         self.present = {*frozen, *sys.builtin_module_names}
 
     def add(self, name: str) -> None:

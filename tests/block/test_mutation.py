@@ -14,7 +14,7 @@ BLOCK = sample.BLOCK
 SIZES = {"2TiB": 2048 * GIB, "odd": 12 * GIB + 77 * 512}
 
 
-@pytest.fixture(scope="module", params=SIZES.values(), ids=SIZES)
+@pytest.fixture(scope="module", params=list(SIZES.values()), ids=list(SIZES))
 def big(request, tmp_path_factory):
     return image_disk(sparse(tmp_path_factory.mktemp("mutation") / "image", request.param))
 

@@ -1,6 +1,7 @@
 """Which places a sampled scan reads, and what it can miss: the documented chance is what is measured."""
 
 import random
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -8,7 +9,7 @@ from support import GIB, MIB, disk
 
 from zosstorage.block import sample
 
-HDD = {"rotational": True, "rotation_rate": 7200}
+HDD: dict[str, Any] = {"rotational": True, "rotation_rate": 7200}
 IDENTITIES = 1000
 
 

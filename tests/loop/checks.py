@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jsonschema
-from disks import NAMES, Machine, output
+from disks import NAMES, Machine
+from processes import output
 
 from zosstorage.checkpoint import Checkpoint
 from zosstorage.output.jsonschema import json_schema
@@ -19,7 +21,9 @@ ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 
 
-def check_provisioned(machine: Machine, topology: str, *, status: str = "provisioned", firmware: str = "bios") -> dict:
+def check_provisioned(
+    machine: Machine, topology: str, *, status: str = "provisioned", firmware: str = "bios"
+) -> dict[str, Any]:
     """Everything that the contract promises of a provisioned machine; returns the report."""
     report = machine.report
     check_documents(machine)
@@ -45,14 +49,15 @@ def check_documents(machine: Machine) -> None:
         jsonschema.validate(document, schema, jsonschema.Draft202012Validator)
 
 
-def _table(disk) -> dict:
+def _table(disk) -> dict[str, Any]:
     try:
-        return json.loads(output("sfdisk", "-J", disk.device))["partitiontable"]
+        table: dict[str, Any] = json.loads(output("sfdisk", "-J", disk.device))["partitiontable"]
     except AssertionError:  # no table: blank
         return {"partitions": []}
+    return table
 
 
-def check_table(table: dict, disk: dict, firmware: str) -> None:
+def check_table(table: dict[str, Any], disk: dict[str, Any], firmware: str) -> None:
     sector = disk["sector_size"]
     types = [BIOS_BOOT, ESP, LINUX] if firmware == "bios" else [ESP, LINUX]
     data_name = "zoscache" if disk["role"] == "cache" else "zosdata"
@@ -78,7 +83,7 @@ def blkid(device: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in output("blkid", "-p", "-o", "export", device).splitlines() if line)
 
 
-def check_filesystems(machine: Machine, report: dict) -> None:
+def check_filesystems(machine: Machine, report: dict[str, Any]) -> None:
     for filesystem in report["filesystems"]:
         wanted = (filesystem["type"], filesystem["label"], filesystem["uuid"])
         for device in filesystem["devices"]:
@@ -95,7 +100,7 @@ def check_filesystems(machine: Machine, report: dict) -> None:
     assert [fs["primary"] for fs in report["filesystems"]].count(True) == 1
 
 
-def _check_btrfs(machine: Machine, filesystem: dict) -> None:
+def _check_btrfs(machine: Machine, filesystem: dict[str, Any]) -> None:
     shown = output("btrfs", "filesystem", "show", "--raw", filesystem["devices"][0])
     assert f"Total devices {len(filesystem['devices'])}" in shown
     assert sorted(re.findall(r"path (\S+)", shown)) == sorted(filesystem["devices"])
@@ -104,7 +109,7 @@ def _check_btrfs(machine: Machine, filesystem: dict) -> None:
     assert names == (set(NAMES) if filesystem["primary"] else set())
 
 
-def check_mounts(machine: Machine, report: dict) -> None:
+def check_mounts(machine: Machine, report: dict[str, Any]) -> None:
     mounts = machine.mounts
     primary = next(fs for fs in report["filesystems"] if fs["primary"])
     data = [fs for fs in report["filesystems"] if fs["type"] != "vfat"]

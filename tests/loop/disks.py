@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from processes import PATIENCE, kill_tree, output, reads, wait_until
 from program import PROGRAM, TOP
@@ -154,9 +155,9 @@ class Machine:
 
     folder: Path
     disks: list[LoopDisk]
-    settings: dict = field(default_factory=dict)
-    holder: subprocess.Popen | None = None
-    started: list[subprocess.Popen] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    holder: subprocess.Popen[bytes] | None = None
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.root, self.run_dir = self.folder / "root", self.folder / "run"
@@ -194,6 +195,7 @@ class Machine:
 
     def inside(self, *argv) -> list[str]:
         """A command line that runs in the machine's namespace."""
+        assert self.holder
         return ["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", *map(str, argv)]
 
     def argv(self, *words, before=()) -> list[str]:
@@ -213,7 +215,7 @@ class Machine:
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *words, env: dict[str, str] | None = None, before=()) -> subprocess.Popen:
+    def start(self, *words, env: dict[str, str] | None = None, before=()) -> subprocess.Popen[bytes]:
         """Start the program in a session of its own, to be killed, by the command `before` it; `said` has its log."""
         with self.said.open("w") as log:
             process = subprocess.Popen(
@@ -229,12 +231,14 @@ class Machine:
         return process
 
     @property
-    def report(self) -> dict:
-        return json.loads((self.run_dir / "state.json").read_text())
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads((self.run_dir / "state.json").read_text())
+        return report
 
     @property
-    def checkpoint(self) -> dict:
-        return json.loads((self.run_dir / "checkpoint.json").read_text())
+    def checkpoint(self) -> dict[str, Any]:
+        checkpoint: dict[str, Any] = json.loads((self.run_dir / "checkpoint.json").read_text())
+        return checkpoint
 
     @property
     def mounts(self) -> dict[str, list[str]]:

@@ -35,7 +35,7 @@ def reads(path: Path) -> str:
         return ""
 
 
-def kill_tree(process: subprocess.Popen) -> None:
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL to the program and to every tool that it started (they have sessions of their own); all are gone then.
 
     Who was told to stop does not fork any more: when a look finds nobody new, nobody is missing. A killed tool may

@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 
 import pytest
-from disks import TOP
+from program import TOP
 
 
 def shares(devices):

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from disks import GIB, TOP
+from disks import GIB
+from program import TOP
 from traps import Traps
 
 # What an initramfs has before anything is mounted; nothing of it outlives the namespace.

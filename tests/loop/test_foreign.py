@@ -4,7 +4,8 @@ import json
 import re
 
 import pytest
-from disks import Machine, output
+from disks import Machine
+from processes import output
 from used import KINDS, SIZE
 
 

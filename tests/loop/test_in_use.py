@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from disks import GIB, output, wait_until
+from disks import GIB
+from processes import output, wait_until
 from test_foreign import refuse_alone_and_as_the_second
 
 

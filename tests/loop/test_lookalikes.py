@@ -3,7 +3,8 @@
 import subprocess
 
 import pytest
-from disks import GIB, output
+from disks import GIB
+from processes import output
 from test_foreign import refuse, refuse_alone_and_as_the_second
 from used import put
 

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from disks import TOP, output
+from processes import output
+from program import TOP
 
 PROGRAM = """
 import sys

@@ -6,7 +6,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from disks import output
+from processes import output
 from support import ESP_SIZE, rows
 from test_in_use import held_exclusively, stale_partition
 from test_lookalikes import DATA, KINDS, MARK, MIB, OURS, SIZE, btrfs, bytes_at, inside, steps, tables, vfat

@@ -5,7 +5,8 @@ import json
 import os
 
 import pytest
-from disks import GIB, LoopDisk, output
+from disks import GIB, LoopDisk
+from processes import output
 from support import sparse
 
 MESSAGE = "already done in this boot: every state still holds"

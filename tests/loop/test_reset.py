@@ -2,7 +2,8 @@
 
 import pytest
 from checks import check_provisioned
-from disks import GIB, output
+from disks import GIB
+from processes import output
 
 STATES = ("discover", "validate", "partition", "format", "mount", "report")
 FIRST_LOOK = STATES[:4]  # what they made is there already: the disks decide, and are recognised

@@ -7,7 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from disks import GIB, output
+from disks import GIB
+from processes import output
 from traps import Traps
 
 MADE = {

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 from checks import check_provisioned, profiles
-from disks import GIB, NAMES, output
+from disks import GIB, NAMES
+from processes import output
 
 CASES = [
     pytest.param(1, "auto", "single", "bios", 512, id="single-bios-512"),

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 
-from disks import TOP
+from program import TOP
 
 CALLS = "open,openat,openat2,creat,mkdir,mkdirat,mknod,mknodat,rename,renameat,renameat2,unlink,unlinkat,rmdir,"
 CALLS += "symlink,symlinkat,link,linkat,chmod,fchmodat,chown,lchown,fchownat,truncate"

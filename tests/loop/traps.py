@@ -73,7 +73,7 @@ class Traps:
             path.chmod(0o755)
         return {"PATH": f"{self.folder}:{os.environ['PATH']}"}
 
-    def spring(self, process: Popen) -> bool:
+    def spring(self, process: Popen[bytes]) -> bool:
         """Wait for a trap that asks for a kill; False where the run ends before."""
         now = self.calls / "now"
         wait_until(lambda: now.exists() or process.poll() is not None, "no trap sprang, and the run does not end")

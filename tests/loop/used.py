@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from disks import GIB, LoopDisk, output
+from disks import GIB, LoopDisk
+from processes import output
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,6 +13,7 @@ from zosstorage.errors import NotEmptyError
 from zosstorage.model import Disk, Rejected, Verdict
 from zosstorage.output import plan
 from zosstorage.output.plan import PlanDocument
+from zosstorage.text import size
 
 A, B, C = disk("sda"), disk("sdb", rotational=True, model="", serial=""), disk("sdc")
 
@@ -30,7 +31,7 @@ A, B, C = disk("sda"), disk("sdb", rotational=True, model="", serial=""), disk("
     ],
 )
 def test_formats_sizes(count: int, text: str) -> None:
-    assert plan.size(count) == text
+    assert size(count) == text
 
 
 def outlook(disks: Sequence[Disk], verdicts: Sequence[Verdict], **sections: Any) -> PlanDocument:
