@@ -86,16 +86,15 @@ def use(members: Sequence[At], names: Sequence[str]) -> str:
         UnreadableFilesystemError: the trees cannot be read, or not by this reader.
         Exception: what the reading of a member raises.
     """
-    trees = _Trees(members)
-    if trees.super.log_root:
-        return "a log tree: files were written and synced"
     try:
-        return _use(trees, names)
+        return _use(_Trees(members), names)
     except (struct.error, IndexError) as error:
-        raise UnreadableFilesystemError(f"a node of it is malformed: {error}") from error
+        raise UnreadableFilesystemError(f"its superblock or a node is malformed: {error}") from error
 
 
 def _use(trees: _Trees, names: Sequence[str]) -> str:
+    if trees.super.log_root:
+        return "a log tree: files were written and synced"
     roots: dict[int, tuple[int, int, int]] = {}
     subvolumes: dict[int, str] = {}
     for (number, kind, offset), data in trees.items(trees.super.root):
