@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import GIB, MIB, disk, image_disk, poke, sparse
 
-from zosstorage.block import medium, sample, scan, superblocks
+from zosstorage.block import locations, medium, sample, scan
 from zosstorage.errors import InterruptedRunError
 from zosstorage.model import Depth
 from zosstorage.system import signals
@@ -59,7 +59,7 @@ def test_both_ends_and_all_known_places_are_read(depth):
     places = scan.regions(of, depth)
     assert places == sorted(places)
     assert {(0, MIB), (of.size_bytes - MIB, MIB)} <= set(places)
-    assert {(region.offset, region.length) for region in superblocks.regions(of.size_bytes)} <= set(places)
+    assert {(region.offset, region.length) for region in locations.regions(of.size_bytes)} <= set(places)
 
 
 def test_a_sampled_scan_reads_more_than_signatures():

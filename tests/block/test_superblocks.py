@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import GIB, MIB
 
-from zosstorage.block import superblocks
+from zosstorage.block import locations, superblocks
 
 TIB = 1024 * GIB
 sizes = st.integers(16 * MIB // 512, 20 * TIB // 512).map(lambda sectors: sectors * 512)
@@ -11,7 +11,7 @@ sizes = st.integers(16 * MIB // 512, 20 * TIB // 512).map(lambda sectors: sector
 
 def covered(size):
     """What the scan reads: known regions and both ends."""
-    return [(0, MIB), (size - MIB, MIB), *((region.offset, region.length) for region in superblocks.regions(size))]
+    return [(0, MIB), (size - MIB, MIB), *((region.offset, region.length) for region in locations.regions(size))]
 
 
 def is_read(offset, length, size):
@@ -22,14 +22,14 @@ def is_read(offset, length, size):
 def test_every_known_magic_lies_in_a_region_that_is_read(size):
     blocks = {offset for offset, length in covered(size) if length == superblocks.BLOCK}
     longer = [(offset, offset + length) for offset, length in covered(size) if length > superblocks.BLOCK]
-    for offset, row in superblocks._places(size):
+    for offset, row in locations._places(size):
         inside = any(start <= offset and offset + len(row.magic) <= end for start, end in longer)
         assert inside or offset // superblocks.BLOCK * superblocks.BLOCK in blocks, (offset, row)
 
 
 @given(size=sizes)
 def test_regions_are_ascending_and_within_the_disk(size):
-    regions = superblocks.regions(size)
+    regions = locations.regions(size)
     places = [(region.offset, region.length) for region in regions]
     assert places == sorted(set(places))
     assert all(offset >= 0 and offset + length <= size for offset, length in places)
@@ -72,12 +72,12 @@ def test_copies_of_well_known_formats_are_read(name, offset):
 
 @given(data=st.data(), size=sizes)
 def test_identify_names_what_stands_at_its_place(data, size):
-    places = list(superblocks._places(size))
+    places = list(locations._places(size))
     offset, row = data.draw(st.sampled_from(places))
     block = offset // 4096 * 4096
     content = bytearray(min(8192, size - block))
     content[offset - block : offset - block + len(row.magic)] = row.magic
-    named = superblocks.identify(block, bytes(content), size)
+    named = locations.identify(block, bytes(content), size)
     assert named
     longest = max(len(other.magic) for place, other in places if place == offset and row.magic.startswith(other.magic))
     assert longest == len(row.magic)
@@ -86,14 +86,14 @@ def test_identify_names_what_stands_at_its_place(data, size):
 def test_identify_takes_the_longest_magic():
     data = bytearray(4096)
     data[510:512] = b"\x55\xaa"
-    assert superblocks.identify(0, bytes(data), GIB) == "MBR"
+    assert locations.identify(0, bytes(data), GIB) == "MBR"
     data[3:11] = b"NTFS    "
-    assert superblocks.identify(0, bytes(data), GIB) == "NTFS boot sector"
+    assert locations.identify(0, bytes(data), GIB) == "NTFS boot sector"
 
 
 @given(data=st.binary(max_size=64), offset=st.integers(0, GIB - 64))
 def test_identify_takes_any_bytes(data, offset):
-    assert superblocks.identify(offset, data, GIB) is None or data
+    assert locations.identify(offset, data, GIB) is None or data
 
 
 def test_every_row_says_where_its_number_stands():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from zosstorage.block import medium, sample, superblocks
+from zosstorage.block import locations, medium, sample
 from zosstorage.block.gpt import MIB
 from zosstorage.block.medium import Reader, UnreadableError
 from zosstorage.model import Depth, Disk, Evidence
@@ -58,7 +58,7 @@ def regions(disk: Disk, depth: Depth) -> Iterable[tuple[int, int]]:
 @cache
 def _known(size: int) -> tuple[tuple[int, int], ...]:
     """Both ends, and where known formats keep superblocks."""
-    places = ((region.offset, region.length) for region in superblocks.regions(size))
+    places = ((region.offset, region.length) for region in locations.regions(size))
     return (*_pieces(0, MIB), *_pieces(size - MIB, MIB), *places)
 
 
@@ -122,7 +122,7 @@ class _Walk:
             return
         self.read += length  # a lost update by another thread shows in the progress alone
         if not medium.is_zero(seen) and (finding := first_used(offset, bytes(seen))):
-            self.found[offset] = used(disk, finding, superblocks.identify(offset, bytes(seen), disk.size_bytes))
+            self.found[offset] = used(disk, finding, locations.identify(offset, bytes(seen), disk.size_bytes))
 
     @property
     def evidence(self) -> Evidence | None:

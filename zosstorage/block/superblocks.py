@@ -1,14 +1,10 @@
 """Where known formats keep their superblocks and copies of them: data, with the source of each number.
 
-A prober looks at the first copy only. Whoever lost that one still has the others, so the scan reads them all, on the
-bare disk and behind a partition at 1 MiB, where every partitioner of the last fifteen years puts the first one. (One at
-sector 63, as older ones did, keeps its first superblocks within the first MiB.) Where well-known installers begin
-further partitions, their first MiB is read: a filesystem there outlives its wiped table.
+A prober looks at the first copy only. Whoever lost that one still has the others, so the scan reads them all.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -16,12 +12,6 @@ if TYPE_CHECKING:
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 BLOCK = 4096
-# First bytes of partitions behind the first one, in MiB: our own layout (2, 513, 514), Windows (16, 101, 117, 129, 277,
-# 351, 501, 550), Fedora and CoreOS (2, 129, 513, 601, 1025, 1026, 1625), Debian and Ubuntu (513, 1025, 1076, 1537),
-# Proxmox (512, 1024), Alpine (101, 301), TrueNAS (2048), and ESPs or /boot of 128, 200, 256, 300 and 2048 MiB.
-_STARTS = (2, 16, 101, 117, 129, 201, 257, 277, 301, 351, 501, 512, 513, 514, 550, 601)
-_LATER_STARTS = (1024, 1025, 1026, 1076, 1537, 1625, 2048, 2049)
-_APPLE = 409640 * 512  # Disk Utility: an ESP of 200 MiB from sector 40, then APFS or HFS+
 _BCACHEFS = bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")
 
 
@@ -37,14 +27,6 @@ class Superblock(NamedTuple):
     magic: bytes
     offset: int
     source: str
-
-
-class Region(NamedTuple):
-    """Bytes that the scan reads: both ends are read anyway."""
-
-    offset: int
-    length: int
-    format: str
 
 
 KNOWN = (
@@ -234,67 +216,6 @@ def _bcachefs_ends(size: int) -> Iterator[Superblock]:
         yield Superblock("bcachefs last superblock", _BCACHEFS, place + 24, "bcachefs-tools: bch2_sb_layout_init")
 
 
-def _volumes(size_bytes: int) -> Iterator[tuple[int, int]]:
-    """(start, size) of the bare disk, and of a partition from 1 MiB as partitioners end it."""
-    yield 0, size_bytes
-    for end in (size_bytes // MIB * MIB - MIB, size_bytes - 33 * 512, size_bytes, _zfs_end(size_bytes)):
-        yield MIB, end - MIB
-
-
-def _zfs_end(size_bytes: int) -> int:
-    """Where ZFS ends its partition of a whole disk, 8 MiB reserved behind it (libzfs: zpool_label_disk)."""
-    return (size_bytes - 33 * 512 - 8 * MIB) // MIB * MIB
-
-
-def _places(size_bytes: int) -> Iterator[tuple[int, Superblock]]:
-    """(absolute byte of the magic, what it is), within the disk."""
-    for base, size in _volumes(size_bytes):
-        for row in (*KNOWN, *_ext_backups(), *_xfs_groups(size), *_bcachefs_ends(size)):
-            offset = base + row.offset if row.offset >= 0 else base + _from_end(row, size)
-            if 0 <= offset <= size_bytes - len(row.magic):
-                yield offset, row
-
-
-# To what some formats align the end of their volume down.
-_ALIGNMENTS = {
-    "md RAID 0.90 superblock": 64 * KIB,
-    "md RAID 1.x superblock": BLOCK,
-    "ZFS uberblock": 256 * KIB,
-    "ZFS label": 256 * KIB,
-    "DRBD metadata": BLOCK,
-}
-
-
-def _from_end(row: Superblock, size: int) -> int:
-    alignment = _ALIGNMENTS.get(row.format, 1)
-    return size // alignment * alignment + row.offset
-
-
-def _stretches(size_bytes: int) -> Iterator[tuple[int, int, str]]:
-    """(offset, length, what) of longer pieces, where many formats or many geometries have something close together."""
-    yield MIB, MIB, "the start of a partition"
-    yield size_bytes - 2 * MIB, MIB, "the end of a partition"
-    for start in (*(start * MIB for start in (*_STARTS, *_LATER_STARTS)), _APPLE):
-        yield start, 128 * KIB, "the start of a partition"
-
-
-@cache
-def regions(size_bytes: int) -> tuple[Region, ...]:
-    """What to read of a disk of that size besides its first and its last MiB; ascending."""
-    inner = range(MIB, size_bytes - MIB)
-    found = {Region(*row) for row in _stretches(size_bytes) if row[0] in inner and row[0] + row[1] - 1 in inner}
-    read = {block for row in found for block in range(-(-row.offset // BLOCK) * BLOCK, row.offset + row.length, BLOCK)}
-    blocks = {offset // BLOCK * BLOCK: row.format for offset, row in _places(size_bytes)}
-    found |= {Region(block, BLOCK, name) for block, name in blocks.items() if block in inner and block not in read}
-    return tuple(sorted(found, key=lambda region: (region.offset, region.length)))
-
-
-def identify(offset: int, data: bytes, size_bytes: int) -> str | None:
-    """Name the known superblock that starts within bytes read at `offset` of a disk; the longest magic wins."""
-    hits = [
-        (len(row.magic), row.format)
-        for place, row in _places(size_bytes)
-        if offset <= place <= offset + len(data) - len(row.magic)
-        and data[place - offset : place - offset + len(row.magic)] == row.magic
-    ]
-    return max(hits, key=lambda hit: hit[0])[1] if hits else None
+def rows(size_bytes: int) -> Iterator[Superblock]:
+    """All that a volume of that size may carry: some copies have places that follow from the size."""
+    yield from (*KNOWN, *_ext_backups(), *_xfs_groups(size_bytes), *_bcachefs_ends(size_bytes))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from zosstorage import filesystems
-from zosstorage.block import superblocks
+from zosstorage.block import locations
 from zosstorage.block.gpt import MIB
 from zosstorage.errors import ToolError, UnreadableFilesystemError
 from zosstorage.filesystems import bcachefs
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from zosstorage.model import Content
 
-# What we make in a partition of each kind, and how `superblocks` calls it.
+# What we make in a partition of each kind, and how `locations` calls it.
 WANTED = {PartitionKind.ESP: {"vfat"}, PartitionKind.DATA: filesystems.DATA_TYPES}
 _OWN_FORMATS = frozenset(("btrfs superblock", "bcachefs or bcache superblock"))
 HINT = "mount it read-only and look; once what is needed was saved and removed from it, run again"
@@ -82,14 +82,14 @@ def _foreign(part: Flagged, content: Content | None) -> str:
         if content.type not in WANTED[part.kind]:
             return f"{content.type}, which is not made there"
         return "" if content.label == label else f"{content.type} labelled {content.label!r}, not {label}"
-    names = (superblocks.identify(offset, data, part.size_bytes) for offset, data in _known_places(part))
+    names = (locations.identify(offset, data, part.size_bytes) for offset, data in _known_places(part))
     return next((name for name in names if name and name not in _OWN_FORMATS), "")
 
 
 def _known_places(part: Flagged) -> Iterator[tuple[int, bytes]]:
     """Both ends of a partition and where known formats keep superblocks in it: (offset, bytes)."""
     last = part.size_bytes - MIB
-    known = ((region.offset, region.length) for region in superblocks.regions(part.size_bytes))
+    known = ((region.offset, region.length) for region in locations.regions(part.size_bytes))
     return ((offset, part.at(offset, length)) for offset, length in ((0, MIB), (last, MIB), *known))
 
 

@@ -87,14 +87,13 @@ def use(members: Sequence[At], names: Sequence[str]) -> str:
         Exception: what the reading of a member raises.
     """
     try:
-        return _use(_Trees(members), names)
+        trees = _Trees(members)
+        return "a log tree: files were written and synced" if trees.super.log_root else _use(trees, names)
     except (struct.error, IndexError) as error:
         raise UnreadableFilesystemError(f"its superblock or a node is malformed: {error}") from error
 
 
 def _use(trees: _Trees, names: Sequence[str]) -> str:
-    if trees.super.log_root:
-        return "a log tree: files were written and synced"
     roots: dict[int, tuple[int, int, int]] = {}
     subvolumes: dict[int, str] = {}
     for (number, kind, offset), data in trees.items(trees.super.root):
