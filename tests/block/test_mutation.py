@@ -9,6 +9,8 @@ from support import GIB, MIB, examine, image_disk, poke, sparse
 from zosstorage.block import emptiness, medium, probe, sample, scan
 from zosstorage.model import Depth, Kind
 
+pytestmark = pytest.mark.slow
+
 BLOCK = sample.BLOCK
 # One on which every known format has room for all its copies, and one that is no round number of anything.
 SIZES = {"2TiB": 2048 * GIB, "odd": 12 * GIB + 77 * 512}

@@ -59,6 +59,7 @@ def test_parts_of_a_name_are_kept_apart():
     assert sample.places(one) != sample.places(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "count"), [({"rotational": False}, 2048), (HDD, 512)])
 @pytest.mark.parametrize("fraction", [0.0005, 0.0025, 0.01])
 def test_the_chance_to_miss_what_is_spread_is_the_documented_one(kind, count, fraction):
@@ -74,6 +75,7 @@ def _is_seen_spread(of, fraction, seed):
     return any(chance.random() < fraction for _ in sample.places(of))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "count"), [({"rotational": False}, 2048), (HDD, 512)])
 @pytest.mark.parametrize("fraction", [0.0001, 0.0005, 0.0025, 0.01])
 def test_the_chance_to_miss_what_is_in_one_piece_is_the_documented_one(kind, count, fraction):

@@ -18,6 +18,8 @@ from zosstorage.errors import ZosstorageError
 from zosstorage.flags import FLAGS, Setting
 from zosstorage.output.jsonschema import json_schema
 
+pytestmark = pytest.mark.slow
+
 VALID = show.as_file(Config())
 SCHEMA = jsonschema.Draft202012Validator(json_schema(Config))
 

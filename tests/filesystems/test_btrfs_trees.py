@@ -113,6 +113,7 @@ def test_what_cannot_be_read_is_unfinished_only_if_it_was_never_mounted(made: Ma
         btrfs.use([at(image)], SUBVOLUMES)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_any_damage_is_told_or_changes_nothing(made: Made, data: st.DataObject) -> None:

@@ -1,5 +1,6 @@
 """Whatever the disks carry, a plan keeps what it must; hypothesis makes the machines."""
 
+import pytest
 from attrs import evolve
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,8 @@ from zosstorage.block.sysfs import partition_device
 from zosstorage.errors import NoDiskError, NotEmptyError
 from zosstorage.model import Firmware, Kind, PartitionKind, Role
 from zosstorage.planning.commands import commands
+
+pytestmark = pytest.mark.slow
 
 
 @st.composite

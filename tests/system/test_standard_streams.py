@@ -10,6 +10,8 @@ from support import UGLY
 from zosstorage import __version__
 from zosstorage.errors import ExitCode
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = [sys.executable, "-m", "zosstorage"]
 # What shells and init systems do to standard streams, as redirections of sh.
 CLOSED = "<&- >&- 2>&-"

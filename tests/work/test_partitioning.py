@@ -164,6 +164,7 @@ def test_cleared_tables_are_finished(sfdisk, planned):
     assert tables.finished(planned) == list(planned)
 
 
+@pytest.mark.slow
 def test_marks_of_a_disk_that_was_swapped_are_not_cleared(planned, swapped):
     write_planned(*planned)
     before = content(planned)
@@ -173,6 +174,7 @@ def test_marks_of_a_disk_that_was_swapped_are_not_cleared(planned, swapped):
     assert content(planned) == before
 
 
+@pytest.mark.slow
 def test_marks_of_a_torn_table_are_not_cleared_nor_those_of_the_others(planned):
     write_planned(*planned)
     poke(planned[0].disk.path, 0, bytes(512))
@@ -182,6 +184,7 @@ def test_marks_of_a_torn_table_are_not_cleared_nor_those_of_the_others(planned):
     assert content(planned) == before
 
 
+@pytest.mark.slow
 def test_marks_of_a_disk_that_cannot_be_written(planned, monkeypatch):
     """The other one is cleared all the same, and each keeps to the order of its writes."""
     write_planned(*planned)
@@ -201,6 +204,7 @@ def test_marks_of_a_disk_that_cannot_be_written(planned, monkeypatch):
     assert tables.finished(planned) == list(planned)
 
 
+@pytest.mark.slow
 def test_a_short_write_of_marks(planned, monkeypatch):
     write_planned(*planned)
     monkeypatch.setattr(os, "pwrite", lambda _handle, data, _offset: len(data) - 1)
