@@ -48,8 +48,9 @@ class Machine:
         return log
 
 
-@pytest.mark.parametrize("topology", WORDS)
-@pytest.mark.parametrize("use", USED)
+@pytest.mark.parametrize(
+    ("topology", "use"), [*(("bcachefs_single", use) for use in USED), ("ssd_hdd_bcachefs", "file and power loss")]
+)
 def test_a_bcachefs_that_a_person_has_used_is_left_alone(lab, blank, topology, use) -> None:
     then, told = USED[use]
     machine = Machine(lab, blank, topology, then)
