@@ -89,12 +89,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_oldest(session: nox.Session) -> None:
-    """Run the tests without loop devices with the oldest libraries that pyproject.toml allows."""
+    """Run the tests of the session unit with the oldest libraries that pyproject.toml allows."""
     constraints = Path(session.create_tmp()) / "oldest.txt"
     oldest = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
     constraints.write_text("\n".join(oldest) + "\n", "utf-8")
     _install(session, "test", "--constraint", str(constraints))
-    session.run("pytest", *PYTEST, "-m", "not loop", *session.posargs, env=COMPILED)
+    session.run("pytest", *PYTEST, *UNIT, *session.posargs, env=COMPILED)
 
 
 @nox.session
