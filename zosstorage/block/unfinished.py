@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 # What we make in a partition of each kind, and how `locations` calls it.
 WANTED = {PartitionKind.ESP: {"vfat"}, PartitionKind.DATA: filesystems.DATA_TYPES}
-_OWN_FORMATS = frozenset(("btrfs superblock", "bcachefs or bcache superblock"))
+# A format that was interrupted may have written copies before the first superblock.
+_OWN_FORMATS = frozenset(("btrfs superblock", "bcachefs or bcache superblock", "bcachefs last superblock"))
 HINT = "mount it read-only and look; once what is needed was saved and removed from it, run again"
 
 
