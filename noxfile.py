@@ -80,7 +80,7 @@ def sdist(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests that need no QEMU, loop devices included, as root. Arguments choose tests and skip the checks."""
     if not session.posargs:
-        session.log("this takes about 11 minutes on two processors; `nox -s unit` takes less than one")
+        session.log("this takes about 16 minutes on two processors; `nox -s unit` takes less than one")
         _need_root(session, "or run the tests that need no root: .venv/bin/nox -s unit")
         _need_tools(session, _packages(HERE / "tests/packages"))
     _install(session, "test")
