@@ -11,7 +11,7 @@ from processes import PATIENCE, kill_tree
 from traps import Traps
 
 TOPOLOGIES = {"one": (1, "single"), "three": (3, "dual_independent"), "mirror": (3, "btrfs_raid1")}
-POINTS = 50
+POINTS = 30
 
 
 class Victim:
