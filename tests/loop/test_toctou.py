@@ -6,10 +6,11 @@ docs/rationale.md, "What cannot be kept", lists the moments at which a run canno
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from disks import GIB
+from disks import GIB, Machine
 from traps import Traps
 
 UUID = "5eed5eed-0000-4000-8000-000000000001"
@@ -36,7 +37,7 @@ LOST = {("mkfs on the ESP", "before", "mkfs.fat"), ("mkfs on the ESP", "before",
 class Scene:
     """A blank machine, a run on it, and an act of somebody at one command of the run."""
 
-    def __init__(self, machine, tmp_path: Path) -> None:
+    def __init__(self, machine: Callable[..., Machine], tmp_path: Path) -> None:
         self.one = machine(size=2 * GIB, partitions={"firmware": "bios"})
         self.traps, self.there = Traps(tmp_path / "traps"), tmp_path / "there"
         self.given, self.acted = tmp_path / "given", tmp_path / "acted"
