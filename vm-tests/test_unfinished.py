@@ -34,9 +34,9 @@ UNUSED = {
 class Machine:
     """Disks whose run stopped after Format, and what a person did then."""
 
-    def __init__(self, lab, blank, topology: str, then: str) -> None:
+    def __init__(self, lab, blank, topology: str, use: str, then: str) -> None:
         count, self.words = WORDS[topology]
-        self.lab, self.name = lab, f"unfinished-{topology}"
+        self.lab, self.name = lab, f"unfinished-{topology}-{use.replace(' ', '-')}"
         self.drives = [Drive(image) for image in blank(RUNS / self.name, count)]
         log = self.boot(f"provision step --until format\n{MOUNT}\n{then}\n")
         assert log.values["rc"] == "0", log.tail()
@@ -53,7 +53,7 @@ class Machine:
 )
 def test_a_bcachefs_that_a_person_has_used_is_left_alone(lab, blank, topology, use) -> None:
     then, told = USED[use]
-    machine = Machine(lab, blank, topology, then)
+    machine = Machine(lab, blank, topology, use, then)
     before = [digest(drive.image) for drive in machine.drives]
     log = machine.boot("provision run\nlook\n")
     assert log.values["rc"] == "5", log.tail()
@@ -63,6 +63,6 @@ def test_a_bcachefs_that_a_person_has_used_is_left_alone(lab, blank, topology, u
 
 @pytest.mark.parametrize("use", UNUSED)
 def test_a_bcachefs_that_holds_nothing_is_finished(lab, blank, use) -> None:
-    machine = Machine(lab, blank, "ssd_hdd_bcachefs", UNUSED[use])
+    machine = Machine(lab, blank, "ssd_hdd_bcachefs", use, UNUSED[use])
     log = machine.boot("provision run\nlook\n")
     assert log.values["rc"] == "0", log.tail()

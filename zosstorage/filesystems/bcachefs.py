@@ -27,7 +27,7 @@ _MAGIC = UUID("c68573f6-66ce-90a9-d96a-60cf803df7ef").bytes
 _INITIALIZED = 1
 _REPLICAS_SHIFT, _REPLICAS_MASK = 52, 0xF
 # A line of `bcachefs list` (linux fs/bcachefs/dirent.c, bch2_dirent_to_text), and the root directory's inode.
-_DIRENT = re.compile(r"u64s \d+ type dirent (\d+):\d+:\S+ len \d+ ver \d+: (.+) -> .* ?type (\w+)")
+_DIRENT = re.compile(r"u64s \d+ type dirent (\d+):\d+:\S+ len \d+ ver \d+: (.+?)(?: -> \d+){1,2} type (\w+)")
 _ROOT_INODE = "4096"
 # `bcachefs format` now and then segfaults at exit after a complete format: the superblock, read back, is what counts.
 FORMAT_STATUS = (0, 139, -11)
