@@ -67,8 +67,11 @@ def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) ->
 
 
 def list_argv(nodes: Sequence[str]) -> list[str]:
-    """The command that lists all directory entries of a filesystem; it neither mounts it nor writes to it."""
-    return ["bcachefs", "list", "--btree=dirents", *nodes]
+    """The command that lists all directory entries of a filesystem; it neither mounts it nor writes to it.
+
+    With --fsck it replays the journal, in memory: after a power loss, what was synced may be nowhere else.
+    """
+    return ["bcachefs", "list", "--fsck", "--btree=dirents", *nodes]
 
 
 def listed_use(listing: str, names: Sequence[str]) -> str:
