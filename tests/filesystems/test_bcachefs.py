@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import FS_UUID, bcachefs_block, disk, facts
 
+from zosstorage.errors import UnreadableFilesystemError
 from zosstorage.filesystems import bcachefs
 from zosstorage.model import Role
 from zosstorage.planned import PlannedMount
@@ -109,3 +110,46 @@ def test_any_bytes_behind_the_magic_can_be_read(data):
     block = data[:24] + bcachefs_block()[24:40] + data[40:]
     assert bcachefs.read(lambda *_: block).type == "bcachefs"
     assert bcachefs.read(lambda *_: data) is None
+
+
+# What `bcachefs list` of bcachefs-tools 1.12 prints.
+LISTED = "u64s 8 type dirent {}:4047073431812382135:U32_MAX len 0 ver 0: {}"
+LOST = LISTED.format(4096, "lost+found -> 4097 type dir")
+SUBVOLUMES = ("system", "etc", "modules", "vm-meta")
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ([], ""),
+        ([(4096, "etc -> 1 -> 2 type subvol"), (4096, "vm-meta -> 1 -> 3 type subvol")], ""),
+        ([(4096, "file -> 4099 type reg")], "file"),
+        ([(4096, "home -> 1 -> 2 type subvol")], "home"),  # another's subvolume or snapshot
+        ([(4096, "etc -> 4099 type dir")], "etc"),
+        ([(4097, "recovered -> 4099 type reg")], "recovered"),
+        ([(5000, "hosts -> 4099 type reg")], "hosts"),
+        ([(4096, "lost+found -> 7 -> 4099 type dir")], "lost+found -> 7"),
+        ([(4096, "etc -> 7 -> 1 -> 2 type subvol")], "etc -> 7"),
+        ([(4096, "a -> b -> 4099 type lnk")], "a -> b"),
+    ],
+)
+def test_what_a_listing_shows_besides_ours(entries, told):
+    lines = ["starting version 1.13: x opts=ro,nochanges", LOST, *(LISTED.format(*entry) for entry in entries), "done"]
+    found = bcachefs.listed_use("\n".join(lines), SUBVOLUMES)
+    assert found == (f"a file or folder '{told}'" if told else "")
+
+
+@pytest.mark.parametrize(
+    "listing", ["", "starting version 1.13", f"{LOST}\nu64s 8 type dirent of another form", f"{LOST} and more"]
+)
+def test_a_listing_that_cannot_be_understood(listing):
+    with pytest.raises(UnreadableFilesystemError):
+        bcachefs.listed_use(listing, SUBVOLUMES)
+
+
+def test_only_an_initialized_filesystem_needs_the_tool():
+    block = bytearray(8192)
+    assert bcachefs.use([lambda offset, length: bytes(block[offset : offset + length])], SUBVOLUMES) == ""
+    block[4096 + 144] = 1
+    with pytest.raises(UnreadableFilesystemError):
+        bcachefs.use([lambda offset, length: bytes(block[offset : offset + length])], SUBVOLUMES)

@@ -14,6 +14,8 @@ from zosstorage.system import executables
 from zosstorage.work import formatting
 
 BLOCK = 1 << 20
+# What `bcachefs list` shows of a new filesystem.
+LISTED = "u64s 8 type dirent 4096:1:U32_MAX len 0 ver 0: lost+found -> 4097 type dir\n"
 
 
 @pytest.fixture
@@ -131,10 +133,22 @@ def test_what_somebody_else_made_is_not_overwritten(mkfs_tools, known, kind, lab
     assert {call[0] for call in mkfs_tools.calls} == {"wipefs"}
 
 
+@pytest.mark.parametrize("listing", ["", LISTED.replace("lost+found", "photos")], ids=["nothing", "folder"])
+def test_an_unfinished_bcachefs_that_may_be_used_is_left_alone(mkfs_tools, on_files, listing):
+    known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
+    mkfs_tools("wipefs", stdout=signature(known.devices(data(known))[0], "bcachefs", "ZOSDATA"))
+    mkfs_tools("bcachefs", stdout=listing)
+    fill(known)
+    with pytest.raises(NotEmptyError, match="is left as it is"):
+        make(known)
+    assert [call[1] for call in mkfs_tools.of("bcachefs")] == ["list"]
+
+
 @pytest.mark.parametrize("label", [None, "ZOSDATA"])
 def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools, known, label):
     device = known.devices(data(known))[0]
     mkfs_tools("wipefs", stdout=signature(device, data(known).type, label))
+    mkfs_tools("bcachefs", stdout=LISTED)
     fill(known)  # its own superblock has the label, where wipefs shows none
     make(known)
     erased = [call for call in mkfs_tools.of("wipefs") if "--all" in call]

@@ -97,22 +97,33 @@ def _known_places(part: Flagged) -> Iterator[tuple[int, bytes]]:
 def _use(members: Sequence[Flagged], fstype: str) -> str:
     """What somebody put on a filesystem of ours."""
     try:
-        found = filesystems.use(fstype, [part.at for part in members])
+        found = _read_use(members, fstype)
     except UnreadableFilesystemError as error:
-        if fstype != bcachefs.TYPE:
-            return _unreadable(error)
-        found = _list([part.node for part in members])
+        return _unreadable(error)
     return f"{found}: somebody has used its filesystem" if found else ""
 
 
+def _read_use(members: Sequence[Flagged], fstype: str) -> str:
+    try:
+        return filesystems.use(fstype, [part.at for part in members])
+    except UnreadableFilesystemError:
+        if fstype != bcachefs.TYPE:
+            raise
+        return _list([part.node for part in members])
+
+
 def _list(nodes: Sequence[str]) -> str:
-    """What somebody put on a bcachefs, by its own tool."""
+    """What somebody put on a bcachefs, by its own tool.
+
+    Raises:
+        UnreadableFilesystemError: the tool failed, or printed what cannot be understood.
+    """
     if not all(nodes):
         return ""
     try:
         listing = run.command(bcachefs.list_argv(nodes)).stdout
     except ToolError as error:
-        return f"contents that cannot be read ({error.message})"
+        raise UnreadableFilesystemError(error.message) from error
     return bcachefs.listed_use(listing, filesystems.SUBVOLUMES)
 
 

@@ -27,7 +27,11 @@ _MAGIC = UUID("c68573f6-66ce-90a9-d96a-60cf803df7ef").bytes
 _INITIALIZED = 1
 _REPLICAS_SHIFT, _REPLICAS_MASK = 52, 0xF
 # A line of `bcachefs list` (linux fs/bcachefs/dirent.c, bch2_dirent_to_text), and the root directory's inode.
-_DIRENT = re.compile(r"u64s \d+ type dirent (\d+):\d+:\S+ len \d+ ver \d+: (.+?)(?: -> \d+){1,2} type (\w+)")
+# A subvolume has two numbers, its parent's and its own. A name may look like one.
+_DIRENT = re.compile(
+    r"u64s \d+ type dirent (\d+):\d+:\S+ len \d+ ver \d+: "
+    r"(?:(?P<subvolume>.+) -> \d+ -> \d+ type subvol|(?P<name>.+) -> \d+ type (?!subvol)(?P<type>\w+))"
+)
 _ROOT_INODE = "4096"
 # `bcachefs format` now and then segfaults at exit after a complete format: the superblock, read back, is what counts.
 FORMAT_STATUS = (0, 139, -11)
@@ -79,15 +83,22 @@ def listed_use(listing: str, names: Sequence[str]) -> str:
 
     `listing` is what `list_argv` printed: a line for each entry, `u64s … type dirent DIRECTORY:…: NAME -> … type TYPE`,
     and lines on how the filesystem was opened.
+
+    Raises:
+        UnreadableFilesystemError: it has an entry of an unknown form, or none: a new filesystem has lost+found.
     """
-    for line in listing.splitlines():
-        if not line.startswith("u64s ") or " type hash_whiteout " in line:  # an entry that was removed
+    lines = [line for line in listing.splitlines() if line.startswith("u64s ")]
+    if not lines:
+        raise UnreadableFilesystemError("bcachefs list shows not even lost+found")
+    for line in lines:
+        if " type hash_whiteout " in line:  # an entry that was removed
             continue
         entry = _DIRENT.fullmatch(line)
         if entry is None:
-            return f"a directory entry of an unknown form ({line[:100]!r})"
-        folder, name, kind = entry.groups()
-        if folder != _ROOT_INODE or (name, kind) not in {("lost+found", "dir"), *((name, "subvol") for name in names)}:
+            raise UnreadableFilesystemError(f"bcachefs list shows an entry of an unknown form, {line[:100]!r}")
+        name, kind = entry["subvolume"] or entry["name"], entry["type"] or "subvol"
+        ours = {("lost+found", "dir"), *((subvolume, "subvol") for subvolume in names)}
+        if entry[1] != _ROOT_INODE or (name, kind) not in ours:
             return f"a file or folder '{name}'"
     return ""
 

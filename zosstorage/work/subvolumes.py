@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage import filesystems
+from zosstorage.block import unfinished
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.system import ioctl, run, threads
 
@@ -45,7 +46,7 @@ def check_empty(top: Wanted, names: Sequence[str]) -> None:
     if found:
         raise NotEmptyError(
             f"{top.filesystem.uuid} is not finished and holds {found[0].relative_to(place)}: somebody has used it",
-            hint="mount it read-only and look; once what is needed was saved and removed from it, run again",
+            hint=unfinished.HINT,
         )
 
 
