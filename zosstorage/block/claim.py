@@ -7,15 +7,16 @@ import os
 import stat
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage.block import sysfs
-from zosstorage.errors import NotEmptyError
+from zosstorage.errors import NotEmptyError, UnreadableFilesystemError
 from zosstorage.system import lock, threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from zosstorage.model import Disk
 
@@ -83,7 +84,7 @@ def write_through(disks: Sequence[Disk]) -> None:
 
 
 def claim(path: str) -> int:
-    """Open a disk for reading as its only claimant; the handle is the caller's to close.
+    """Open a disk or a partition for reading as its only claimant; the handle is the caller's to close.
 
     Whoever examines disks (another zosstorage that plans, say) claims each for a moment: that is waited for.
 
@@ -101,6 +102,42 @@ def claim(path: str) -> int:
 
 
 @contextmanager
+def claimed(device: str) -> Iterator[Callable[[int, int], bytes]]:
+    """Claim a device for reading from the medium: yields what reads (offset, length) in bytes.
+
+    While it is claimed nobody can mount it, nor can a mkfs that claims its device begin. What is read raises
+    UnreadableFilesystemError where it fails.
+
+    Raises:
+        NotEmptyError: something uses the device, or it cannot be opened.
+    """
+    try:
+        handle = claim(device)
+    except OSError as error:
+        raise _unclaimed(device, error) from error
+    try:
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        yield partial(_at, handle)
+    finally:
+        os.close(handle)
+
+
+def _unclaimed(path: str, error: OSError) -> NotEmptyError:
+    hint = f"see fuser -v {path}; something uses it now"
+    return NotEmptyError(f"{path} cannot be claimed: {error.strerror}", hint=hint)
+
+
+def _at(handle: int, offset: int, length: int) -> bytes:
+    try:
+        data = os.pread(handle, length, offset)
+    except OSError as error:
+        raise UnreadableFilesystemError(f"reading it failed: {error.strerror}") from error
+    if len(data) != length:
+        raise UnreadableFilesystemError(f"a read of {length} bytes gave only {len(data)}")
+    return data
+
+
+@contextmanager
 def locked(disk: Disk, *, exclusive: bool) -> Iterator[None]:
     """Hold the BSD lock of a whole disk (udev leaves it alone meanwhile) and, if `exclusive`, the kernel's claim on it.
 
@@ -114,9 +151,7 @@ def locked(disk: Disk, *, exclusive: bool) -> Iterator[None]:
     try:
         handle = claim(disk.path) if exclusive else os.open(disk.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise NotEmptyError(
-            f"{disk.path} cannot be claimed: {error.strerror}", hint=f"see fuser -v {disk.path}; something uses it now"
-        ) from error
+        raise _unclaimed(disk.path, error) from error
     try:
         _lock(handle, disk)
         with lock.passed_on(handle):

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from zosstorage import filesystems
-from zosstorage.block import probe, sysfs, unfinished
-from zosstorage.block.contents import claimed, read_content
+from zosstorage.block import claim, probe, sysfs, unfinished
+from zosstorage.block.contents import read_content
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Filesystem
 from zosstorage.filesystems import btrfs, vfat
@@ -92,7 +92,7 @@ def check_unused(wanted: Sequence[PlannedFilesystem], facts: Facts, then: Callab
             unfinished.Flagged(
                 PartitionKind.ESP if kinds[part.device] == vfat.TYPE else PartitionKind.DATA,
                 part.size_bytes,
-                stack.enter_context(claimed(part.device)),
+                stack.enter_context(claim.claimed(part.device)),
                 part.device,
             )
             for part in parts
