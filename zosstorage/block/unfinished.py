@@ -15,7 +15,6 @@ from zosstorage import filesystems
 from zosstorage.block import locations
 from zosstorage.block.gpt import MIB
 from zosstorage.errors import ToolError, UnreadableFilesystemError
-from zosstorage.filesystems import bcachefs
 from zosstorage.model import PartitionKind
 from zosstorage.system import run
 
@@ -107,24 +106,18 @@ def _read_use(members: Sequence[Flagged], fstype: str) -> str:
     try:
         return filesystems.use(fstype, [part.at for part in members])
     except UnreadableFilesystemError:
-        if fstype != bcachefs.TYPE:
+        argv = filesystems.list_argv(fstype, [part.node for part in members])
+        if argv is None:
             raise
-        return _list([part.node for part in members])
+        return _listed_use(argv) if all(part.node for part in members) else ""
 
 
-def _list(nodes: Sequence[str]) -> str:
-    """What somebody put on a bcachefs, by its own tool.
-
-    Raises:
-        UnreadableFilesystemError: the tool failed, or printed what cannot be understood.
-    """
-    if not all(nodes):
-        return ""
+def _listed_use(argv: Sequence[str]) -> str:
     try:
-        listing = run.command(bcachefs.list_argv(nodes)).stdout
+        listing = run.command(argv).stdout
     except ToolError as error:
         raise UnreadableFilesystemError(error.message) from error
-    return bcachefs.listed_use(listing, filesystems.SUBVOLUMES)
+    return filesystems.listed_use(listing)
 
 
 def _unreadable(error: UnreadableFilesystemError) -> str:

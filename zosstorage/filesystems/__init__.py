@@ -2,7 +2,7 @@
 
 A module of a filesystem has TYPE, LABEL, TOOLS, `read`, `use` and `mkfs_argv`; one of a data filesystem has besides:
 `mount_options`, `top_options`, `subvolume_options`, `mount_argv`, `scan_argv`, `create_subvolume`, SUBVOLUME_INODE,
-SYNC, FORMAT_STATUS and MOUNT_VERSION.
+SYNC, FORMAT_STATUS and MOUNT_VERSION; one whose contents only a tool of its own can read, `list_argv` and `listed_use`.
 """
 
 from __future__ import annotations
@@ -53,3 +53,17 @@ def use(fstype: str, members: Sequence[Callable[[int, int], bytes]]) -> str:
     """
     found: str = module(fstype).use(members, SUBVOLUMES)
     return found
+
+
+def list_argv(fstype: str, nodes: Sequence[str]) -> list[str] | None:
+    """The command that lists what a filesystem holds that `use` cannot read; None if there is none."""
+    return bcachefs.list_argv(nodes) if fstype == bcachefs.TYPE else None
+
+
+def listed_use(listing: str) -> str:
+    """As `use`, from what the command of `list_argv` printed.
+
+    Raises:
+        UnreadableFilesystemError: it cannot be understood.
+    """
+    return bcachefs.listed_use(listing, SUBVOLUMES)
