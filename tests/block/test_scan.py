@@ -157,14 +157,15 @@ def test_the_first_used_byte_is_told_however_many_threads_read(tmp_path, rate):
     assert find(of, Depth.FULL).offset == 8 * MIB
 
 
-def test_an_interrupt_ends_a_full_scan(tmp_path, monkeypatch):
+@pytest.mark.parametrize("read", [1, 2, 50, 500])
+def test_an_interrupt_ends_a_full_scan(tmp_path, monkeypatch, read):
     """The threads have ended when the exception of a signal goes on."""
     of = image_disk(sparse(tmp_path / "image", 4096 * GIB))
     original, reads, before = medium.Reader.view, [], threading.active_count()
 
     def view(self, *words):
         reads.append(words)
-        if len(reads) == 50:
+        if len(reads) == read:
             signal.raise_signal(signal.SIGTERM)
         return original(self, *words)
 

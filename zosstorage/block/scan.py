@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 _CHUNK, _THREADS = MIB, 32
 # How many reads of a full scan of one disk are under way at once, unless it surely rotates.
 _LANES = 4
+# How long a signal waits for the next look at it, in seconds.
+_MOMENT = 0.1
 
 
 @frozen
@@ -181,15 +183,26 @@ def _read_all(walks: Sequence[_Walk]) -> None:
         with signals.deferred():  # each that was started is waited for
             workers.extend(threads.started(work) for _ in range(min(sum(walk.lanes for walk in walks), _THREADS)))
         for worker in workers:
-            while worker.is_alive():
-                worker.join(1.0)
+            while not _has_ended(worker):
                 progress.tell()
+            progress.tell()
     finally:
         stop.set()
-        for worker in workers:
-            worker.join()
+        with signals.deferred():  # until each has ended
+            for worker in workers:
+                worker.join()
     if errors:
         raise errors[0]
+
+
+def _has_ended(worker: threading.Thread) -> bool:
+    """Wait a moment for the end of a thread; a signal waits as long.
+
+    An exception out of `join` would let CPython 3.11 take a live thread for one that has ended.
+    """
+    with signals.deferred():
+        worker.join(_MOMENT)
+        return not worker.is_alive()
 
 
 def _next(lanes: Iterator[_Walk], lock: threading.Lock) -> _Walk | None:
