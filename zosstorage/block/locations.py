@@ -92,16 +92,22 @@ def regions(size_bytes: int) -> tuple[Region, ...]:
     return tuple(sorted(found, key=lambda region: (region.offset, region.length)))
 
 
-def identify(offset: int, data: bytes, size_bytes: int) -> str | None:
-    """Name the known superblock that starts within bytes read at `offset` of a disk; the longest magic wins."""
+def find(offset: int, data: bytes, size_bytes: int) -> list[tuple[int, Superblock]]:
+    """The known superblocks that start within bytes read at `offset` of a disk, the longest magic string first.
+
+    Each comes with the byte of the disk at which its magic string begins. A long magic string goes before a short one
+    because two bytes match by chance.
+    """
     places = _places(size_bytes)
     here = places[bisect_left(places, offset, key=_start) : bisect_left(places, offset + len(data), key=_start)]
-    hits = [
-        (len(row.magic), row.format)
-        for place, row in here
-        if data[place - offset : place - offset + len(row.magic)] == row.magic
-    ]
-    return max(hits, key=lambda hit: hit[0])[1] if hits else None
+    found = [(place, row) for place, row in here if data[place - offset : place - offset + len(row.magic)] == row.magic]
+    return sorted(found, key=lambda hit: -len(hit[1].magic))
+
+
+def identify(offset: int, data: bytes, size_bytes: int) -> str | None:
+    """Name the known superblock that starts within bytes read at `offset` of a disk; the longest magic string wins."""
+    found = find(offset, data, size_bytes)
+    return found[0][1].format if found else None
 
 
 def _start(place: tuple[int, Superblock]) -> int:

@@ -1,7 +1,7 @@
-"""What stands in partitions that carry the in-progress flag, by our own readers.
+"""What partitions with the in-progress flag carry, read by our own code.
 
-The flag says that what we made there is worthless. It says nothing of what somebody else made, nor of what a person put
-on a filesystem of ours before it was finished.
+The flag says that whatever zosstorage made in the partition is worthless. It does not cover what another program made
+there, nor files that somebody stored on a filesystem of ours before it was finished.
 """
 
 from __future__ import annotations
@@ -21,13 +21,20 @@ from zosstorage.system import run
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from zosstorage.block.superblocks import Superblock
     from zosstorage.model import Content
 
-# What we make in a partition of each kind, and how `locations` calls it.
+# The types of filesystem that zosstorage makes in a partition of each kind.
 WANTED = {PartitionKind.ESP: {"vfat"}, PartitionKind.DATA: filesystems.DATA_TYPES}
-# A format that was interrupted may have written copies before the first superblock.
-_OWN_FORMATS = frozenset(("btrfs superblock", "bcachefs or bcache superblock", "bcachefs last superblock"))
-HINT = "mount it read-only and look; once what is needed was saved and removed from it, run again"
+# The formats of `superblocks` that can be a copy of a superblock of ours: the type of the filesystem, and the byte of
+# its superblock at which the magic string is. An interrupted format may leave copies without a first superblock:
+# `bcachefs format` writes the last copy first.
+_OWN_FORMATS = {
+    "btrfs superblock": ("btrfs", 0x40),
+    "bcachefs or bcache superblock": ("bcachefs", 24),
+    "bcachefs last superblock": ("bcachefs", 24),
+}
+HINT = "mount it read-only and inspect it; save what is needed, remove it from there, and run again"
 
 
 @frozen(eq=False)
@@ -35,9 +42,9 @@ class Flagged:
     """A partition with the in-progress flag.
 
     Attributes:
-        at: reads (offset, length) in bytes of the partition; raises UnreadableFilesystemError where it cannot.
-        node: its device node, for the tools that are needed to read it; empty where none may be started: what only a
-            tool can read is left to a later look then, before anything is written there.
+        at: reads (offset, length) in bytes of the partition; raises UnreadableFilesystemError if the read fails.
+        node: its device node, for the tools that may be needed to read it. If it is empty, no tool may be started: what
+            only a tool can read is then left to a later check, which runs before anything is written to the partition.
     """
 
     kind: PartitionKind
@@ -47,54 +54,80 @@ class Flagged:
 
 
 def problems(parts: Sequence[Flagged]) -> list[str]:
-    """For each partition what stands there that is not ours to overwrite; empty where nothing does.
+    """For each partition, what it carries that must not be overwritten; empty if there is nothing.
 
-    Members of one filesystem are looked at together.
+    The members of one filesystem are examined together.
     """
-    seen = [_look(part) for part in parts]
+    seen = [_examine(part) for part in parts]
     found = [problem for _, problem in seen]
-    good = [number for number, (content, problem) in enumerate(seen) if content and not problem]
-    for key in {_filesystem(seen[number][0]) for number in good}:
-        together = [number for number in good if _filesystem(seen[number][0]) == key]
-        used = _use([parts[number] for number in together], key[0])
-        for number in together:
-            found[number] = used
+    readable = [number for number, (content, problem) in enumerate(seen) if content and not problem]
+    for key in {_filesystem(seen[number][0]) for number in readable}:
+        members = [number for number in readable if _filesystem(seen[number][0]) == key]
+        use = _use([parts[number] for number in members], key[0])
+        for number in members:
+            found[number] = use
     return found
 
 
 def _filesystem(content: Content | None) -> tuple[str, str]:
+    """Type and UUID, which the members of one filesystem have in common."""
     return (content.type, content.uuid) if content else ("", "")
 
 
-def _look(part: Flagged) -> tuple[Content | None, str]:
-    """The superblock of ours in a partition, and why what the partition carries is not what we make there."""
+def _examine(part: Flagged) -> tuple[Content | None, str]:
+    """The first superblock of a partition, if it is of a type of ours, and the problem with the partition."""
     try:
         content = filesystems.read(part.at)
-        return content, _foreign(part, content)
+        return content, _content_problem(part.kind, content) if content else _copies_problem(part)
     except UnreadableFilesystemError as error:
         return None, _unreadable(error)
 
 
-def _foreign(part: Flagged, content: Content | None) -> str:
-    """Why what a partition carries is not what we make there."""
-    if content:
-        label = filesystems.LABELS[content.type]
-        if content.type not in WANTED[part.kind]:
-            return f"{content.type}, which is not made there"
-        return "" if content.label == label else f"{content.type} labelled {content.label!r}, not {label}"
-    names = (locations.identify(offset, data, part.size_bytes) for offset, data in _known_places(part))
-    return next((name for name in names if name and name not in _OWN_FORMATS), "")
+def _content_problem(kind: PartitionKind, content: Content) -> str:
+    """Why a superblock is not one that zosstorage makes in a partition of that kind; empty if it is."""
+    label = filesystems.LABELS[content.type]
+    if content.type not in WANTED[kind]:
+        return f"{content.type}, which is not made there"
+    return "" if content.label == label else f"{content.type} labelled {content.label!r}, not {label}"
+
+
+def _copies_problem(part: Flagged) -> str:
+    """What is found in a partition without a first superblock of ours, apart from copies of superblocks of ours."""
+    found = (_place_problem(part, offset, data) for offset, data in _known_places(part))
+    return next((problem for problem in found if problem), "")
+
+
+def _place_problem(part: Flagged, offset: int, data: bytes) -> str:
+    """What bytes read at `offset` of a partition hold that is not ours; empty if nothing."""
+    found = locations.find(offset, data, part.size_bytes)
+    for place, row in found:
+        if row.format in _OWN_FORMATS and (problem := _copy_problem(part, place, row)):
+            return problem
+    name = found[0][1].format if found else ""
+    return "" if name in _OWN_FORMATS else name
+
+
+def _copy_problem(part: Flagged, place: int, row: Superblock) -> str:
+    """Why a copy of a superblock, whose magic string is at byte `place`, is not one of ours; empty if it is."""
+    fstype, magic_offset = _OWN_FORMATS[row.format]
+    module = filesystems.module(fstype)
+    shift = place - magic_offset - module.SUPERBLOCK  # the module reads where the first superblock would be
+    content: Content | None = module.read(lambda offset, length: part.at(shift + offset, length))
+    if content is None:  # bcache, which has its superblock where bcachefs has one
+        return row.format
+    problem = _content_problem(part.kind, content)
+    return f"a copy of a superblock of {problem}" if problem else ""
 
 
 def _known_places(part: Flagged) -> Iterator[tuple[int, bytes]]:
-    """Both ends of a partition and where known formats keep superblocks in it: (offset, bytes)."""
+    """(offset, bytes) of both ends of a partition and of each place where a known format keeps a superblock."""
     last = part.size_bytes - MIB
     known = ((region.offset, region.length) for region in locations.regions(part.size_bytes))
     return ((offset, part.at(offset, length)) for offset, length in ((0, MIB), (last, MIB), *known))
 
 
 def _use(members: Sequence[Flagged], fstype: str) -> str:
-    """What somebody put on a filesystem of ours."""
+    """What somebody stored on a filesystem of ours; empty if nothing."""
     try:
         found = _read_use(members, fstype)
     except UnreadableFilesystemError as error:
@@ -121,4 +154,4 @@ def _listed_use(argv: Sequence[str]) -> str:
 
 
 def _unreadable(error: UnreadableFilesystemError) -> str:
-    return f"contents that cannot be read ({error}) and may be somebody's"
+    return f"contents that cannot be read ({error}) and that somebody may need"
