@@ -49,7 +49,7 @@ class Validate:
         if any(disk.diskseq is None or known.writes.get(disk.path) is None for disk in disks):
             seen = emptiness.observe(disks, self.config.validate.scan, self.config.partitions.esp_size)
             return all(emptiness.verdict(one) in known.verdicts for one in seen)
-        claim.write_through(disks)
+        claim.flush(disks)
         return all(sysfs.writes(disk) == known.writes[disk.path] for disk in disks)
 
     def work(self, facts: Facts) -> Facts:

@@ -195,5 +195,5 @@ def test_write_through_flushes_disks_and_their_partitions(monkeypatch):
     flushed = []
     monkeypatch.setattr(threads, "flush", flushed.extend)
     monkeypatch.setattr(sysfs, "partitions", lambda of: {1: Partition(1, f"{of.path}1", "", "", "", 0, 512)})
-    claim.write_through([disk("sda"), disk("sdb")])
+    claim.flush([disk("sda"), disk("sdb")])
     assert flushed == ["/dev/sda", "/dev/sdb", "/dev/sda1", "/dev/sdb1"]

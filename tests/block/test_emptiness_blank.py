@@ -196,7 +196,7 @@ def claims(monkeypatch):
 
 def test_disks_that_are_observed_aside_are_not_claimed(probers, image, monkeypatch):
     found = claims(monkeypatch)
-    (seen,) = emptiness.observe_aside([image], Depth.SAMPLED, ESP_SIZE)
+    (seen,) = emptiness.observe_unclaimed([image], Depth.SAMPLED, ESP_SIZE)
     assert emptiness.verdict(seen).kind is Kind.BLANK
     assert not any(found)
     emptiness.observe([image], Depth.SAMPLED, ESP_SIZE)
@@ -206,7 +206,7 @@ def test_disks_that_are_observed_aside_are_not_claimed(probers, image, monkeypat
 def test_a_prober_that_fails_on_one_disk_aside_is_evidence_on_that_disk(probers, image, tmp_path):
     other = image_disk(sparse(tmp_path / "other", SIZE), name="other", number="7:78")
     probers("blkid", body=f'case "$*" in *{other.path}) exit 1;; esac', status=2)
-    one, failed = emptiness.observe_aside([image, other], Depth.SAMPLED, ESP_SIZE)
+    one, failed = emptiness.observe_unclaimed([image, other], Depth.SAMPLED, ESP_SIZE)
     assert emptiness.verdict(one).kind is Kind.BLANK
     assert "it cannot be examined" in evidence(emptiness.verdict(failed), "probe").found
 

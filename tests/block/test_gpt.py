@@ -234,7 +234,7 @@ def apply(of, pieces):
 
 
 def clearing(of):
-    return gpt.cleared(gpt.read(*ends(of), of.size_bytes, of.sector_size), of.size_bytes, of.sector_size)
+    return gpt.clearing_writes(gpt.read(*ends(of), of.size_bytes, of.sector_size), of.size_bytes, of.sector_size)
 
 
 def written_over(both, pieces):
@@ -276,7 +276,7 @@ def test_clearing_changes_no_other_bit(written, attributes):
         for end, start in ((head, 1024), (tail, MIB - 512 - gpt.ENTRIES_BYTES)):
             struct.pack_into("<Q", end, start + 128 * number + 48, value)
     found = tables(*with_checksums(head, tail))
-    done = tables(*written_over(with_checksums(head, tail), gpt.cleared(found, SIZE, 512)))
+    done = tables(*written_over(with_checksums(head, tail), gpt.clearing_writes(found, SIZE, 512)))
     assert done.primary.valid
     assert done.backup.valid
     assert [entry.marked for entry in found.primary.entries] == [bool(value & 1 << 58) for value in attributes]

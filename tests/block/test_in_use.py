@@ -41,7 +41,7 @@ def partition(node, start=0):
 
 
 def seen(of):
-    found = in_use.Usage.look().of(of)
+    found = in_use.Usage.read().evidence(of)
     assert all((one.check, one.offset) == ("in use", None) and one.hint for one in found)
     return [one.found for one in found]
 
@@ -108,7 +108,7 @@ def test_a_disk_that_cannot_be_claimed(image, monkeypatch, number, told):
 def test_without_a_claim_only_others_are_asked(image, machine, monkeypatch):
     machine["slaves"] = ("sdz",)
     monkeypatch.setattr(os, "open", lambda *_: pytest.fail("it was opened"))
-    assert [one.found for one in in_use.Usage.look().of(image, claim=False)] == ["it is stacked on sdz"]
+    assert [one.found for one in in_use.Usage.read().evidence(image, claim=False)] == ["it is stacked on sdz"]
 
 
 def test_asking_closes_its_handles(image):

@@ -27,7 +27,7 @@ def wipefs(rows):
 
 def probed(*disks):
     with probe.Probers([disk(one) if isinstance(one, str) else one for one in disks]) as probers:
-        probers.look()
+        probers.start_all()
         return probers.finish()
 
 

@@ -203,7 +203,7 @@ def test_a_short_read_is_evidence(image):
 def test_a_read_that_ends_within_a_region_is_evidence(image):
     os.truncate(image.path, 40 * MIB + 100)
     found = find(image, Depth.FULL)
-    assert (found.check, found.offset, found.found) == ("read", 40 * MIB, "a read of 1048576 bytes gave only 100")
+    assert (found.check, found.offset, found.found) == ("read", 40 * MIB, "a read of 1048576 bytes returned only 100")
 
 
 def test_an_io_error_is_evidence(image, monkeypatch):

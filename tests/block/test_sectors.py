@@ -57,7 +57,7 @@ def test_a_table_with_marks_cleared_is_what_sfdisk_writes_without_marks(loop, fi
     write_table(loop, firmware=firmware)
     tables, _ = look(loop)
     assert ends(loop) != unmarked
-    for offset, data in gpt.cleared(tables, loop.size_bytes, loop.sector_size):
+    for offset, data in gpt.clearing_writes(tables, loop.size_bytes, loop.sector_size):
         poke(loop.path, offset, data)
     assert ends(loop) == unmarked
 

@@ -34,7 +34,7 @@ def unmarked(planned, *numbers):
 
 
 def test_each_disk_stands_with_its_own_table(written):
-    found = tables.standing(written)
+    found = tables.read(written)
     assert [one.planned for one in found] == list(written)
     for one in found:
         assert (one.table.guid, one.table.torn, one.table.finished) == (one.planned.guid, False, False)
@@ -45,30 +45,30 @@ def test_each_disk_stands_with_its_own_table(written):
 
 
 def test_standing_is_in_the_order_that_was_asked_for(written):
-    assert [one.planned for one in tables.standing(written[::-1])] == list(written[::-1])
-    assert tables.standing([]) == []
+    assert [one.planned for one in tables.read(written[::-1])] == list(written[::-1])
+    assert tables.read([]) == []
 
 
 def test_cleared_marks_stand_with_the_plan_that_made_them(planned):
     write_planned(unmarked(planned[0], 3))
-    (found,) = tables.standing(planned[:1])
+    (found,) = tables.read(planned[:1])
     assert [part.marked for part in found.table.partitions] == [True, True, False]
 
 
 def test_a_torn_table_stands_as_torn(written):
     poke(written[0].disk.path, 0, bytes(512))
-    assert [one.table.torn for one in tables.standing(written)] == [True, False]
+    assert [one.table.torn for one in tables.read(written)] == [True, False]
 
 
 def test_a_blank_disk_has_no_table(planned):
     with pytest.raises(NotEmptyError, match="does not carry the table of the plan"):
-        tables.standing(planned[:1])
+        tables.read(planned[:1])
 
 
 def test_one_disk_without_its_table_is_named(planned):
     write_planned(planned[0])
     with pytest.raises(NotEmptyError, match=f"^{planned[1].disk.path} does not carry") as caught:
-        tables.standing(planned)
+        tables.read(planned)
     assert "run again" in caught.value.hint
 
 
@@ -76,16 +76,16 @@ def test_the_table_of_another_plan(written):
     first, *rest = written[0].partitions
     other = evolve(written[0], partitions=(evolve(first, uuid="x"), *rest))
     with pytest.raises(NotEmptyError, match="partition UUIDs that are not those of the plan"):
-        tables.standing([other])
+        tables.read([other])
 
 
 def test_a_disk_that_cannot_be_read(planned):
     gone = evolve(planned[0], disk=evolve(planned[0].disk, size_bytes=2 * SIZE))
-    with pytest.raises(NotEmptyError, match=r"a read of \d+ bytes gave only 0"):
-        tables.standing([gone])
+    with pytest.raises(NotEmptyError, match=r"a read of \d+ bytes returned only 0"):
+        tables.read([gone])
     none = evolve(planned[1], disk=evolve(planned[1].disk, path="/dev/nonexistent"))
     with pytest.raises(NotEmptyError, match="/dev/nonexistent: it cannot be opened: No such file"):
-        tables.standing([planned[0], none])
+        tables.read([planned[0], none])
 
 
 def test_both_ends_are_read_only_where_a_copy_is_not_valid(written, monkeypatch):
@@ -98,12 +98,12 @@ def test_both_ends_are_read_only_where_a_copy_is_not_valid(written, monkeypatch)
         return real(reader, offset, length)
 
     monkeypatch.setattr(scan.Reader, "at", at)
-    tables.standing(written[:1])
+    tables.read(written[:1])
     assert sum(asked) <= 36 << 10
     asked.clear()
     poke(written[0].disk.path, SIZE - 512, bytes(512))
     with pytest.raises(NotEmptyError):
-        tables.standing(written[:1])
+        tables.read(written[:1])
     assert sum(asked) >= 2 << 20
 
 
@@ -198,7 +198,7 @@ def test_a_node_that_leads_elsewhere(known, leads):
 def test_nodes_that_changed_since_they_were_read(known):
     before = tables.partitions(known, marked=False)
     tables.require_partitions(known, before)
-    with pytest.raises(ToolError, match="other nodes"):
+    with pytest.raises(ToolError, match="nodes of the partitions have changed"):
         tables.require_partitions(known, [*before[:-1], evolve(before[-1], device="/dev/sdz9")])
 
 
@@ -209,7 +209,7 @@ def test_partitions_without_marks_may_not_be_written(known):
     write_planned(*map(unmarked, known))
     before = tables.partitions(known, marked=False)
     for ask in (lambda: tables.partitions(known, marked=True), lambda: tables.require_partitions(known, before)):
-        with pytest.raises(NotEmptyError, match="no mark on partition 1, 2, 3"):
+        with pytest.raises(NotEmptyError, match="no in-progress flag on partition 1, 2, 3"):
             ask()
 
 
@@ -217,7 +217,7 @@ def test_only_what_is_to_be_made_needs_a_mark(known):
     kept = unmarked(known[0], 3)
     write_planned(kept)
     assert len(tables.partitions([kept], marked=True)) == 3
-    with pytest.raises(NotEmptyError, match="no mark on partition 3"):
+    with pytest.raises(NotEmptyError, match="no in-progress flag on partition 3"):
         tables.partitions(known[:1], marked=True)
 
 

@@ -103,7 +103,7 @@ def fake_disks(found, monkeypatch):
     monkeypatch.setattr(formatting, "check_unused", lambda wanted, _: found.step("look") if wanted else None)
     monkeypatch.setattr(subvolumes, "check_empty", lambda top, _: found.step(f"empty {top.nodes[0]}"))
     monkeypatch.setattr(claim, "check", lambda of: found.step(f"identity {of.name}"))
-    monkeypatch.setattr(tables, "standing", lambda disks: [SimpleNamespace(planned=one) for one in disks])
+    monkeypatch.setattr(tables, "read", lambda disks: [SimpleNamespace(planned=one) for one in disks])
     monkeypatch.setattr(tables, "finished", lambda disks: [one for one in disks if one.disk.name not in found.marked])
     monkeypatch.setattr(partitioning, "_clearing", lambda _: [])
     monkeypatch.setattr(partitioning, "_carry_out", clear)

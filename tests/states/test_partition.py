@@ -85,7 +85,7 @@ def test_every_table_is_written_and_read_back(planned, disks, fake_tools):
     assert [part.device for part in known.partitions] == [
         f"{one.path}p{number}" for one in disks.values() for number in (1, 2, 3)
     ]
-    assert all(found.table.partitions[0].marked for found in tables.standing(known.plan.disks))
+    assert all(found.table.partitions[0].marked for found in tables.read(known.plan.disks))
     assert [call[0] for call in fake_tools.calls] == ["partx", "partx"]
     assert Partition().holds(known)
 
@@ -178,7 +178,7 @@ def torn(planned, disks):
 def test_a_torn_table_is_written_again(planned, disks):
     known = torn(planned, disks)
     work(known)
-    (found,) = tables.standing(known.plan.disks[:1])
+    (found,) = tables.read(known.plan.disks[:1])
     assert (found.table.torn, found.table.guid) == (False, known.plan.disks[0].guid)
 
 

@@ -40,7 +40,7 @@ def machine(monkeypatch):
     found = Machine()
     monkeypatch.setattr(validate, "observe", found.observe)
     monkeypatch.setattr(claim, "check", found.check)
-    monkeypatch.setattr(claim, "write_through", found.flushed.extend)
+    monkeypatch.setattr(claim, "flush", found.flushed.extend)
     monkeypatch.setattr(sysfs, "writes", lambda of: found.writes[of.path])
     return found
 

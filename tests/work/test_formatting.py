@@ -85,9 +85,9 @@ def make(known, wanted=None, require_marks=lambda: None):
 
 def test_nothing_is_made_without_the_marks(mkfs_tools, known):
     def fails():
-        raise NotEmptyError("no mark on partition 2")
+        raise NotEmptyError("no in-progress flag on partition 2")
 
-    with pytest.raises(NotEmptyError, match="no mark on partition 2"):
+    with pytest.raises(NotEmptyError, match="no in-progress flag on partition 2"):
         make(known, require_marks=fails)
     assert {call[0] for call in mkfs_tools.calls} <= {"wipefs"}
     with pytest.raises(NotEmptyError):

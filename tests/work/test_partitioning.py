@@ -48,7 +48,7 @@ def content(planned):
 
 def test_tables_are_written_with_marks(sfdisk, planned):
     partitioning.write(planned)
-    for one in tables.standing(planned):
+    for one in tables.read(planned):
         assert (one.table.guid, one.table.torn) == (one.planned.guid, False)
         assert [part.uuid for part in one.table.partitions] == [part.uuid for part in one.planned.partitions]
         assert all(part.marked for part in one.table.partitions)
@@ -59,7 +59,7 @@ def test_only_what_is_to_be_made_is_marked(sfdisk, planned):
     one = planned[0]
     parts = (*one.partitions[:2], evolve(one.partitions[2], make=False))
     partitioning.write([evolve(one, partitions=parts)])
-    (found,) = tables.standing([one])
+    (found,) = tables.read([one])
     assert [part.marked for part in found.table.partitions] == [True, True, False]
 
 
@@ -199,7 +199,7 @@ def test_marks_of_a_disk_that_cannot_be_written(planned, monkeypatch):
         patched.setattr(os, "pwrite", pwrite)
         with pytest.raises(ToolError, match=f"marks of {planned[0].disk.path} cannot be cleared: Input/output error"):
             partitioning.clear_marks(planned)
-    assert [one.table.torn for one in tables.standing(planned)] == [True, False]
+    assert [one.table.torn for one in tables.read(planned)] == [True, False]
     partitioning.clear_marks(planned)
     assert tables.finished(planned) == list(planned)
 

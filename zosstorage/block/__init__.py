@@ -1,1 +1,1 @@
-"""What the disks hold: their bytes and tables, and whether they are empty. docs/ARCHITECTURE.md lists the modules."""
+"""What disks carry: bytes, tables, superblocks; and the verdict on each disk. ARCHITECTURE.md lists the modules."""

@@ -1,4 +1,4 @@
-"""Is it still the same disk, and ours alone for the moment of writing?"""
+"""Check the identity of a disk, and hold it exclusively while it is written."""
 
 from __future__ import annotations
 
@@ -21,75 +21,75 @@ if TYPE_CHECKING:
     from zosstorage.model import Disk
 
 
-# How long others are waited for who have a disk for a moment: another examiner's claim, and the shared lock under which
-# udev looks at it after every change (systemd.io, "Locking Block Device Access").
+# How long to wait, in seconds: for another program that claims the disk to examine it, and for udev, which takes a
+# shared lock to examine a disk after every change (systemd.io, "Locking Block Device Access").
 _CLAIM_SECONDS, _LOCK_SECONDS = 0.2, 10.0
 _PAUSE = 0.01
-_NODE_HINT = "mount a devtmpfs on /dev, or have mdev or udev keep its nodes, and run again"
+_NODE_HINT = "mount a devtmpfs on /dev, or let mdev or udev manage its nodes, and run again"
 
 
 def check(disk: Disk) -> None:
-    """Hold a disk's identity (number, serial, WWN, sizes, diskseq) against what the plan was made for.
+    """Compare the identity of a disk (number, serial, WWN, sizes, diskseq) with the one in the plan.
 
     Raises:
-        NotEmptyError: another disk answers to its name, or none; or its node leads elsewhere.
+        NotEmptyError: the name belongs to another disk, or to none; or the node is another device.
     """
     try:
         now = sysfs.read_disk(disk.name)
     except OSError:
         raise NotEmptyError(
-            f"{disk.path} is gone since it was examined", hint="run again with the disks as they are"
+            f"{disk.path} disappeared after it was examined", hint="run again with the disks as they are"
         ) from None
     names = ("device number", "serial", "WWN", "size", "sector size", "diskseq")
-    for name, then, here in zip(names, disk.identity, now.identity, strict=True):
-        if then != here:
+    for name, examined, current in zip(names, disk.identity, now.identity, strict=True):
+        if examined != current:
             raise NotEmptyError(
-                f"{disk.path} is not the disk that was examined: its {name} was {then!r} and is {here!r}",
+                f"{disk.path} is not the disk that was examined: its {name} was {examined!r} and is {current!r}",
                 hint="run again with the disks as they are",
             )
     check_node(disk.path, disk.number)
 
 
 def check_node(node: str, number: str) -> None:
-    """See that a node is the block device `major:minor` that the kernel means by its name.
+    """Check that a node is the block device `major:minor`, the one that sysfs has under this name.
 
-    A static /dev can keep the node of a device that went, and the kernel gives its number to another one.
+    A static /dev can keep the node of a removed device, and the kernel gives the number to another device.
 
     Raises:
-        NotEmptyError: it is another, or none.
+        NotEmptyError: the node is missing, or it is something else.
     """
     try:
         found = Path(node).stat()
     except OSError as error:
-        raise NotEmptyError(f"{node} is not there: {error.strerror}", hint=_NODE_HINT) from None
+        raise NotEmptyError(f"{node} cannot be examined: {error.strerror}", hint=_NODE_HINT) from None
     if not is_device(found, number):
-        raise NotEmptyError(f"{node} is not the block device {number} that the kernel means by it", hint=_NODE_HINT)
+        raise NotEmptyError(f"{node} is not the block device {number} of that name in sysfs", hint=_NODE_HINT)
 
 
 def is_device(found: os.stat_result, number: str) -> bool:
-    """Whether a status is that of the block device `major:minor`."""
-    here = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
-    return stat.S_ISBLK(found.st_mode) and here == number
+    """Whether a stat result is that of the block device `major:minor`."""
+    found_number = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+    return stat.S_ISBLK(found.st_mode) and found_number == number
 
 
-def write_through(disks: Sequence[Disk]) -> None:
-    """Have the kernel write what its page cache holds of some disks and their partitions; it counts no write before.
+def flush(disks: Sequence[Disk]) -> None:
+    """Write the page cache of some disks and their partitions to the medium, as the kernel counts only such writes.
 
     Raises:
-        ToolError: one hangs.
-        OSError: one cannot be written.
+        ToolError: a disk does not answer in time.
+        OSError: a disk cannot be written.
     """
     parts = [part.device for disk in disks for part in sysfs.partitions(disk).values()]
     threads.flush([*(disk.path for disk in disks), *parts])
 
 
 def claim(path: str) -> int:
-    """Open a disk or a partition for reading as its only claimant; the handle is the caller's to close.
+    """Open a disk or a partition exclusively (O_EXCL) for reading; the caller closes the descriptor.
 
-    Whoever examines disks (another zosstorage that plans, say) claims each for a moment: that is waited for.
+    A program that examines disks, such as `zosstorage plan`, claims each for a moment, so a busy disk is tried again.
 
     Raises:
-        OSError: EBUSY while anything has claimed the disk or a partition of it.
+        OSError: EBUSY if something else has claimed the disk or a partition of it.
     """
     end = time.monotonic() + _CLAIM_SECONDS
     while True:
@@ -103,13 +103,13 @@ def claim(path: str) -> int:
 
 @contextmanager
 def claimed(device: str) -> Iterator[Callable[[int, int], bytes]]:
-    """Claim a device for reading from the medium: yields what reads (offset, length) in bytes.
+    """Claim a device and yield a function that reads (offset, length) in bytes from its medium.
 
-    While it is claimed nobody can mount it, nor can a mkfs that claims its device begin. What is read raises
-    UnreadableFilesystemError where it fails.
+    While the device is claimed, it cannot be mounted, and a mkfs that opens its device exclusively fails. The function
+    raises UnreadableFilesystemError if a read fails.
 
     Raises:
-        NotEmptyError: something uses the device, or it cannot be opened.
+        NotEmptyError: the device is in use, or it cannot be opened.
     """
     try:
         handle = claim(device)
@@ -117,33 +117,33 @@ def claimed(device: str) -> Iterator[Callable[[int, int], bytes]]:
         raise _unclaimed(device, error) from error
     try:
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        yield partial(_at, handle)
+        yield partial(_read, handle)
     finally:
         os.close(handle)
 
 
 def _unclaimed(path: str, error: OSError) -> NotEmptyError:
-    hint = f"see fuser -v {path}; something uses it now"
+    hint = f"something uses it now: see fuser -v {path}"
     return NotEmptyError(f"{path} cannot be claimed: {error.strerror}", hint=hint)
 
 
-def _at(handle: int, offset: int, length: int) -> bytes:
+def _read(handle: int, offset: int, length: int) -> bytes:
     try:
         data = os.pread(handle, length, offset)
     except OSError as error:
         raise UnreadableFilesystemError(f"reading it failed: {error.strerror}") from error
     if len(data) != length:
-        raise UnreadableFilesystemError(f"a read of {length} bytes gave only {len(data)}")
+        raise UnreadableFilesystemError(f"a read of {length} bytes returned only {len(data)}")
     return data
 
 
 @contextmanager
 def locked(disk: Disk, *, exclusive: bool) -> Iterator[None]:
-    """Hold the BSD lock of a whole disk (udev leaves it alone meanwhile) and, if `exclusive`, the kernel's claim on it.
+    """Hold the BSD lock of a whole disk, which keeps udev away, and, if `exclusive`, claim the disk.
 
-    Tools that write inherit both: a tool that outlives this process keeps others away until it has ended.
-    The claim (O_EXCL) fails while anything uses the disk or a partition, and nothing can mount or claim it while it is
-    ours; partitions cannot be made a filesystem of meanwhile.
+    Tools that write inherit both, so a tool that outlives this process keeps other programs away until it exits. The
+    claim (O_EXCL) fails if anything uses the disk or a partition of it. While it is held, nothing else can mount or
+    claim the disk or a partition, and a mkfs that opens a partition exclusively fails.
 
     Raises:
         NotEmptyError: the disk is in use.

@@ -1,4 +1,4 @@
-"""What a block device carries, by our own superblock readers."""
+"""Read the superblock of a block device with our own code."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def read_content(device: str) -> Content | None:
-    """The superblock of a filesystem of ours on a device, from the medium.
+    """Read the superblock of a filesystem of ours from the medium of a device; None if there is none.
 
     Raises:
-        ToolError: it cannot be read.
+        ToolError: the device cannot be read.
     """
     try:
         handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
@@ -26,6 +26,6 @@ def read_content(device: str) -> Content | None:
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         return filesystems.read(lambda offset, length: os.pread(handle, length, offset).ljust(length, b"\0"))
     except OSError as error:
-        raise ToolError(f"{device} cannot be read: {error.strerror}", hint="see the kernel's log") from error
+        raise ToolError(f"{device} cannot be read: {error.strerror}", hint="see dmesg") from error
     finally:
         os.close(handle)

@@ -1,4 +1,4 @@
-"""Which disks may be taken at all, by what sysfs says of them; nothing is opened."""
+"""Sort block devices into eligible and rejected disks, by their attributes in sysfs; no device is opened."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ _SCSI_CDROM = "5"
 
 @frozen
 class Selection:
-    """What an operator says about disks.
+    """The part of the configuration that decides which disks are eligible.
 
     Attributes:
-        include: globs over nodes and links of the disks that may be taken; `exclude` of those that may not.
-        min_size: the fewest bytes of an eligible disk.
-        esp_size: bytes of the ESP that must fit.
-        firmware: None to look for `/sys/firmware/efi`.
+        include: globs that match a node or a link of each eligible disk.
+        exclude: globs that match no node or link of an eligible disk.
+        min_size: the smallest size of an eligible disk, in bytes.
+        esp_size: the size of the ESP, which must fit on the disk, in bytes.
+        firmware: the configured firmware type; None to detect it by `/sys/firmware/efi`.
     """
 
     include: tuple[str, ...]
@@ -39,8 +40,8 @@ class Selection:
 
 
 def discover(selection: Selection, *, root: Path = Path("/")) -> Discovery:
-    """Sort every whole block device into the eligible ones and the rejected ones, each in natural order."""
-    found = list(_examined(selection, root))
+    """Sort all whole block devices into eligible and rejected ones, each in natural order."""
+    found = list(_candidates(selection, root))
     return Discovery(
         selection.firmware or _firmware(root),
         tuple(disk for disk, reason in found if not reason),
@@ -49,47 +50,47 @@ def discover(selection: Selection, *, root: Path = Path("/")) -> Discovery:
 
 
 def matches(disk: Disk, globs: Iterable[str]) -> bool:
-    """Whether a glob names the disk's node or one of its links."""
-    return _named((disk.path, *disk.links), globs)
+    """Whether a glob matches the node of a disk or one of its links."""
+    return _match((disk.path, *disk.links), globs)
 
 
-def _named(names: Iterable[str], globs: Iterable[str]) -> bool:
+def _match(names: Iterable[str], globs: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in globs for name in names)
 
 
-def _examined(selection: Selection, root: Path) -> Iterator[tuple[Disk, str]]:
-    """Each disk with the reason why it is not eligible, empty when it is; in natural order."""
+def _candidates(selection: Selection, root: Path) -> Iterator[tuple[Disk, str]]:
+    """Each disk with the reason why it is not eligible, empty if it is; in natural order."""
     links = sysfs.links(root=root)
-    for name in sorted(_candidates(selection, root), key=sysfs.natural_key):
+    for name in sorted(_candidate_names(selection, root), key=sysfs.natural_key):
         try:
             disk = sysfs.read_disk(name, links=links, root=root)
-        except FileNotFoundError:  # unplugged since it was listed
+        except FileNotFoundError:  # unplugged after it was listed
             continue
         yield disk, _reason(disk, selection, root)
 
 
-def _candidates(selection: Selection, root: Path) -> list[str]:
-    """Whole disks, and such partitions as the operator named while leaving out their disk: a mistake worth a reason."""
+def _candidate_names(selection: Selection, root: Path) -> list[str]:
+    """All whole disks, and each partition that is included without its disk: a mistake that needs an explanation."""
     return [
         name
         for name in sysfs.block_names(root=root)
-        if not sysfs.attribute(name, "partition", root=root) or _is_named_alone(name, selection, root)
+        if not sysfs.attribute(name, "partition", root=root) or _is_included_alone(name, selection, root)
     ]
 
 
-def _is_named_alone(name: str, selection: Selection, root: Path) -> bool:
+def _is_included_alone(name: str, selection: Selection, root: Path) -> bool:
     disk = sysfs.whole_disk(name, root=root)
-    return _named([sysfs.node(name)], selection.include) and not _named([sysfs.node(disk)], selection.include)
+    return _match([sysfs.node(name)], selection.include) and not _match([sysfs.node(disk)], selection.include)
 
 
 def _reason(disk: Disk, selection: Selection, root: Path) -> str:
-    """Why a disk is not eligible; empty when it is."""
+    """Why a disk is not eligible; empty if it is."""
     least, esp = layout.smallest(selection.esp_size), vfat.smallest(disk.sector_size)
     size = f"too small: {disk.size_bytes} bytes, and "
     checks = (
         (bool(sysfs.attribute(disk.name, "partition", root=root)), "a partition, not a whole disk"),
         (sysfs.attribute(disk.name, "device/type", root=root) == _SCSI_CDROM, "a CD-ROM drive"),
-        (disk.size_bytes == 0, "its size is 0: no medium, or an idle device"),
+        (disk.size_bytes == 0, "its size is 0: it has no medium, or the device is not set up"),
         (not matches(disk, selection.include), "devices.include does not name it"),
         (matches(disk, selection.exclude), "devices.exclude names it"),
         (disk.removable and not selection.allow_removable, "removable, and devices.allow_removable is false"),
@@ -99,7 +100,7 @@ def _reason(disk: Disk, selection: Selection, root: Path) -> str:
         (disk.sector_size not in (512, 4096), f"sectors of {disk.sector_size} bytes are not supported"),
         (
             selection.esp_size < esp,
-            f"FAT32 takes {esp} bytes in its sectors, and partitions.esp_size is {selection.esp_size}",
+            f"a FAT32 with its sector size needs {esp} bytes, and partitions.esp_size is {selection.esp_size}",
         ),
     )
     return next((reason for applies, reason in checks if applies), "")

@@ -1,10 +1,10 @@
-"""May this disk be written? The one place that decides it, with evidence.
+"""Decide whether a disk may be written, with evidence; no other module does.
 
-A disk is blank when nothing has it in use, no prober sees a signature and every byte that was read is zero. It is ours
-when it carries exactly our own layout, and each partition what its mark "in progress", or the want of it, allows. Any
-doubt makes it foreign.
+A disk is blank if nothing uses it, no prober sees a signature, and every byte that was read is zero. It is ours if it
+carries exactly our own layout and each partition carries what is allowed with or without its in-progress flag. A disk
+that cannot be examined completely is foreign.
 
-`observe` reads all that a verdict follows from, `verdict` is what follows.
+`observe` does all I/O; `verdict` derives the answer from what was observed, without I/O.
 """
 
 from __future__ import annotations
@@ -46,40 +46,40 @@ class _Exam:
 
 
 def observe(disks: Sequence[Disk], depth: Depth, esp_size: int, *, claim: bool = True) -> tuple[ObservedDisk, ...]:
-    """Look at disks side by side; writes nothing. What was seen is in the order of `disks`.
+    """Examine disks in parallel, without writing; the result is in the order of `disks`.
 
-    `esp_size` in bytes is that of our layout. With `claim`, each disk is ours alone for a moment: the kernel then tells
-    whether anything else has it.
+    `esp_size` is the size of the ESP in our layout, in bytes. With `claim`, each disk is claimed for a moment: that
+    fails if anything else uses it.
 
     Raises:
         ToolError: blkid or wipefs is missing or failed.
     """
     seen: dict[str, ObservedDisk] = {}
     with ExitStack() as stack:
-        exams = _opened(disks, stack, seen)
-        exams = [exam for exam in exams if _look_at_ends(exam, esp_size, seen)]
+        exams = _open(disks, stack, seen)
+        exams = [exam for exam in exams if _read_ends(exam, esp_size, seen)]
         ours, others = ([exam for exam in exams if bool(exam.table) is is_ours] for is_ours in (True, False))
         with probe.Probers([exam.disk for exam in others]) as probers:
-            probers.look()
+            probers.start_all()
             used = scan.find_used([exam.reader for exam in others], depth)
             for exam in others:
-                exam.reader.close()  # while the probers are still at work
-            in_use = partial(Usage.look().of, claim=claim)
+                exam.reader.close()  # while the probers are still running
+            in_use = partial(Usage.read().evidence, claim=claim)
             _examine_ours(ours, in_use)
             _examine_others(others, used, probers.finish(), in_use)
     seen |= {exam.disk.path: _observed(exam, depth) for exam in exams}
     return tuple(seen[disk.path] for disk in disks)
 
 
-def observe_aside(disks: Sequence[Disk], depth: Depth, esp_size: int) -> tuple[ObservedDisk, ...]:
-    """Look at disks that nobody means to write, for people to read: one by one, so that none is in another's way.
+def observe_unclaimed(disks: Sequence[Disk], depth: Depth, esp_size: int) -> tuple[ObservedDisk, ...]:
+    """Examine disks that no run will write, for information only: one after the other, so that errors stay apart.
 
-    None is claimed: somebody else may be about to use it. One that cannot be examined has the reason as its evidence.
+    No disk is claimed: another program may be about to use it. If one cannot be examined, its evidence says why.
     """
-    return tuple(_aside(disk, depth, esp_size) for disk in disks)
+    return tuple(_observe_unclaimed(disk, depth, esp_size) for disk in disks)
 
 
-def _aside(disk: Disk, depth: Depth, esp_size: int) -> ObservedDisk:
+def _observe_unclaimed(disk: Disk, depth: Depth, esp_size: int) -> ObservedDisk:
     try:
         return observe([disk], depth, esp_size, claim=False)[0]
     except (ToolError, OSError) as error:
@@ -87,21 +87,21 @@ def _aside(disk: Disk, depth: Depth, esp_size: int) -> ObservedDisk:
 
 
 def verdict(observed: ObservedDisk) -> Verdict:
-    """What may be done with a disk that was observed; pure."""
+    """The verdict on an observed disk; pure."""
     path, table = observed.disk.path, observed.table
     if observed.findings:
         return Verdict(path, Kind.FOREIGN, observed.findings)
     if table is None:
-        read = scan.told(observed.disk, observed.read_bytes, observed.depth) if observed.depth else ""
+        read = scan.describe(observed.disk, observed.read_bytes, observed.depth) if observed.depth else ""
         return Verdict(path, Kind.BLANK, read=read)
     recognised = Evidence("own layout", None, layout.describe(table))
     return Verdict(path, Kind.OURS, (recognised,), table.guid, table.torn, table.partitions)
 
 
 def no_longer_blank(disks: Sequence[Disk]) -> dict[str, tuple[Evidence, ...]]:
-    """The last look before the first write, by a caller that holds the disks exclusively: disk path → why it is used.
+    """Examine blank disks again right before the first write: disk path → evidence, for each disk that is not blank.
 
-    It reads both ends and every place where a known format keeps a superblock; an even sample, or all, was read before.
+    The caller holds the disks exclusively. Both ends and the places of known superblocks are read once more.
     """
     found: dict[str, Evidence | None] = {}
     with ExitStack() as stack:
@@ -113,15 +113,15 @@ def no_longer_blank(disks: Sequence[Disk]) -> dict[str, tuple[Evidence, ...]]:
                 found[disk.path] = scan.unreadable(error)
         found |= scan.find_used(readers, Depth.SIGNATURES)
     evidence = {
-        disk.path: (*kernel_partitions(disk), *([seen] if (seen := found[disk.path]) else [])) for disk in disks
+        disk.path: (*kernel_partitions(disk), *([used] if (used := found[disk.path]) else [])) for disk in disks
     }
-    return {path: signs for path, signs in evidence.items() if signs}
+    return {path: findings for path, findings in evidence.items() if findings}
 
 
-def _opened(disks: Sequence[Disk], stack: ExitStack, seen: dict[str, ObservedDisk]) -> list[_Exam]:
+def _open(disks: Sequence[Disk], stack: ExitStack, seen: dict[str, ObservedDisk]) -> list[_Exam]:
     found = []
     for disk in disks:
-        writes = sysfs.writes(disk)  # before the first byte is read: who writes later is noticed
+        writes = sysfs.writes(disk)  # before the first byte is read, so that a later write shows in the counts
         try:
             found.append(_Exam(disk, stack.enter_context(medium.Reader(disk)), writes))
         except medium.UnreadableError as error:
@@ -129,8 +129,8 @@ def _opened(disks: Sequence[Disk], stack: ExitStack, seen: dict[str, ObservedDis
     return found
 
 
-def _look_at_ends(exam: _Exam, esp_size: int, seen: dict[str, ObservedDisk]) -> bool:
-    """Read the first and the last MiB, and what table stands there; False where they cannot be read."""
+def _read_ends(exam: _Exam, esp_size: int, seen: dict[str, ObservedDisk]) -> bool:
+    """Read the first and the last MiB and recognise a table of ours; False if they cannot be read."""
     disk = exam.disk
     try:
         head, tail = exam.reader.head_and_tail()
@@ -182,7 +182,7 @@ def _examine_others(
 
 def _writable(disk: Disk) -> list[Evidence]:
     hint = "a write-protected or failing disk is never written"
-    return [Evidence("read-only", None, "the kernel has it read-only", hint)] if disk.read_only else []
+    return [Evidence("read-only", None, "the kernel reports it as read-only", hint)] if disk.read_only else []
 
 
 def _examine_ours(exams: Sequence[_Exam], in_use: InUse) -> None:
@@ -191,7 +191,7 @@ def _examine_ours(exams: Sequence[_Exam], in_use: InUse) -> None:
         try:
             exam.table = _with_contents(exam)
             readable.append(exam)
-            exam.evidence += _strays(exam, in_use)
+            exam.evidence += _outside_evidence(exam, in_use)
         except medium.UnreadableError as error:
             exam.evidence.append(scan.unreadable(error))
     _examine_marked(readable)
@@ -204,18 +204,18 @@ def _partitions(exam: _Exam) -> tuple[SeenPartition, ...]:
 
 
 def _with_contents(exam: _Exam) -> OwnTable | None:
-    """The table, and what each partition carries; a bios_boot one belongs to the boot loader."""
+    """The table with the superblock of each partition, except bios_boot, which belongs to the boot loader."""
     parts = [
         part
         if part.kind is PartitionKind.BIOS_BOOT
-        else evolve(part, content=filesystems.read(partial(_at, exam, part)))
+        else evolve(part, content=filesystems.read(partial(_read, exam, part)))
         for part in _partitions(exam)
     ]
     return exam.table and evolve(exam.table, partitions=tuple(parts))
 
 
-def _strays(exam: _Exam, in_use: InUse) -> list[Evidence]:
-    """What must not be on or around a disk of ours."""
+def _outside_evidence(exam: _Exam, in_use: InUse) -> list[Evidence]:
+    """Evidence against a disk of ours, except what is inside its partitions."""
     found = _foreign_kernel_partitions(exam)
     if exam.unfinished:
         found += [*in_use(exam.disk), *_writable(exam.disk), *_used_gaps(exam)]
@@ -223,14 +223,14 @@ def _strays(exam: _Exam, in_use: InUse) -> list[Evidence]:
 
 
 def _foreign_kernel_partitions(exam: _Exam) -> list[Evidence]:
-    """The kernel has none of the partitions (it cannot read the table, or was not asked to), or exactly these."""
-    seen = {(part.number, part.start_bytes, part.size_bytes) for part in _partitions(exam)}
+    """Partitions that only the kernel has. It may lack some: it cannot read the table, or was not told to read it."""
+    table = {(part.number, part.start_bytes, part.size_bytes) for part in _partitions(exam)}
     kernel = {(part.number, part.start_bytes, part.size_bytes) for part in sysfs.partitions(exam.disk).values()}
-    return list(kernel_partitions(exam.disk)) if kernel - seen else []
+    return list(kernel_partitions(exam.disk)) if kernel - table else []
 
 
 def _used_gaps(exam: _Exam) -> list[Evidence]:
-    """On an unfinished disk nothing of ours lies outside the table and the partitions."""
+    """Bytes outside of the table and the partitions that are not zero: zosstorage writes none there."""
     disk = exam.disk
     table_end = 2 * disk.sector_size + gpt.ENTRIES_BYTES
     after = max(part.start_bytes + part.size_bytes for part in _partitions(exam))
@@ -241,7 +241,7 @@ def _used_gaps(exam: _Exam) -> list[Evidence]:
 
 
 def _examine_marked(exams: Sequence[_Exam]) -> None:
-    """A marked partition is worthless, unless a prober or our own readers see something that is not ours there."""
+    """Add evidence for each marked partition that carries something foreign, by blkid or by our own readers."""
     targets = [
         (exam, part)
         for exam in exams
@@ -250,31 +250,31 @@ def _examine_marked(exams: Sequence[_Exam]) -> None:
     ]
     argvs = [probe.contents_argv(exam.disk.path, part.start_bytes, part.size_bytes) for exam, part in targets]
     statuses = (0, probe.BLKID_NOTHING, probe.BLKID_AMBIVALENT)
-    seen = [_marked_problem(*pair) for pair in zip(targets, run.commands(argvs, ok=statuses), strict=True)]
+    probed = [_marked_problem(*pair) for pair in zip(targets, run.commands(argvs, ok=statuses), strict=True)]
     read = unfinished.problems([_flagged(*target) for target in targets])
-    for (exam, part), problem, used in zip(targets, seen, read, strict=True):
-        if problem or used:
-            found = f"partition {part.number} is marked as in progress, but carries {problem or used}"
+    for (exam, part), blkid_problem, read_problem in zip(targets, probed, read, strict=True):
+        if problem := blkid_problem or read_problem:
+            found = f"partition {part.number} has the in-progress flag, but carries {problem}"
             evidence = _evidence("marked partition", part.start_bytes, found, exam.disk)
             exam.evidence.append(evolve(evidence, hint=unfinished.HINT))
 
 
 def _flagged(exam: _Exam, part: SeenPartition) -> unfinished.Flagged:
-    def at(offset: int, length: int) -> bytes:
+    def read(offset: int, length: int) -> bytes:
         try:
-            return _at(exam, part, offset, length)
+            return _read(exam, part, offset, length)
         except medium.UnreadableError as error:
             raise UnreadableFilesystemError(error.reason) from error
 
-    return unfinished.Flagged(part.kind, part.size_bytes, at)
+    return unfinished.Flagged(part.kind, part.size_bytes, read)
 
 
-def _at(exam: _Exam, part: SeenPartition, offset: int, length: int) -> bytes:
+def _read(exam: _Exam, part: SeenPartition, offset: int, length: int) -> bytes:
     return exam.reader.at(part.start_bytes + offset, length)
 
 
 def _marked_problem(target: tuple[_Exam, SeenPartition], done: run.Completed) -> str:
-    """What libblkid sees in a marked partition that we would not make there."""
+    """What blkid sees in a marked partition that zosstorage would not make there; empty if nothing."""
     _, part = target
     if done.status == probe.BLKID_NOTHING:
         return ""
@@ -283,11 +283,11 @@ def _marked_problem(target: tuple[_Exam, SeenPartition], done: run.Completed) ->
     if kind in unfinished.WANTED[part.kind] and label == filesystems.LABELS[kind] and "PTTYPE" not in seen:
         return ""
     what = ", ".join(f"{key}={seen[key]}" for key in ("TYPE", "PTTYPE", "LABEL", "UUID") if key in seen)
-    return f"what we would not make there: {what or 'several contradicting signatures'}"
+    return f"what zosstorage would not make there: {what or 'several contradicting signatures'}"
 
 
 def _unmarked_problem(part: SeenPartition, disk: Disk) -> list[Evidence]:
-    """An unmarked partition must be finished; a bios_boot one belongs to the boot loader."""
+    """Evidence if a partition without the flag lacks its filesystem; bios_boot belongs to the boot loader."""
     if part.marked or part.kind is PartitionKind.BIOS_BOOT:
         return []
     content = part.content
@@ -295,6 +295,6 @@ def _unmarked_problem(part: SeenPartition, disk: Disk) -> list[Evidence]:
         return []
     label = filesystems.LABELS["vfat" if part.kind is PartitionKind.ESP else "btrfs"]
     found = f"{content.type} labelled {content.label!r}" if content else "none of our filesystems"
-    reason = f"partition {part.number} is finished by its table, but has {found} where {label} belongs"
+    reason = f"partition {part.number} has no in-progress flag, but {found} where {label} belongs"
     hint = "an incomplete system is not repaired: restore it, or erase the disk by hand if nothing on it is needed"
     return [evolve(_evidence("own layout", part.start_bytes, reason, disk), hint=hint)]

@@ -1,6 +1,6 @@
-"""GUID partition tables: each copy read on its own, written through sfdisk, and cleared of our own marks.
+"""GUID partition tables: read each copy separately, write a table with sfdisk, clear in-progress flags.
 
-UEFI specification 2.10, chapter 5.3. All offsets and sizes here are bytes unless a name says sectors.
+UEFI specification 2.10, chapter 5.3. All offsets and sizes are bytes unless a name says sectors.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 TYPES = {PartitionKind.BIOS_BOOT: BIOS_BOOT, PartitionKind.ESP: ESP, PartitionKind.DATA: LINUX}
 _KINDS = {guid: kind for kind, guid in TYPES.items()}
-# Bits 48 to 63 of a partition's attributes belong to the owner of its type (UEFI 5.3.3). 58 is none that systemd (59,
-# 60, 63), Microsoft (60 to 63) or ChromeOS (48 to 56) give a meaning on any type: "in progress".
+# The in-progress flag. The owner of a partition type defines bits 48 to 63 of the attributes (UEFI 5.3.3). No type of
+# systemd (59, 60, 63), Microsoft (60 to 63) or ChromeOS (48 to 56) gives bit 58 a meaning.
 MARK_BIT = 58
 MARK = 1 << MARK_BIT
 
 _HEADER = struct.Struct("<8s4sIIIQQQQ16sQIII")
-_CHECKSUM, _ARRAY_CHECKSUM = 3, 13  # which of its fields
+_CHECKSUM, _ARRAY_CHECKSUM = 3, 13  # index of the fields of _HEADER
 _ENTRY = struct.Struct("<16s16sQQQ72s")
-_MARK_BYTE = 48 + MARK_BIT // 8  # of an entry, whose attributes stand at 48
-# Number and size of entries that libfdisk writes: 128 of 128 bytes, 16 KiB.
+_MARK_BYTE = 48 + MARK_BIT // 8  # of an entry; its attributes begin at byte 48
+# libfdisk writes 128 entries of 128 bytes: 16 KiB.
 _ENTRIES = 128
 ENTRIES_BYTES = _ENTRIES * _ENTRY.size
 _REVISION_1 = b"\0\0\1\0"
@@ -46,13 +46,13 @@ class Copy:
     """One copy of a table.
 
     Attributes:
-        present: the header carries the GPT signature.
-        intact: the header agrees with its own checksum and with the place it stands at.
-        valid: it is intact, and the entries agree with their checksum in it.
-        guid: the disk's, from the header, lower case.
-        entries: the used ones as they stand, whether the header is valid or not.
-        header: the bytes of the header's sector.
-        array: the bytes of the entries.
+        present: the header has the GPT signature.
+        intact: the header matches its own checksum and the place where it was read.
+        valid: the header is intact, and the entries match their checksum in it.
+        guid: the disk GUID in the header, in lower case.
+        entries: the used entries, even if the header is not valid.
+        header: the bytes of the sector of the header.
+        array: the bytes of all entries.
     """
 
     present: bool
@@ -66,10 +66,10 @@ class Copy:
 
 @frozen
 class Tables:
-    """What is left of a partition table at both ends of a disk.
+    """A partition table as both ends of a disk hold it, complete or damaged.
 
     Attributes:
-        mbr: the first 512 bytes.
+        mbr: the first 512 bytes of the disk.
     """
 
     mbr: bytes
@@ -78,7 +78,7 @@ class Tables:
 
     @property
     def protective(self) -> bool:
-        """A protective MBR (UEFI 5.2.3): one entry of type 0xEE from sector 1, no other."""
+        """Whether the MBR is a protective one (UEFI 5.2.3): a single entry, of type 0xEE, that begins at sector 1."""
         table = self.mbr[_MBR_PARTITIONS]
         return (
             self.mbr[_MBR_SIGNATURE] == b"\x55\xaa"
@@ -89,12 +89,12 @@ class Tables:
 
     @property
     def boot_code(self) -> bool:
-        """Whether the MBR holds code of a boot loader."""
+        """Whether the MBR has the code of a boot loader."""
         return any(self.mbr[:446])
 
 
 def read(head: bytes, tail: bytes, size_bytes: int, sector: int) -> Tables:
-    """Read both copies from the first and the last MiB of a disk."""
+    """Read both copies of a table from the first and the last MiB of a disk."""
     last = size_bytes // sector - 1
     base = size_bytes - len(tail)
     return Tables(
@@ -110,17 +110,17 @@ def read(head: bytes, tail: bytes, size_bytes: int, sector: int) -> Tables:
     )
 
 
-def _copy(header: bytes, array: bytes, here: int, there: int, sector: int) -> Copy:
+def _copy(header: bytes, array: bytes, own_sector: int, other_sector: int, sector: int) -> Copy:
     fields = _HEADER.unpack(header[: _HEADER.size])
     magic, revision, length, checksum, _, current, other, _, _, guid, start, count, size, array_checksum = fields
-    blanked = header[:16] + bytes(4) + header[20:length]
-    expected_start = 2 if here == 1 else here - ENTRIES_BYTES // sector
+    without_checksum = header[:16] + bytes(4) + header[20:length]
+    expected_start = 2 if own_sector == 1 else own_sector - ENTRIES_BYTES // sector
     intact = (
         magic == b"EFI PART"
         and revision == _REVISION_1
         and length == _HEADER.size
-        and crc32(blanked) == checksum
-        and (current, other, start) == (here, there, expected_start)
+        and crc32(without_checksum) == checksum
+        and (current, other, start) == (own_sector, other_sector, expected_start)
         and (count, size) == (_ENTRIES, _ENTRY.size)
         and not any(header[_HEADER.size :])
     )
@@ -130,7 +130,7 @@ def _copy(header: bytes, array: bytes, here: int, there: int, sector: int) -> Co
 
 
 def _entries(array: bytes, sector: int) -> tuple[SeenPartition, ...]:
-    used = -(-len(array.rstrip(b"\0")) // _ENTRY.size) * _ENTRY.size  # the rest of 128 would be read for nothing
+    used = -(-len(array.rstrip(b"\0")) // _ENTRY.size) * _ENTRY.size  # the other entries are zero
     rows = enumerate(_ENTRY.iter_unpack(array[:used]), 1)
     return tuple(_entry(number, row, sector) for number, row in rows if any(row[0]))
 
@@ -152,7 +152,7 @@ def _entry(number: int, row: tuple[bytes, bytes, int, int, int, bytes], sector: 
 
 
 def script(guid: str, partitions: Iterable[PlannedPartition], sector: int) -> str:
-    """The table as sfdisk's input, with the flags "in progress" of what is to be made; it counts in sectors."""
+    """The input of sfdisk for a table, in sectors; partitions that are to be made get the in-progress flag."""
     lines = ["label: gpt", f"label-id: {guid}", f"first-lba: {MIB // sector}"]
     for part in partitions:
         attributes = f', attrs="GUID:{MARK_BIT}"' if part.make else ""
@@ -164,22 +164,22 @@ def script(guid: str, partitions: Iterable[PlannedPartition], sector: int) -> st
 
 
 def write_argv(device: str) -> list[str]:
-    """The sfdisk command that writes a script from stdin.
+    """The sfdisk command that writes the table in its stdin to a disk.
 
-    It neither wipes (the disk was proven blank) nor tells the kernel, which costs it a sleep of 250 ms and does nothing
-    where the kernel has no GPT parser: `partx --update` does that. `--no-reread` keeps it from asking whether the disk
-    is in use: it is, by ourselves. libfdisk writes backup entries, backup header, primary entries, primary header and
-    protective MBR, in that order, with an fsync after each.
+    It wipes nothing, because the disk was proven blank. It does not tell the kernel: that takes 250 ms of sleep, and
+    has no effect if the kernel has no GPT parser; `partx --update` tells the kernel. `--no-reread` turns off the check
+    whether the disk is in use: zosstorage itself has claimed it. libfdisk writes backup entries, backup header, primary
+    entries, primary header and protective MBR, in that order, with an fsync after each.
     """
     never = ["--wipe", "never", "--wipe-partitions", "never"]
     return ["sfdisk", "--quiet", "--no-tell-kernel", "--no-reread", *never, device]
 
 
-def cleared(tables: Tables, size_bytes: int, sector: int) -> list[tuple[int, bytes]]:
-    """The writes, (byte of the disk, bytes), that clear every mark of a table, both of whose headers are intact.
+def clearing_writes(tables: Tables, size_bytes: int, sector: int) -> list[tuple[int, bytes]]:
+    """The writes, (byte of the disk, bytes), that clear every in-progress flag of a table; both headers are intact.
 
-    Each has to be on the medium before the next: they are those by which libfdisk would write the table, so that a cut
-    between them leaves nothing but what a cut of sfdisk leaves. The protective MBR is as it was.
+    Flush each write before the next. libfdisk writes a table in the same order, so an interruption here leaves a state
+    that an interruption of sfdisk also leaves. The protective MBR does not change.
     """
     array = bytearray(tables.primary.array if tables.primary.valid else tables.backup.array)
     for entry in range(0, ENTRIES_BYTES, _ENTRY.size):
@@ -187,14 +187,14 @@ def cleared(tables: Tables, size_bytes: int, sector: int) -> list[tuple[int, byt
     end = size_bytes // sector * sector - sector
     return [
         (end - ENTRIES_BYTES, bytes(array)),
-        (end, _describing(array, tables.backup.header)),
+        (end, _with_checksums(tables.backup.header, array)),
         (2 * sector, bytes(array)),
-        (sector, _describing(array, tables.primary.header)),
+        (sector, _with_checksums(tables.primary.header, array)),
     ]
 
 
-def _describing(array: bytearray, header: bytes) -> bytes:
-    """A header's sector with the checksums of other entries."""
+def _with_checksums(header: bytes, array: bytearray) -> bytes:
+    """The sector of a header with the checksum of changed entries and a new checksum of itself."""
     fields = list(_HEADER.unpack(header[: _HEADER.size]))
     fields[_ARRAY_CHECKSUM], fields[_CHECKSUM] = crc32(array), 0
     fields[_CHECKSUM] = crc32(_HEADER.pack(*fields))
@@ -202,5 +202,5 @@ def _describing(array: bytearray, header: bytes) -> bytes:
 
 
 def update_kernel_argv(device: str) -> list[str]:
-    """The command that makes the kernel know the partitions of a disk."""
+    """The command that tells the kernel the partitions of a disk."""
     return ["partx", "--update", device]

@@ -1,4 +1,4 @@
-"""Who uses a disk right now: kernel partitions, holders, mounts of any namespace, swap, and exclusive openers."""
+"""Find what uses a disk: kernel partitions, mounts in any namespace, swap, holders, and exclusive opens."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from zosstorage.system import mountinfo
 
 @frozen
 class Usage:
-    """A look at the whole machine, to be asked about each disk.
+    """Mounts, swap and btrfs devices of the whole machine, read once for all disks.
 
     Attributes:
         mounts: mount targets by `major:minor` and by source node.
         swaps: nodes and files in /proc/swaps.
-        btrfs: kernel names of the devices of mounted btrfs filesystems, whose mountinfo shows one device only.
+        btrfs: kernel names of the devices of mounted btrfs filesystems; mountinfo shows only one device of each.
     """
 
     mounts: dict[str, tuple[str, ...]]
@@ -28,16 +28,16 @@ class Usage:
     btrfs: frozenset[str]
 
     @classmethod
-    def look(cls) -> Usage:
-        """Look at mounts, swap and btrfs of the whole machine."""
+    def read(cls) -> Usage:
+        """Read mounts, swap and btrfs devices of the whole machine."""
         found: dict[str, list[str]] = {}
         for mounted in mountinfo.every_namespace():
-            for key in {mounted.number, *mounted.source.split(":")}:  # bcachefs names all members, by colons
+            for key in {mounted.number, *mounted.source.split(":")}:  # bcachefs shows all members, separated by colons
                 found.setdefault(key, []).append(mounted.target)
         return cls({key: tuple(dict.fromkeys(targets)) for key, targets in found.items()}, _swaps(), _btrfs_devices())
 
-    def of(self, disk: Disk, *, claim: bool = True) -> tuple[Evidence, ...]:
-        """Every sign that the disk or a partition of it is in use; without a claim, only what others tell."""
+    def evidence(self, disk: Disk, *, claim: bool = True) -> tuple[Evidence, ...]:
+        """All evidence that a disk or a partition of it is in use; only with `claim` is the disk opened."""
         nodes = _numbers(disk)
         return (
             *self._mounted(nodes),
@@ -51,8 +51,8 @@ class Usage:
                 _busy(f"{node} is held by {', '.join(names)}", "stop what is stacked on it (dmsetup, mdadm --stop)")
                 for node, names in sysfs.holders(disk).items()
             ),
-            *(_busy(f"it is stacked on {name}", "name the lowest disk instead") for name in sysfs.slaves(disk)),
-            *(_exclusive(disk) if claim else ()),
+            *(_busy(f"it is stacked on {name}", "include the lowest disk instead") for name in sysfs.slaves(disk)),
+            *(_claim_evidence(disk) if claim else ()),
         )
 
     def _mounted(self, nodes: dict[str, str]) -> list[Evidence]:
@@ -64,7 +64,7 @@ class Usage:
 
 
 def kernel_partitions(disk: Disk) -> tuple[Evidence, ...]:
-    """Partitions that the kernel has on a disk that should have none."""
+    """Evidence for each partition that the kernel has on a disk that should have none."""
     return tuple(
         Evidence(
             "kernel partitions",
@@ -80,8 +80,8 @@ def _busy(found: str, hint: str) -> Evidence:
     return Evidence("in use", None, found, hint)
 
 
-def _exclusive(disk: Disk) -> tuple[Evidence, ...]:
-    """Ask the kernel for the disk alone: it refuses while anything has claimed it or a partition of it."""
+def _claim_evidence(disk: Disk) -> tuple[Evidence, ...]:
+    """Claim the disk for a moment: the kernel refuses if anything has claimed it or a partition of it."""
     try:
         os.close(claim.claim(disk.path))
     except OSError as error:
@@ -97,7 +97,7 @@ def _numbers(disk: Disk) -> dict[str, str]:
     for part in sysfs.partitions(disk).values():
         try:
             found[part.device] = sysfs.device_number(part.device)
-        except OSError:  # it went away while we looked
+        except OSError:  # the partition was removed in the meantime
             continue
     return found
 
@@ -105,7 +105,7 @@ def _numbers(disk: Disk) -> dict[str, str]:
 def _swaps() -> frozenset[str]:
     try:
         lines = (mountinfo.PROC / "swaps").read_text("utf-8", "surrogateescape").splitlines()[1:]
-    except OSError:  # a kernel without swap
+    except OSError:  # the kernel has no support for swap
         return frozenset()
     return frozenset(line.split()[0] for line in lines if line.strip())
 

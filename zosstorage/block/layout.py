@@ -1,7 +1,8 @@
-"""Our own layout: what it looks like, and whether a table, whole or torn, is exactly that.
+"""Our own partition layout: compute it, and recognise a table, complete or torn, that is exactly this layout.
 
-A table is written in one order, each piece flushed before the next (see `gpt.write_argv`): backup entries, backup
-header, primary entries, primary header, protective MBR. A cut leaves one of few states; only those are recognised.
+The pieces of a table are written in one order, each flushed before the next (see `gpt.write_argv`): backup entries,
+backup header, primary entries, primary header, protective MBR. An interruption can leave only a few states, and only
+those are recognised as torn.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 
 BIOS_BOOT_SIZE = MIB
 BOOT_NAME, DATA_NAME, CACHE_NAME = "zosboot", "zosdata", "zoscache"
-# Room for the smallest btrfs with two copies of its metadata, which takes 109 MiB (mkfs.btrfs says so), and then some.
+# The smallest btrfs with two copies of its metadata takes 109 MiB (as mkfs.btrfs prints); the rest is for data.
 _LEAST_DATA = 256 * MIB
 
 
 def partitions(disk: Disk, firmware: Firmware, role: Role, esp_size: int) -> tuple[PlannedPartition, ...]:
     """Our layout for a disk: all on 1 MiB boundaries, the data up to the last whole MiB before the backup table.
 
-    Nothing is decided of it yet: the partitions have no UUIDs, and all are to be made.
+    The partitions have no UUIDs yet, and all are to be made.
     """
     sizes = {PartitionKind.BIOS_BOOT: BIOS_BOOT_SIZE} if firmware is Firmware.BIOS else {}
     sizes[PartitionKind.ESP] = esp_size
@@ -41,7 +42,7 @@ def partitions(disk: Disk, firmware: Firmware, role: Role, esp_size: int) -> tup
 
 
 def smallest(esp_size: int) -> int:
-    """The fewest bytes of a disk that our layout fits on: the ESP, 1 MiB at each end, bios_boot, and some data."""
+    """The size of the smallest disk for our layout, in bytes: ESP, 1 MiB at each end, bios_boot, and some data."""
     return esp_size + _LEAST_DATA + 4 * MIB
 
 
@@ -53,15 +54,15 @@ def _name(kind: PartitionKind, role: Role) -> str:
 
 @frozen
 class Unrecognised:
-    """Why a table is not ours, and the byte that says so."""
+    """Why a table is not ours, and the byte of the disk that shows it."""
 
     reason: str
     offset: int = 0
 
 
 @frozen
-class _Standing:
-    """The copy of a table to go by."""
+class _Chosen:
+    """The copy of a table that counts, and whether the table is torn."""
 
     entries: tuple[SeenPartition, ...]
     guid: str
@@ -69,7 +70,7 @@ class _Standing:
 
 
 def recognise(disk: Disk, head: bytes, tables: Tables, esp_size: int) -> OwnTable | Unrecognised:
-    """Hold what stands at both ends of a disk against our layout with an ESP of `esp_size` bytes."""
+    """Compare the table at both ends of a disk with our layout with an ESP of `esp_size` bytes."""
     chosen = _consistent(disk, head, tables)
     if isinstance(chosen, Unrecognised):
         return chosen
@@ -82,7 +83,7 @@ def recognise(disk: Disk, head: bytes, tables: Tables, esp_size: int) -> OwnTabl
 def recognise_planned(
     disk: Disk, head: bytes, tables: Tables, planned: Sequence[PlannedPartition]
 ) -> OwnTable | Unrecognised:
-    """Hold what stands at both ends of a disk against the partitions of a plan, their UUIDs too."""
+    """Compare the table at both ends of a disk with the partitions of a plan and their UUIDs."""
     chosen = _consistent(disk, head, tables)
     found = chosen if isinstance(chosen, Unrecognised) else _own(chosen, planned)
     if isinstance(found, OwnTable) and [one.uuid for one in found.partitions] != [one.uuid for one in planned]:
@@ -90,12 +91,12 @@ def recognise_planned(
     return found
 
 
-def _own(chosen: _Standing, wanted: Sequence[PlannedPartition]) -> OwnTable | Unrecognised:
+def _own(chosen: _Chosen, wanted: Sequence[PlannedPartition]) -> OwnTable | Unrecognised:
     return _difference(chosen.entries, wanted) or OwnTable(chosen.guid, chosen.torn, chosen.entries)
 
 
-def _consistent(disk: Disk, head: bytes, tables: Tables) -> _Standing | Unrecognised:
-    """The copy to go by, and whether the table is torn."""
+def _consistent(disk: Disk, head: bytes, tables: Tables) -> _Chosen | Unrecognised:
+    """Choose the copy of a table that counts."""
     primary, backup = tables.primary, tables.backup
     if primary.valid and backup.valid:
         return _both(tables)
@@ -104,49 +105,49 @@ def _consistent(disk: Disk, head: bytes, tables: Tables) -> _Standing | Unrecogn
     if backup.valid:
         return _backup_only(disk, head, tables)
     if not any(head) and not backup.present and _marked(backup.entries):
-        return _Standing(backup.entries, "", torn=True)  # cut after the very first write, the backup entries
+        return _Chosen(backup.entries, "", torn=True)  # interrupted after the first write, the backup entries
     if primary.present or backup.present:
         reason = "a partition table with neither copy valid and in its place (was the disk resized?)"
         return Unrecognised(reason, disk.sector_size if primary.present else disk.size_bytes - disk.sector_size)
     return Unrecognised("no partition table of ours")
 
 
-def _both(tables: Tables) -> _Standing | Unrecognised:
+def _both(tables: Tables) -> _Chosen | Unrecognised:
     primary, backup = tables.primary, tables.backup
     if primary.guid != backup.guid or not _same(primary, backup):
         return Unrecognised("the two copies of the partition table contradict each other")
-    if tables.protective:  # where they differ: cut while the marks were cleared, the backup is written first
-        return _Standing(backup.entries, backup.guid, torn=primary.array != backup.array)
+    if tables.protective:  # if they differ, clearing the flags was interrupted: it writes the backup first
+        return _Chosen(backup.entries, backup.guid, torn=primary.array != backup.array)
     if any(tables.mbr) or primary.array != backup.array or not _marked(primary.entries):
         return Unrecognised("a partition table whose MBR is not a protective one")
-    return _Standing(primary.entries, primary.guid, torn=True)  # cut before the last write, the MBR
+    return _Chosen(primary.entries, primary.guid, torn=True)  # interrupted before the last write, the MBR
 
 
-def _primary_only(disk: Disk, tables: Tables) -> _Standing | Unrecognised:
-    """Only clearing the marks comes by here: backup entries new, backup header still the old one."""
+def _primary_only(disk: Disk, tables: Tables) -> _Chosen | Unrecognised:
+    """Only clearing the flags leaves this state: the backup entries are new, the backup header is the old one."""
     primary, backup = tables.primary, tables.backup
     clearing = backup.intact and any(entry.marked for entry in primary.entries) and _same(primary, backup)
     if clearing and tables.protective and backup.guid == primary.guid:
-        return _Standing(primary.entries, primary.guid, torn=True)
+        return _Chosen(primary.entries, primary.guid, torn=True)
     reason = "a partition table whose backup copy at the end of the disk is damaged or missing"
     return Unrecognised(reason, disk.size_bytes - disk.sector_size)
 
 
-def _backup_only(disk: Disk, head: bytes, tables: Tables) -> _Standing | Unrecognised:
+def _backup_only(disk: Disk, head: bytes, tables: Tables) -> _Chosen | Unrecognised:
     primary, backup = tables.primary, tables.backup
     rest = head[: 2 * disk.sector_size] + head[2 * disk.sector_size + ENTRIES_BYTES :]
     if _marked(backup.entries) and not any(rest) and primary.array in (backup.array, bytes(ENTRIES_BYTES)):
-        return _Standing(backup.entries, backup.guid, torn=True)  # cut while the table was made
+        return _Chosen(backup.entries, backup.guid, torn=True)  # interrupted while the table was made
     rewritten = primary.intact and primary.guid == backup.guid and primary.array == backup.array
     if rewritten and tables.protective and not _marked(backup.entries):
-        # Cut while marks were cleared, all or the finished partitions'.
-        return _Standing(backup.entries, backup.guid, torn=True)
+        # Interrupted while flags were cleared: all of them, or those of the finished partitions.
+        return _Chosen(backup.entries, backup.guid, torn=True)
     reason = "a partition table whose primary copy is damaged or missing, with a valid backup at the end of the disk"
     return Unrecognised(reason, disk.size_bytes - disk.sector_size)
 
 
 def _same(primary: Copy, backup: Copy) -> bool:
-    """Equal, or the backup is the primary with marks cleared: what clearing them goes through."""
+    """Whether the copies are equal, or the backup is the primary with flags cleared, as clearing leaves it."""
     if len(primary.entries) != len(backup.entries):
         return False
     return all(
@@ -156,12 +157,12 @@ def _same(primary: Copy, backup: Copy) -> bool:
 
 
 def _marked(entries: Iterable[SeenPartition]) -> bool:
-    """All of them, and there are some."""
+    """Whether there are entries and all of them have the in-progress flag."""
     return bool(entries) and all(entry.marked for entry in entries)
 
 
 def _difference(entries: Sequence[SeenPartition], wanted: Sequence[PlannedPartition]) -> Unrecognised | None:
-    """The first place where a table differs from our layout."""
+    """The first difference between a table and our layout; None if there is none."""
     if len(entries) != len(wanted):
         return Unrecognised(f"a partition table of {len(entries)} partitions where our own layout has {len(wanted)}")
     for entry, slot in zip(entries, wanted, strict=True):
@@ -181,8 +182,8 @@ def _difference(entries: Sequence[SeenPartition], wanted: Sequence[PlannedPartit
 
 
 def describe(table: OwnTable) -> str:
-    """What stands on a disk of ours, in words."""
+    """The state of a disk of ours as text."""
     marked = [str(part.number) for part in table.partitions if part.marked]
-    torn = ", its table cut off while it was written" if table.torn else ""
+    torn = ", its table only partly written" if table.torn else ""
     state = f"unfinished (partitions {', '.join(marked)})" if marked else "finished"
     return f"our own layout, {state}{torn}"

@@ -1,8 +1,9 @@
-"""Where a disk of some size may have superblocks that `superblocks` knows: what to read of it, and what was found.
+"""Where a disk of a given size may have superblocks that `superblocks` lists: what to read, and what was found there.
 
-The places are those on the bare disk and behind a partition at 1 MiB, where every partitioner of the last fifteen years
-puts the first one. (One at sector 63, as older ones did, keeps its first superblocks within the first MiB.) Where
-well-known installers begin further partitions, their first MiB is read: a filesystem there outlives its wiped table.
+The places are those on the bare disk and in a partition that begins at 1 MiB, where partitioning tools have put the
+first partition for fifteen years. (A partition at sector 63, as older tools made it, has its first superblocks within
+the first MiB.) The start of further partitions is read where well-known installers put them: a filesystem is still
+there after its partition table was wiped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from zosstorage.block.superblocks import Superblock
 
-# First bytes of partitions behind the first one, in MiB: our own layout (2, 513, 514), Windows (16, 101, 117, 129, 277,
+# Starts of partitions after the first one, in MiB: our own layout (2, 513, 514), Windows (16, 101, 117, 129, 277,
 # 351, 501, 550), Fedora and CoreOS (2, 129, 513, 601, 1025, 1026, 1625), Debian and Ubuntu (513, 1025, 1076, 1537),
 # Proxmox (512, 1024), Alpine (101, 301), TrueNAS (2048), and ESPs or /boot of 128, 200, 256, 300 and 2048 MiB.
 _STARTS = (2, 16, 101, 117, 129, 201, 257, 277, 301, 351, 501, 512, 513, 514, 550, 601)
@@ -28,7 +29,7 @@ _APPLE = 409640 * 512  # Disk Utility: an ESP of 200 MiB from sector 40, then AP
 
 
 class Region(NamedTuple):
-    """Bytes that the scan reads: both ends are read anyway."""
+    """A range of bytes that the scan reads, besides the first and the last MiB."""
 
     offset: int
     length: int
@@ -36,20 +37,20 @@ class Region(NamedTuple):
 
 
 def _volumes(size_bytes: int) -> Iterator[tuple[int, int]]:
-    """(start, size) of the bare disk, and of a partition from 1 MiB as partitioners end it."""
+    """(start, size) of the bare disk, and of a partition from 1 MiB to each end that a partitioning tool chooses."""
     yield 0, size_bytes
     for end in (size_bytes // MIB * MIB - MIB, size_bytes - 33 * 512, size_bytes, _zfs_end(size_bytes)):
         yield MIB, end - MIB
 
 
 def _zfs_end(size_bytes: int) -> int:
-    """Where ZFS ends its partition of a whole disk, 8 MiB reserved behind it (libzfs: zpool_label_disk)."""
+    """The end of the partition that ZFS makes of a whole disk; 8 MiB after it are reserved (zpool_label_disk)."""
     return (size_bytes - 33 * 512 - 8 * MIB) // MIB * MIB
 
 
 @cache
 def _places(size_bytes: int) -> tuple[tuple[int, Superblock], ...]:
-    """(absolute byte of the magic, what it is), within the disk; ascending."""
+    """(byte of the disk at which the magic string begins, superblock) for each place within the disk; ascending."""
     found = [
         (base + row.offset if row.offset >= 0 else base + _from_end(row, size), row)
         for base, size in _volumes(size_bytes)
@@ -58,7 +59,7 @@ def _places(size_bytes: int) -> tuple[tuple[int, Superblock], ...]:
     return tuple(sorted(place for place in found if 0 <= place[0] <= size_bytes - len(place[1].magic)))
 
 
-# To what some formats align the end of their volume down.
+# Some formats align the end of their volume down, to a multiple of so many bytes.
 _ALIGNMENTS = {
     "md RAID 0.90 superblock": 64 * KIB,
     "md RAID 1.x superblock": BLOCK,
@@ -73,8 +74,8 @@ def _from_end(row: Superblock, size: int) -> int:
     return size // alignment * alignment + row.offset
 
 
-def _stretches(size_bytes: int) -> Iterator[tuple[int, int, str]]:
-    """(offset, length, what) of longer pieces, where many formats or many geometries have something close together."""
+def _long_ranges(size_bytes: int) -> Iterator[tuple[int, int, str]]:
+    """(offset, length, name) of longer ranges, where many formats or geometries have superblocks close together."""
     yield MIB, MIB, "the start of a partition"
     yield size_bytes - 2 * MIB, MIB, "the end of a partition"
     for start in (*(start * MIB for start in (*_STARTS, *_LATER_STARTS)), _APPLE):
@@ -83,9 +84,9 @@ def _stretches(size_bytes: int) -> Iterator[tuple[int, int, str]]:
 
 @cache
 def regions(size_bytes: int) -> tuple[Region, ...]:
-    """What to read of a disk of that size besides its first and its last MiB; ascending."""
+    """The regions to read of a disk of that size; ascending."""
     inner = range(MIB, size_bytes - MIB)
-    found = {Region(*row) for row in _stretches(size_bytes) if row[0] in inner and row[0] + row[1] - 1 in inner}
+    found = {Region(*row) for row in _long_ranges(size_bytes) if row[0] in inner and row[0] + row[1] - 1 in inner}
     read = {block for row in found for block in range(-(-row.offset // BLOCK) * BLOCK, row.offset + row.length, BLOCK)}
     blocks = {offset // BLOCK * BLOCK: row.format for offset, row in _places(size_bytes)}
     found |= {Region(block, BLOCK, name) for block, name in blocks.items() if block in inner and block not in read}
@@ -95,8 +96,8 @@ def regions(size_bytes: int) -> tuple[Region, ...]:
 def find(offset: int, data: bytes, size_bytes: int) -> list[tuple[int, Superblock]]:
     """The known superblocks that start within bytes read at `offset` of a disk, the longest magic string first.
 
-    Each comes with the byte of the disk at which its magic string begins. A long magic string goes before a short one
-    because two bytes match by chance.
+    Each comes with the byte of the disk at which its magic string begins. Longer ones come first because a magic string
+    of two bytes matches by chance.
     """
     places = _places(size_bytes)
     here = places[bisect_left(places, offset, key=_start) : bisect_left(places, offset + len(data), key=_start)]

@@ -1,10 +1,10 @@
-"""Reading a disk from its medium.
+"""Read a disk from its medium.
 
-Reads are direct (O_DIRECT, open(2)): they pass by the page cache, which may hold what the medium does not, for pages
-that a program has mapped stay there. Where a device refuses direct reads, the page cache is emptied before.
+Reads are direct (O_DIRECT, open(2)). They bypass the page cache, which may differ from the medium: pages that a program
+has mapped cannot be dropped. If a device refuses direct reads, the page cache is dropped first.
 
-Many small reads are read ahead instead, so that the disk has all of them in its queue. Those answers come from the page
-cache, but only where it was seen to hold nothing a moment before.
+Many small reads are done by read-ahead instead, so that all of them are in the queue of the disk at once. Their data
+comes from the page cache, but only if the cache held none of it when the read-ahead was started.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from zosstorage.model import Disk
 
-# In bytes, a page of x86_64 and the smallest of any machine.
+# The page size of x86_64 in bytes, and the smallest of any machine.
 _PAGE = 4096
-# In bytes; no disk with larger sectors is eligible.
+# The largest sector of an eligible disk, in bytes.
 _LARGEST_SECTOR = 4096
 _ZERO = bytes(MIB)
 
 
 class UnreadableError(Exception):
-    """A read failed or came up short; `offset` in bytes, None where the disk could not even be opened."""
+    """A read failed or was short; `offset` is in bytes, or None if the disk could not be opened."""
 
     def __init__(self, offset: int | None, reason: str) -> None:
         super().__init__(reason)
@@ -39,11 +39,11 @@ class UnreadableError(Exception):
 
 
 class Reader:
-    """A disk opened for reading only; a context manager.
+    """A disk that is open for reading only; a context manager.
 
     Attributes:
-        ends: the (offset, length) in bytes of the first and of the last MiB.
-        blank_ends: both were read by `head_and_tail`, and are zero.
+        ends: (offset, length) in bytes of the first and of the last MiB.
+        blank_ends: whether `head_and_tail` has read both and every byte is zero.
     """
 
     def __init__(self, disk: Disk) -> None:
@@ -57,7 +57,7 @@ class Reader:
         self.blank_ends = False
         self._ahead: set[tuple[int, int]] = set()
         try:
-            self.fd = _opened(disk.path)
+            self.fd = _open(disk.path)
             self._cached = os.open(disk.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise UnreadableError(None, f"it cannot be opened: {error.strerror}") from error
@@ -69,37 +69,38 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Close the disk, once."""
+        """Close the disk; a second call does nothing."""
         if self.fd >= 0:
             os.close(self.fd)
             os.close(self._cached)
         self.fd = self._cached = -1
 
     def read_ahead(self, places: Sequence[tuple[int, int]]) -> None:
-        """Have the kernel read (offset, length) pairs in bytes; `at` and `view` of such a pair then wait for that read.
+        """Start reading (offset, length) pairs in bytes; `at` and `view` of such a pair wait for that read.
 
-        Only small places are worth it, a page or less. Nor is one read ahead that the page cache holds although it was
-        emptied, because a program has it mapped or has written to it: a read that must not wait (RWF_NOWAIT,
-        preadv2(2)) tells.
+        Only a place within one page is read ahead: larger reads gain nothing. Nor is a place that is in the page cache
+        although the cache was dropped: a program has it mapped or has written to it. A read that does not wait
+        (RWF_NOWAIT, preadv2(2)) shows whether it is there.
         """
-        handle, room = self._cached, [bytearray(1)]
+        handle, byte = self._cached, [bytearray(1)]
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
         for place in places:
-            if place[0] % _PAGE + place[1] <= _PAGE and _is_unread(handle, place[0], room):
+            if place[0] % _PAGE + place[1] <= _PAGE and _is_uncached(handle, place[0], byte):
                 self._ahead.add(place)
-                os.posix_fadvise(handle, *place, os.POSIX_FADV_WILLNEED)  # before Linux 5.13 that read began nothing
+                # Before Linux 5.13 the read of `_is_uncached` did not start a read-ahead itself.
+                os.posix_fadvise(handle, *place, os.POSIX_FADV_WILLNEED)
 
     def at(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from byte `offset`.
+        """Read exactly `length` bytes from byte `offset`.
 
         Raises:
             UnreadableError: an I/O error or a short read.
         """
         return bytes(self.view(offset, length, buffer(length)))
 
-    def view(self, offset: int, length: int, room: mmap.mmap) -> memoryview:
-        """As `at`, without a copy: the bytes are in `room`, a `buffer` of that length, until its next use.
+    def view(self, offset: int, length: int, memory: mmap.mmap) -> memoryview:
+        """As `at`, without a copy: the bytes are in `memory`, a `buffer` of that length, until its next use.
 
         Raises:
             UnreadableError: an I/O error or a short read.
@@ -107,16 +108,16 @@ class Reader:
         if (offset, length) in self._ahead:
             return memoryview(self._cached_bytes(offset, length))
         sector = self.disk.sector_size
-        start = offset // sector * sector  # direct reads are of whole sectors
+        start = offset // sector * sector  # a direct read is of whole sectors
         whole = -(-(offset + length - start) // sector) * sector
         try:
-            count = self._read(memoryview(room)[:whole], start)
+            count = self._read(memoryview(memory)[:whole], start)
         except OSError as error:
             raise UnreadableError(offset, f"reading it failed: {error.strerror}") from error
         if count < offset + length - start:
             found = max(0, count - (offset - start))
-            raise UnreadableError(offset, f"a read of {length} bytes gave only {found}")
-        return memoryview(room)[offset - start : offset - start + length]
+            raise UnreadableError(offset, f"a read of {length} bytes returned only {found}")
+        return memoryview(memory)[offset - start : offset - start + length]
 
     def _cached_bytes(self, offset: int, length: int) -> bytes:
         try:
@@ -124,11 +125,11 @@ class Reader:
         except OSError as error:
             raise UnreadableError(offset, f"reading it failed: {error.strerror}") from error
         if len(data) < length:
-            raise UnreadableError(offset, f"a read of {length} bytes gave only {len(data)}")
+            raise UnreadableError(offset, f"a read of {length} bytes returned only {len(data)}")
         return data
 
     def head_and_tail(self) -> tuple[bytes, bytes]:
-        """The first and the last MiB.
+        """Read the first and the last MiB.
 
         Raises:
             UnreadableError: as `at`.
@@ -137,38 +138,39 @@ class Reader:
         self.blank_ends = is_zero(head) and is_zero(tail)
         return head, tail
 
-    def _read(self, room: memoryview, offset: int) -> int:
+    def _read(self, memory: memoryview, offset: int) -> int:
         try:
-            return os.preadv(self.fd, [room], offset)
+            return os.preadv(self.fd, [memory], offset)
         except OSError as error:
             if error.errno != errno.EINVAL or not fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_DIRECT:
                 raise
-        _make_buffered(self.fd)  # a file system that wants larger blocks than the disk in the file has sectors
-        return os.preadv(self.fd, [room], offset)
+        # The disk is a file on a filesystem whose direct reads need larger blocks than the sectors of the disk.
+        _make_buffered(self.fd)
+        return os.preadv(self.fd, [memory], offset)
 
 
 def is_zero(data: bytes | memoryview) -> bool:
-    """Whether all bytes are zero, at most 1 MiB of them. (`any` would look at each as a number: 10 ms a MiB.)"""
+    """Whether all bytes are zero, at most 1 MiB of them. (`any` takes 10 ms for a MiB: it makes each byte a number.)"""
     return _ZERO.startswith(data)
 
 
 def buffer(length: int) -> mmap.mmap:
-    """Memory for reads of so many bytes: it begins at a page, and has room for the rest of the sectors at both ends."""
+    """Memory for reads of `length` bytes: aligned to a page, with space for the whole sectors at both ends."""
     return mmap.mmap(-1, length + 2 * _LARGEST_SECTOR)
 
 
-def _is_unread(handle: int, offset: int, room: list[bytearray]) -> bool:
-    """Whether the page cache does not hold the page of a byte."""
+def _is_uncached(handle: int, offset: int, byte: list[bytearray]) -> bool:
+    """Whether the byte at `offset` is not in the page cache; False if that is not known."""
     try:
-        os.preadv(handle, room, offset, os.RWF_NOWAIT)
+        os.preadv(handle, byte, offset, os.RWF_NOWAIT)
     except BlockingIOError:
         return True
-    except OSError:  # it cannot be told of this file
+    except OSError:  # the file does not support RWF_NOWAIT
         return False
     return False
 
 
-def _opened(path: str) -> int:
+def _open(path: str) -> int:
     flags = os.O_RDONLY | os.O_CLOEXEC
     try:
         return os.open(path, flags | os.O_DIRECT)

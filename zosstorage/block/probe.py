@@ -1,4 +1,4 @@
-"""What libblkid sees: signatures with their offsets (wipefs) and what a device holds (blkid)."""
+"""Run the probers of libblkid: wipefs for signatures with their offsets, blkid for the content of a device."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# blkid(8): 2 stands for "nothing found", 8 for several contradicting signatures.
+# Exit codes of blkid(8): nothing found; several contradicting signatures.
 BLKID_NOTHING, BLKID_AMBIVALENT = 2, 8
 
 
 @frozen
 class Signature:
-    """A row of wipefs: a magic string libblkid knows, at a byte of a device."""
+    """A row of the output of wipefs: a magic string that libblkid knows, at a byte of a device."""
 
     device: str
     offset: int
@@ -35,7 +35,7 @@ class Signature:
 
 
 def _shares(devices: Sequence[str]) -> list[Sequence[str]]:
-    """Devices for one process a processor: wipefs and blkid look at theirs one after the other."""
+    """Distribute devices to one process for each processor: wipefs and blkid probe their devices one by one."""
     count = min(len(devices), os.cpu_count() or 1)
     return [devices[first::count] for first in range(count)]
 
@@ -45,22 +45,22 @@ def _wipefs_argv(devices: Sequence[str]) -> list[str]:
 
 
 def _signatures(done: run.Completed, devices: Sequence[str]) -> list[Signature]:
-    """The rows of wipefs.
+    """The signatures in the output of wipefs.
 
     Raises:
-        ToolError: it failed, or printed something else.
+        ToolError: it failed, or its output cannot be parsed.
     """
     if done.status != 0:
         raise run.status_error(done)
     try:
         return _rows(done.stdout, devices)
     except (ValueError, LookupError, TypeError) as error:
-        message = f"{' '.join(done.argv)} printed what cannot be read: {error!r}"
-        raise ToolError(message, hint="see which wipefs is first on PATH: util-linux's is needed") from error
+        message = f"{' '.join(done.argv)} printed output that cannot be parsed: {error!r}"
+        raise ToolError(message, hint="the first wipefs on PATH must be the one of util-linux") from error
 
 
 def _rows(text: str, devices: Sequence[str]) -> list[Signature]:
-    """What wipefs prints; it names devices by the last part of their paths."""
+    """Parse the output of wipefs, which names each device by the last part of its path."""
     paths = {PurePath(device).name: device for device in devices}
     rows = json.loads(text)["signatures"] if text.strip() else []
     return [
@@ -76,17 +76,17 @@ def _rows(text: str, devices: Sequence[str]) -> list[Signature]:
 
 
 def signatures(devices: Sequence[str], meanwhile: Callable[[], object]) -> list[Signature]:
-    """What wipefs sees on some devices; it only reads. Something else is done while it does.
+    """The signatures that wipefs, which only reads, sees on some devices. `meanwhile` is called while it runs.
 
     Raises:
         ToolError: it failed.
     """
-    done, _ = _beside([_wipefs_argv(share) for share in _shares(devices)], meanwhile)
+    done, _ = _run_beside([_wipefs_argv(share) for share in _shares(devices)], meanwhile)
     return [row for one in done for row in _signatures(one, devices)]
 
 
 class Probers(run.UnderWay):
-    """The commands blkid and wipefs under way over some disks, while others read bytes; none outlives the block."""
+    """blkid and wipefs, which run on some disks while the caller reads bytes; leaving the context ends them."""
 
     def __init__(self, disks: Sequence[Disk]) -> None:
         super().__init__()
@@ -94,21 +94,21 @@ class Probers(run.UnderWay):
         self.blkid: dict[str, run.Running] = {}
         self.wipefs: list[run.Running] = []
 
-    def look(self) -> None:
-        """Start them.
+    def start_all(self) -> None:
+        """Start the probers.
 
         Raises:
-            ToolError: one cannot be started.
+            ToolError: a prober cannot be started.
         """
         paths = [disk.path for disk in self.disks]
         self.blkid = dict(zip(paths, self.start([contents_argv(path) for path in paths]), strict=True))
         self.wipefs = self.start([_wipefs_argv(share) for share in _shares(paths)])
 
     def finish(self) -> dict[str, list[Evidence]]:
-        """Wait for them. Evidence by disk path; an empty list for a disk on which neither prober sees anything.
+        """Wait for the probers: disk path → evidence, an empty list if neither sees anything on the disk.
 
         Raises:
-            KeyError: `look` did not start them.
+            KeyError: the probers were not started.
             ToolError: a prober failed.
         """
         self.wait()
@@ -140,14 +140,14 @@ def _blkid_evidence(path: str, done: run.Completed) -> list[Evidence]:
 
 
 def contents(devices: Sequence[str], meanwhile: Callable[[], T]) -> tuple[dict[str, tuple[str, str, str]], T]:
-    """What blkid sees on devices that all carry something (it stops at one that does not): (type, label, UUID) of each.
+    """What blkid sees on devices, and the result of `meanwhile`, which is called while it runs.
 
-    Something else is done while it looks, whose result is returned too.
+    The first item is device → (type, label, UUID). Each device must carry something: blkid stops at one that does not.
 
     Raises:
-        ToolError: it sees nothing on one, or failed.
+        ToolError: blkid sees nothing on a device, or it failed.
     """
-    done, result = _beside([["blkid", "-p", "-o", "export", *share] for share in _shares(devices)], meanwhile)
+    done, result = _run_beside([["blkid", "-p", "-o", "export", *share] for share in _shares(devices)], meanwhile)
     blocks = [parse_export(block) for one in done for block in one.stdout.split("\n\n")]
     found = {
         seen["DEVNAME"]: (seen.get("TYPE", ""), seen.get("LABEL", ""), seen.get("UUID", "").lower())
@@ -157,8 +157,8 @@ def contents(devices: Sequence[str], meanwhile: Callable[[], T]) -> tuple[dict[s
     return found, result
 
 
-def _beside(commands: Sequence[Sequence[str]], meanwhile: Callable[[], T]) -> tuple[list[run.Completed], T]:
-    """Run commands that must not fail, and something else while they do."""
+def _run_beside(commands: Sequence[Sequence[str]], meanwhile: Callable[[], T]) -> tuple[list[run.Completed], T]:
+    """Run commands, which must not fail, and call `meanwhile` while they run."""
     with run.UnderWay() as running:
         running.start(commands)
         result = meanwhile()
@@ -170,11 +170,11 @@ def _beside(commands: Sequence[Sequence[str]], meanwhile: Callable[[], T]) -> tu
 
 
 def contents_argv(device: str, offset: int = 0, size: int = 0) -> list[str]:
-    """The command blkid over a device, or over `size` bytes from `offset` of it where a partition has no node."""
+    """The command blkid for a device, or for `size` bytes from `offset` of it: a partition may have no node yet."""
     window = ["-O", str(offset), "-S", str(size)] if size else []
     return ["blkid", "-p", "-o", "export", *window, device]
 
 
 def parse_export(text: str) -> dict[str, str]:
-    """`KEY=value` lines of one device."""
+    """Parse the `KEY=value` lines of one device."""
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)

@@ -1,6 +1,6 @@
-"""Whether the bytes of a disk are all zero, in the regions that a scan reads.
+"""Check that the bytes of a disk are zero, in the regions that a scan of the configured depth reads.
 
-For a full scan, disks are read side by side, and a disk that does not rotate at several places at once, by a bounded
+A full scan reads the disks in parallel, and several regions at once of a disk that does not rotate, with a limited
 number of threads.
 """
 
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The largest read, in bytes, and how many threads read at most: 32 MiB of buffers in all.
+# The largest read in bytes, and the largest number of threads: 32 MiB of buffers in total.
 _CHUNK, _THREADS = MIB, 32
-# How many reads of a full scan of one disk are under way at once, unless it surely rotates.
-_LANES = 4
-# How long a signal waits for the next look at it, in seconds.
-_MOMENT = 0.1
+# How many threads read one disk in a full scan, unless the disk certainly rotates.
+_THREADS_PER_DISK = 4
+# How long the main thread waits for a thread before it handles signals, in seconds.
+_JOIN_SECONDS = 0.1
 
 
 @frozen
 class Finding:
-    """The first byte of a region that is not zero, and up to 16 bytes from there."""
+    """The offset of the first byte that is not zero, in bytes, and up to 16 bytes from there."""
 
     offset: int
     data: bytes
 
 
 def first_used(offset: int, data: bytes) -> Finding | None:
-    """The first byte that is not zero in what was read at `offset`, in bytes."""
+    """Find the first byte that is not zero in data that was read at `offset`."""
     at = len(data) - len(data.lstrip(b"\0"))
     return Finding(offset + at, data[at : at + 16]) if at < len(data) else None
 
@@ -59,7 +59,7 @@ def regions(disk: Disk, depth: Depth) -> Iterable[tuple[int, int]]:
 
 @cache
 def _known(size: int) -> tuple[tuple[int, int], ...]:
-    """Both ends, and where known formats keep superblocks."""
+    """The regions at both ends and at the places of known superblocks."""
     places = ((region.offset, region.length) for region in locations.regions(size))
     return (*_pieces(0, MIB), *_pieces(size - MIB, MIB), *places)
 
@@ -69,7 +69,7 @@ def _pieces(start: int, length: int) -> Iterator[tuple[int, int]]:
 
 
 def amount(disk: Disk, depth: Depth) -> int:
-    """How many bytes of a disk a scan of that depth reads; those that it reads twice count once."""
+    """How many bytes of a disk a scan of that depth reads; bytes that it reads twice count once."""
     if depth is Depth.FULL:
         return disk.size_bytes
     total = end = 0
@@ -79,18 +79,19 @@ def amount(disk: Disk, depth: Depth) -> int:
     return total
 
 
-def told(disk: Disk, read_bytes: int, depth: Depth) -> str:
-    """How much of a disk was read, in words: `16.5 MiB of 40 GiB, sampled`."""
+def describe(disk: Disk, read_bytes: int, depth: Depth) -> str:
+    """How much of a disk was read, as text: `16.5 MiB of 40 GiB, sampled`."""
     return f"{size(read_bytes)} of {size(disk.size_bytes)}, {depth}"
 
 
 @define(eq=False)
-class _Walk:
-    """The regions of one disk that are still to be read, by one thread or several, and what they found.
+class _DiskScan:
+    """The scan of one disk, by one thread or several.
 
     Attributes:
-        found: by the offset of the region, the evidence that the disk is used.
-        read: how many bytes were read so far.
+        regions: the regions that were not read yet.
+        found: offset of a region → evidence that the disk is used.
+        read: the number of bytes that were read so far.
     """
 
     reader: Reader
@@ -100,95 +101,95 @@ class _Walk:
     lock: threading.Lock = field(factory=threading.Lock)
 
     @property
-    def lanes(self) -> int:
-        """How many threads may read the disk at once."""
-        return 1 if self.reader.disk.rotation_rate else _LANES
+    def threads(self) -> int:
+        """How many threads read the disk at once."""
+        return 1 if self.reader.disk.rotation_rate else _THREADS_PER_DISK
 
-    def go(self, room: mmap.mmap, stop: threading.Event) -> None:
-        """Read one region after the other, until there are no more or something was found."""
+    def run(self, memory: mmap.mmap, stop: threading.Event) -> None:
+        """Read region after region until none is left, something was found, or `stop` is set."""
         while not stop.is_set() and (region := self._next()):
-            self._look(*region, room)
+            self._check(*region, memory)
 
     def _next(self) -> tuple[int, int] | None:
-        """The next region; none once something was found: whatever lies before that is being read already."""
+        """The next region; None once something was found, since regions before that place are already being read."""
         with self.lock:
             return None if self.found else next(self.regions, None)
 
-    def _look(self, offset: int, length: int, room: mmap.mmap) -> None:
-        """Read a region; a failure to read is evidence too."""
+    def _check(self, offset: int, length: int, memory: mmap.mmap) -> None:
+        """Read a region and keep evidence that it is used; a failed read is evidence too."""
         disk = self.reader.disk
         try:
-            seen = self.reader.view(offset, length, room)
+            seen = self.reader.view(offset, length, memory)
         except UnreadableError as error:
             self.found[offset] = unreadable(error)
             return
-        self.read += length  # a lost update by another thread shows in the progress alone
+        self.read += length  # not locked: a lost update affects only the progress
         if not medium.is_zero(seen) and (finding := first_used(offset, bytes(seen))):
             self.found[offset] = used(disk, finding, locations.identify(offset, bytes(seen), disk.size_bytes))
 
     @property
     def evidence(self) -> Evidence | None:
-        """What was found first on the disk."""
+        """The evidence at the lowest offset."""
         return self.found[min(self.found)] if self.found else None
 
 
 def find_used(readers: Iterable[Reader], depth: Depth) -> dict[str, Evidence | None]:
-    """Look for a used byte in the regions of every disk: disk path → the evidence of the first one, or None.
+    """Scan disks for a byte that is not zero: disk path → the evidence of the first one, or None.
 
-    A region that cannot be read is evidence too. An exception that a signal raises ends the scan as soon as the reads
-    that are under way have ended.
+    A region that cannot be read is evidence too. If a signal raises an exception, the scan ends when the reads in
+    progress have ended.
 
     Raises:
         OSError: a thread cannot be started.
     """
-    walks = [_Walk(reader, iter(_unread(reader, depth))) for reader in readers]
-    (_read_all if depth is Depth.FULL else _read_some)(walks)
-    return {walk.reader.disk.path: walk.evidence for walk in walks}
+    scans = [_DiskScan(reader, iter(_unread(reader, depth))) for reader in readers]
+    (_scan_by_threads if depth is Depth.FULL else _scan_by_read_ahead)(scans)
+    return {scan.reader.disk.path: scan.evidence for scan in scans}
 
 
 def _unread(reader: Reader, depth: Depth) -> Iterable[tuple[int, int]]:
-    """The regions without both ends, where the reader has seen those before."""
+    """The regions of a scan, without both ends if the reader has already read them as zeros."""
     ends = {piece for end in reader.ends for piece in _pieces(*end)} if reader.blank_ends else set()
     return (region for region in regions(reader.disk, depth) if region not in ends)
 
 
-def _read_some(walks: Sequence[_Walk]) -> None:
-    """Have all disks read ahead, and then look: threads would cost more than these small reads."""
-    room, never = medium.buffer(_CHUNK), threading.Event()
-    for walk in walks:
-        places = list(walk.regions)
-        walk.reader.read_ahead(places)
-        walk.regions = iter(places)
-    for walk in walks:
-        walk.go(room, never)
+def _scan_by_read_ahead(scans: Sequence[_DiskScan]) -> None:
+    """Start the read-ahead of all disks, then read them one by one: threads take longer than such small reads."""
+    memory, never = medium.buffer(_CHUNK), threading.Event()
+    for scan in scans:
+        places = list(scan.regions)
+        scan.reader.read_ahead(places)
+        scan.regions = iter(places)
+    for scan in scans:
+        scan.run(memory, never)
 
 
-def _read_all(walks: Sequence[_Walk]) -> None:
-    """Give each disk a thread, then those that several may read further ones, and wait for all of them."""
-    progress = _Progress(walks)
-    lanes = iter([walk for number in range(_LANES) for walk in walks if number < walk.lanes])
+def _scan_by_threads(scans: Sequence[_DiskScan]) -> None:
+    """Scan disks by threads and wait for all threads; every disk gets its first thread before any gets a second."""
+    progress = _Progress(scans)
+    jobs = iter([scan for number in range(_THREADS_PER_DISK) for scan in scans if number < scan.threads])
     stop, lock = threading.Event(), threading.Lock()
     errors: list[Exception] = []
 
     def work() -> None:
-        room = medium.buffer(_CHUNK)
+        memory = medium.buffer(_CHUNK)
         try:
-            while walk := _next(lanes, lock):
-                walk.go(room, stop)
+            while scan := _next(jobs, lock):
+                scan.run(memory, stop)
         except Exception as error:  # noqa: BLE001 - raised again in the thread of the caller
             errors.append(error)
 
     workers: list[threading.Thread] = []
     try:
-        with signals.deferred():  # each that was started is waited for
-            workers.extend(threads.started(work) for _ in range(min(sum(walk.lanes for walk in walks), _THREADS)))
+        with signals.deferred():  # so that every thread that was started is in `workers`
+            workers.extend(threads.started(work) for _ in range(min(sum(scan.threads for scan in scans), _THREADS)))
         for worker in workers:
             while not _has_ended(worker):
-                progress.tell()
-            progress.tell()
+                progress.log()
+            progress.log()
     finally:
         stop.set()
-        with signals.deferred():  # until each has ended
+        with signals.deferred():  # so that no thread outlives this call
             for worker in workers:
                 worker.join()
     if errors:
@@ -196,34 +197,34 @@ def _read_all(walks: Sequence[_Walk]) -> None:
 
 
 def _has_ended(worker: threading.Thread) -> bool:
-    """Wait a moment for the end of a thread; a signal waits as long.
+    """Wait a short time for a thread to end; signals are deferred meanwhile.
 
-    An exception out of `join` would let CPython 3.11 take a live thread for one that has ended.
+    If a signal handler raised an exception inside `join`, CPython 3.11 would treat a running thread as ended.
     """
     with signals.deferred():
-        worker.join(_MOMENT)
+        worker.join(_JOIN_SECONDS)
         return not worker.is_alive()
 
 
-def _next(lanes: Iterator[_Walk], lock: threading.Lock) -> _Walk | None:
+def _next(jobs: Iterator[_DiskScan], lock: threading.Lock) -> _DiskScan | None:
     with lock:
-        return next(lanes, None)
+        return next(jobs, None)
 
 
 def used(disk: Disk, finding: Finding, name: str | None) -> Evidence:
-    """The evidence that a byte is in use."""
+    """Evidence for a byte that is not zero."""
     what = f"{name}: " if name else "data: "
     return Evidence("bytes", finding.offset, what + dump(finding.data), erase_hint(disk.path))
 
 
 def unreadable(error: UnreadableError) -> Evidence:
-    """The evidence that a disk, or a byte of it, cannot be read."""
+    """Evidence for a disk that cannot be opened, or a byte of it that cannot be read."""
     hint = "look for I/O errors in the kernel's log; a failing disk is never written"
     return Evidence("read", error.offset, error.reason, hint)
 
 
 def erase_hint(path: str) -> str:
-    """What an operator can do about a disk that is not blank."""
+    """The hint for a disk that is not blank."""
     return f"if nothing on {path} is needed, erase it by hand (wipefs -a, then blkdiscard or dd of zeros)"
 
 
@@ -234,18 +235,18 @@ def dump(data: bytes) -> str:
 
 
 class _Progress:
-    """A log line a second while whole disks are read."""
+    """Log the progress of a full scan once per second."""
 
-    def __init__(self, walks: Sequence[_Walk]) -> None:
-        self.walks = walks
-        self.total = sum(walk.reader.disk.size_bytes for walk in walks)
+    def __init__(self, scans: Sequence[_DiskScan]) -> None:
+        self.scans = scans
+        self.total = sum(scan.reader.disk.size_bytes for scan in scans)
         self.next = time.monotonic() + 1
 
-    def tell(self) -> None:
-        """Log how much was read, unless that was done within the last second."""
+    def log(self) -> None:
+        """Log how much was read, at most once per second."""
         if time.monotonic() >= self.next:
             self.next = time.monotonic() + 1
-            done = sum(walk.read for walk in self.walks)
+            done = sum(scan.read for scan in self.scans)
             log.info(
                 "reading whole disks",
                 extra={"read_bytes": done, "total_bytes": self.total, "percent": 100 * done // self.total},

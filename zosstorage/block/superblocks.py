@@ -1,6 +1,7 @@
-"""Where known formats keep their superblocks and copies of them: data, with the source of each number.
+"""Where known formats keep their superblocks and the copies of them: a table, with the source of each number.
 
-A prober looks at the first copy only. Whoever lost that one still has the others, so the scan reads them all.
+A prober reads only the first superblock of a format. If it was overwritten, the filesystem can still be restored from a
+copy, so the scan reads all of them.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ _BCACHEFS = bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")
 
 
 class Superblock(NamedTuple):
-    """A magic string and where it stands.
+    """The magic string of a superblock and its place.
 
     Attributes:
-        offset: of the magic, in bytes from the start of the filesystem or, when negative, from its end.
-        source: where the number is written down.
+        offset: of the magic string, in bytes from the start of the volume, or from its end if negative.
+        source: the document or source file that defines the offset.
     """
 
     format: str
@@ -160,24 +161,28 @@ KNOWN = (
     Superblock("MBR", b"\x55\xaa", 510, "UEFI 2.10, 5.2.1"),
 )
 
-# Groups that hold a backup of the ext superblock (sparse_super: powers of 3, 5 and 7; ext4(5)), the first of them.
+# The first block groups with a backup of the ext superblock (sparse_super: powers of 3, 5 and 7; ext4(5)).
 _EXT_GROUPS = (1, 3, 5, 7, 9, 25, 27, 49, 81, 125)
 _EXT_BLOCKS = tuple(KIB << shift for shift in range(7))  # 1 KiB to 64 KiB
 _EXT_LARGEST = (1 << 16) - 8  # blocks of a group: e2fsprogs ext2_fs.h, EXT2_MAX_BLOCKS_PER_GROUP
-# mkfs.xfs makes 4 allocation groups of most disks, and groups of 1 TiB less a block of larger ones; since xfsprogs 6.13
-# as many as the machine has CPUs where the disk is an SSD; and 16 or 32 where it reports a stripe, the group then cut
-# to whole stripe units, less one of them.
+# mkfs.xfs makes 4 allocation groups on most disks, and groups of 1 TiB less a block on larger ones. Since xfsprogs
+# 6.13, it makes as many as the machine has CPUs on an SSD. On a disk that reports a stripe, it makes 16 or 32, each
+# rounded to whole stripe units and perhaps one unit smaller.
 _XFS_GROUPS = 4
 _XFS_LARGEST = (1 << 40) - BLOCK
 _XFS_CPUS = (2, 3, 5, 6, 7, 8, 10, 12, 16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 96, 128)
 _XFS_STRIPED = (16, 32)
 _XFS_UNITS = tuple(KIB << shift for shift in range(2, 11))  # 4 KiB to 1 MiB
-# The last superblock of bcachefs begins a bucket, the last one that has room for 1 MiB behind it.
+# The last superblock of bcachefs is at the start of a bucket: the last one with 1 MiB from there to the end.
 _BUCKETS = tuple(KIB << shift for shift in range(7, 13))  # 128 KiB to 4 MiB
 
 
 def _ext_backups() -> Iterator[Superblock]:
-    """A group has 8 blocks for each byte of a block (one block of bitmap), or `_EXT_LARGEST`, of clusters too."""
+    """The backups in the first groups.
+
+    The bitmap of a group is one block, so a group has 8 blocks, or clusters, for each byte of a block; at most
+    `_EXT_LARGEST`.
+    """
     for block in _EXT_BLOCKS:
         name = f"ext2/3/4 backup superblock (block size {block}, group {{}})"
         for length in {8 * block, min(8 * block, _EXT_LARGEST)}:
@@ -187,7 +192,7 @@ def _ext_backups() -> Iterator[Superblock]:
 
 
 def _xfs_groups(size: int) -> Iterator[Superblock]:
-    """All groups of the usual four, the first of the others."""
+    """Groups 1 to 3 of the usual four, and group 1 of every other geometry."""
     length = min(_group(size, _XFS_GROUPS), _XFS_LARGEST)
     places = {group * length: group for group in range(1, _XFS_GROUPS)}
     places |= dict.fromkeys((_group(size, count) for count in _XFS_CPUS), 1)
@@ -198,7 +203,7 @@ def _xfs_groups(size: int) -> Iterator[Superblock]:
 
 
 def _xfs_striped(size: int) -> Iterator[int]:
-    """Bytes of a group in whole stripe units, up or down, or one unit beside that (mkfs.xfs: align_ag_geometry)."""
+    """Possible sizes of a group in bytes: whole stripe units, up to one less or two more (align_ag_geometry)."""
     for count in _XFS_STRIPED:
         for unit in _XFS_UNITS:
             down = size // count // unit * unit
@@ -206,7 +211,7 @@ def _xfs_striped(size: int) -> Iterator[int]:
 
 
 def _group(size: int, count: int) -> int:
-    """Bytes of one of `count` groups, in whole blocks."""
+    """The size of each of `count` groups in bytes, rounded up to whole blocks."""
     return -(-size // count // BLOCK) * BLOCK
 
 
@@ -217,5 +222,5 @@ def _bcachefs_ends(size: int) -> Iterator[Superblock]:
 
 
 def rows(size_bytes: int) -> Iterator[Superblock]:
-    """All that a volume of that size may carry: some copies have places that follow from the size."""
+    """All superblocks that a volume of that size may have; the places of some copies depend on the size."""
     yield from (*KNOWN, *_ext_backups(), *_xfs_groups(size_bytes), *_bcachefs_ends(size_bytes))

@@ -1,4 +1,4 @@
-"""What the kernel says of its block devices: sysfs and device links only; no udev, no lsblk, nothing is opened."""
+"""Read the attributes of block devices from sysfs, and their links in /dev/disk; no device is opened."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from zosstorage.model import Disk
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The unit of sysfs `size` and `start`, whatever the sector size of the disk is (Documentation/ABI/stable/sysfs-block).
+# The unit of `size` and `start` in sysfs, for any sector size of the disk (Documentation/ABI/stable/sysfs-block).
 SYSFS_SECTOR = 512
-# A "Unit Serial Number" page (VPD 0x80) starts with 4 bytes of header.
+# The length of the header of a "Unit Serial Number" page (VPD 0x80), in bytes.
 _VPD_HEADER = 4
-# In a "Block Device Characteristics" page (VPD 0xB1): the medium rotation rate, and the smallest that is one.
+# In a "Block Device Characteristics" page (VPD 0xB1): the bytes of the medium rotation rate, and its lowest value.
 _ROTATION_RATE, _SLOWEST = slice(4, 6), 0x401
-# Of /sys/block/*/stat: sectors written, discards completed and sectors discarded (Documentation/block/stat.rst). The
-# number of writes is left out: a flush, which writes nothing, counts as one.
+# Indexes in /sys/block/*/stat of sectors written, discards completed and sectors discarded
+# (Documentation/block/stat.rst). The number of writes is not used: it also counts flushes, which write nothing.
 _WRITES = (6, 11, 13)
 
 
 def read_disk(name: str, *, links: Mapping[str, tuple[str, ...]] | None = None, root: Path = Path("/")) -> Disk:
-    """Everything sysfs knows of a block device.
+    """Read the attributes of a block device.
 
     Raises:
-        FileNotFoundError: it is gone.
+        FileNotFoundError: there is no such device.
     """
-    folder = f"{root}/sys/class/block/{name}"  # text: a Path for each of the attributes takes longer than to read them
+    folder = f"{root}/sys/class/block/{name}"  # a str: making a Path for each attribute takes longer than reading it
     return Disk(
         path=node(name),
         name=name,
@@ -50,13 +50,13 @@ def read_disk(name: str, *, links: Mapping[str, tuple[str, ...]] | None = None, 
 
 
 def devices(*, root: Path = Path("/")) -> list[str]:
-    """The nodes of all block devices that have a size: disks, partitions and what is stacked on them."""
+    """The nodes of all block devices whose size is not 0: disks, partitions and devices stacked on them."""
     block = f"{root}/sys/class/block"
     return [node(name) for name in _names(block) if _read(f"{block}/{name}/size") not in ("", "0")]
 
 
 def partitions(disk: Disk, *, root: Path = Path("/")) -> dict[int, Partition]:
-    """The partitions that the kernel has on a disk, by number; it knows neither their names nor their types."""
+    """The partitions that the kernel has on a disk, by number; sysfs has neither their names nor their types."""
     folder = f"{root}/sys/class/block/{disk.name}"
     found = {
         int(number): Partition(
@@ -75,26 +75,26 @@ def partitions(disk: Disk, *, root: Path = Path("/")) -> dict[int, Partition]:
 
 
 def writes(disk: Disk, *, root: Path = Path("/")) -> str | None:
-    """The kernel's counts of what was written to a disk and discarded on it; None where it keeps none.
+    """The kernel's counts of writes and discards on a disk; None if it keeps none.
 
-    They count since the disk was attached: with the same `diskseq`, the same counts say that nobody wrote. An operator
-    can stop them (queue/iostats), and older kernels count nothing at all of a multipath NVMe namespace.
+    They start when the disk is attached. If `diskseq` and the counts are unchanged, nothing was written. They can be
+    turned off (queue/iostats), and older kernels count nothing on a multipath NVMe namespace.
     """
     folder = f"{root}/sys/class/block/{disk.name}"
     numbers = _read(f"{folder}/stat").split()
     if _read(f"{folder}/queue/iostats") == "0" or not any(map(int, numbers)):
         return None
-    return " ".join(numbers[at] for at in _WRITES if at < len(numbers)) or None
+    return " ".join(numbers[index] for index in _WRITES if index < len(numbers)) or None
 
 
 def holders(disk: Disk, *, root: Path = Path("/")) -> dict[str, tuple[str, ...]]:
-    """Devices stacked on the disk or on a partition of it (dm, md, bcache): node → names of its holders."""
+    """Devices stacked on a disk or on a partition of it (dm, md, bcache): node → names of its holders."""
     folder = root / "sys/class/block" / disk.name
     found = {}
     parts = [folder / name for name in _names(folder) if name.startswith(disk.name)]
-    for held in (entry / "holders" for entry in (folder, *parts)):
-        if names := sorted(entry.name for entry in _entries(held)):
-            found[f"/dev/{held.parent.name}"] = tuple(names)
+    for device in (folder, *parts):
+        if names := sorted(entry.name for entry in _entries(device / "holders")):
+            found[f"/dev/{device.name}"] = tuple(names)
     return found
 
 
@@ -104,26 +104,26 @@ def backing_file(disk: Disk, *, root: Path = Path("/")) -> str:
 
 
 def slaves(disk: Disk, *, root: Path = Path("/")) -> tuple[str, ...]:
-    """Devices that the disk itself is stacked on."""
+    """The names of the devices that a disk is stacked on."""
     return tuple(sorted(entry.name for entry in _entries(root / "sys/class/block" / disk.name / "slaves")))
 
 
 def device_number(device: str, *, root: Path = Path("/")) -> str:
-    """`major:minor` of a block device's node.
+    """The number, `major:minor`, that sysfs has for the name of a node.
 
     Raises:
-        FileNotFoundError: it is gone.
+        FileNotFoundError: there is no such device.
     """
     return _number(f"{root}/sys/class/block/{_name(device)}")
 
 
 def _number(folder: str) -> str:
-    with open(f"{folder}/dev", "rb", buffering=0) as file:  # noqa: PTH123 - as `_read`
+    with open(f"{folder}/dev", "rb", buffering=0) as file:  # noqa: PTH123 - as in `_read`
         return file.read(4096).decode("ascii").strip()
 
 
 def node(name: str) -> str:
-    """The node of a kernel name: sysfs writes the slash of cciss/c0d0 as an exclamation mark."""
+    """The node of a kernel name; sysfs replaces a slash, as in cciss/c0d0, by an exclamation mark."""
     return f"/dev/{name.replace('!', '/')}"
 
 
@@ -132,17 +132,17 @@ def _name(node: str) -> str:
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Order of kernel names: sda, sdb, … sdz, sdaa; nvme2n1 before nvme10n1."""
+    """The sort key for the natural order of kernel names: sda, sdb, … sdz, sdaa; nvme2n1 before nvme10n1."""
     return [(int(part), 0, "") if part.isdigit() else (0, len(part), part) for part in re.findall(r"\d+|\D+", name)]
 
 
 def partition_device(disk: Disk, number: int) -> str:
-    """The node of a partition: the kernel puts a `p` between a name that ends in a digit and the number."""
+    """The node of a partition; if the name of the disk ends in a digit, a `p` comes before the number."""
     return f"{disk.path}{'p' if disk.path[-1].isdigit() else ''}{number}"
 
 
 def links(*, root: Path = Path("/")) -> dict[str, tuple[str, ...]]:
-    """`/dev/disk/by-*/…` links by the node name that they lead to."""
+    """Node → its links in `/dev/disk/by-*`."""
     found: dict[str, list[str]] = {}
     for kind in _entries(root / "dev/disk"):
         for link in _entries(kind) if kind.is_dir() else ():
@@ -155,14 +155,14 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def block_names(*, root: Path = Path("/")) -> list[str]:
-    """The kernel names of all block devices, partitions included, but no hidden one."""
+    """The kernel names of all block devices, with partitions but without hidden devices."""
     block = f"{root}/sys/class/block"
-    # Hidden is a path of a multipath NVMe namespace; its head is listed as a disk.
+    # A path of a multipath NVMe namespace is hidden; the namespace itself is a disk of its own.
     return [name for name in _names(block) if _read(f"{block}/{name}/hidden") != "1"]
 
 
 def attribute(name: str, path: str, *, root: Path = Path("/")) -> str:
-    """An attribute of a block device, trimmed; empty where it is missing or cannot be read."""
+    """An attribute of a block device, stripped; empty if it is missing or cannot be read."""
     return _read(f"{root}/sys/class/block/{name}/{path}")
 
 
@@ -173,18 +173,18 @@ def whole_disk(name: str, *, root: Path = Path("/")) -> str:
 
 def _names(folder: str | Path) -> list[str]:
     try:
-        return os.listdir(folder)  # noqa: PTH208 - names are wanted, and a Path is slow to make
+        return os.listdir(folder)  # noqa: PTH208 - only names are needed, and making a Path is slow
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
 def _read(path: str | Path) -> str:
-    """A sysfs attribute, trimmed: NVMe and ATA pad with spaces; empty where it is missing or cannot be read."""
+    """A sysfs attribute, stripped of the padding of NVMe and ATA; empty if it is missing or cannot be read."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
-    try:  # at most a page (Documentation/filesystems/sysfs.rst), in one read; a file object would cost as much again
+    try:  # at most one page (Documentation/filesystems/sysfs.rst), in one read; a file object takes twice as long
         return os.read(handle, 4096).decode("utf-8", "replace").strip(" \n\t\0")
     except OSError:
         return ""
@@ -197,7 +197,7 @@ def _first(folder: str, *names: str) -> str:
 
 
 def _rotation_rate(path: Path) -> int:
-    """Of a "Block Device Characteristics" page: there 0 is "not reported", 1 "does not rotate" (SBC-4, 6.6.2)."""
+    """The rotation rate in a "Block Device Characteristics" page; 0 if unknown or not rotating (SBC-4, 6.6.2)."""
     try:
         rate = int.from_bytes(path.read_bytes()[_ROTATION_RATE], "big")
     except OSError:

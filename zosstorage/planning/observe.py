@@ -182,4 +182,4 @@ def observe_rejected(discovery: Discovery, config: Config) -> tuple[ObservedDisk
         return ()
     depth = min(config.validate.scan, Depth.SAMPLED, key=list(Depth).index)
     disks: list[Disk] = [one.disk for one in discovery.rejected if one.disk.size_bytes >= 2 << 20]
-    return emptiness.observe_aside(disks, depth, config.partitions.esp_size)
+    return emptiness.observe_unclaimed(disks, depth, config.partitions.esp_size)

@@ -53,7 +53,7 @@ def check_unchanged(disks: Sequence[PlannedDisk], total: int) -> None:
     Raises:
         NotEmptyError: one is another now.
     """
-    for one in tables.standing([planned for planned in disks if not planned.blank]):
+    for one in tables.read([planned for planned in disks if not planned.blank]):
         if not one.table.torn:
             raise tables.changed(one.planned.disk, "a table that is whole, which is never written again")
     used = emptiness.no_longer_blank([planned.disk for planned in disks if planned.blank])
@@ -70,7 +70,7 @@ def check_ours(disks: Sequence[PlannedDisk], total: int) -> None:
     for planned in disks:
         claim.check(planned.disk)
         try:
-            tables.standing([planned])
+            tables.read([planned])
         except NotEmptyError:
             check_unchanged([planned], total)
 
@@ -85,18 +85,18 @@ def clear_marks(disks: Sequence[PlannedDisk]) -> None:
     """
     for planned in disks:
         claim.check(planned.disk)
-    jobs = [(one.planned.disk, _clearing(one)) for one in tables.standing(disks)]
+    jobs = [(one.planned.disk, _clearing(one)) for one in tables.read(disks)]
     threads.each(_carry_out, jobs, lambda job: job[0].path)
     cleared = tables.finished(disks)
     if left := [planned.disk.path for planned in disks if planned not in cleared]:
         raise ToolError(f"the marks of {', '.join(left)} are still there", hint="see the kernel's log")
 
 
-def _clearing(one: tables.Standing) -> list[tuple[int, bytes]]:
+def _clearing(one: tables.DiskTable) -> list[tuple[int, bytes]]:
     disk, copies = one.planned.disk, one.copies
     if not (copies.primary.intact and copies.backup.intact and copies.protective):
         raise tables.changed(disk, "torn copies")
-    return gpt.cleared(copies, disk.size_bytes, disk.sector_size)
+    return gpt.clearing_writes(copies, disk.size_bytes, disk.sector_size)
 
 
 def _carry_out(job: tuple[Disk, list[tuple[int, bytes]]]) -> None:
