@@ -15,8 +15,8 @@ from zosstorage.system import run, threads
 
 
 @pytest.fixture
-def now(monkeypatch):
-    """What sysfs says of the disk now."""
+def current(monkeypatch):
+    """The disk that sysfs has now, as `disk`, and the nodes that are still to be checked, as `nodes`."""
     state = {"disk": disk()}
 
     def read_disk(name, **_):
@@ -31,9 +31,9 @@ def now(monkeypatch):
     return state
 
 
-def test_the_disk_that_was_examined_passes(now):
+def test_the_disk_that_was_examined_passes(current):
     claim.check(disk())
-    assert now["nodes"] == []
+    assert current["nodes"] == []
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_the_disk_that_was_examined_passes(now):
     ],
     ids=str,
 )
-def test_every_part_of_the_identity_counts(now, change, named):
-    now["disk"] = evolve(disk(), **change)
+def test_a_changed_part_of_the_identity_is_refused(current, change, named):
+    current["disk"] = evolve(disk(), **change)
     with pytest.raises(NotEmptyError, match="not the disk that was examined") as caught:
         claim.check(disk())
     assert named in caught.value.message
@@ -59,14 +59,14 @@ def test_every_part_of_the_identity_counts(now, change, named):
 
 
 @pytest.mark.parametrize("change", [{"model": "new firmware"}, {"links": ("/dev/disk/by-id/x",)}, {"removable": True}])
-def test_attributes_outside_of_the_identity_may_change(now, change):
-    now["disk"] = evolve(disk(), **change)
+def test_attributes_outside_of_the_identity_may_change(current, change):
+    current["disk"] = evolve(disk(), **change)
     claim.check(disk())
 
 
-def test_a_disk_that_is_gone(now):
-    now["disk"] = None
-    with pytest.raises(NotEmptyError, match="is gone"):
+def test_a_missing_disk_is_refused(current):
+    current["disk"] = None
+    with pytest.raises(NotEmptyError, match="disappeared"):
         claim.check(disk())
 
 
@@ -78,7 +78,7 @@ def node_of(number):
     return os.stat_result(words, {"st_rdev": os.makedev(major, minor)})
 
 
-def test_a_node_must_lead_to_the_device_that_the_kernel_means(monkeypatch):
+def test_a_node_with_another_device_number_is_refused(monkeypatch):
     monkeypatch.setattr(Path, "stat", lambda _: node_of("8:1"))
     claim.check_node("/dev/sda1", "8:1")
     for number in ("8:2", "1:8"):
@@ -86,9 +86,11 @@ def test_a_node_must_lead_to_the_device_that_the_kernel_means(monkeypatch):
             claim.check_node("/dev/sda1", number)
 
 
-@pytest.mark.parametrize(("node", "told"), [("/dev/nope", "is not there"), ("/dev/null", "not the block device 1:3")])
-def test_a_node_that_is_no_block_device(node, told):
-    with pytest.raises(NotEmptyError, match=told):
+@pytest.mark.parametrize(
+    ("node", "expected"), [("/dev/nope", "cannot be examined"), ("/dev/null", "not the block device 1:3")]
+)
+def test_a_node_that_is_not_a_block_device_is_refused(node, expected):
+    with pytest.raises(NotEmptyError, match=expected):
         claim.check_node(node, "1:3")
 
 
@@ -105,7 +107,7 @@ def test_the_lock_that_udev_respects_is_held(image, exclusive):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_lock_of_another_program_is_refused(image, monkeypatch):
+def test_a_disk_locked_by_another_program_is_refused(image, monkeypatch):
     monkeypatch.setattr(claim, "_LOCK_SECONDS", 0.05)
     with Path(image.path).open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -113,13 +115,13 @@ def test_a_lock_of_another_program_is_refused(image, monkeypatch):
             pytest.fail("locked twice")
 
 
-def test_the_work_does_not_fail_as_a_lock(image):
+def test_an_error_in_the_block_is_not_reported_as_a_held_lock(image):
     with pytest.raises(BlockingIOError, match="no thread"), claim.locked(image, exclusive=False):
         raise BlockingIOError("no thread")
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
-def test_a_tool_that_writes_keeps_the_lock_when_we_are_gone(image, exclusive):
+def test_a_tool_that_writes_keeps_the_lock_after_it_is_released(image, exclusive):
     with Path(image.path).open("rb") as other:
         with claim.locked(image, exclusive=exclusive):
             writer = run.start(["sleep", "1000"], writes=True)
@@ -137,7 +139,7 @@ def test_a_tool_that_only_reads_does_not_keep_the_lock(image):
         run.kill_all([reader])
 
 
-def test_a_short_lock_of_another_program_is_waited_for(image):
+def test_locked_waits_for_a_short_lock_of_another_program(image):
     """As udev takes one after every change."""
     with Path(image.path).open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_SH)
@@ -146,7 +148,7 @@ def test_a_short_lock_of_another_program_is_waited_for(image):
             fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
-def test_a_short_claim_of_another_program_is_waited_for(image, monkeypatch):
+def test_locked_waits_for_a_short_claim_of_another_program(image, monkeypatch):
     original, refused = os.open, []
 
     def busy_twice(*words):
@@ -180,7 +182,7 @@ def test_a_disk_in_use_cannot_be_claimed(image, monkeypatch):
         claim.locked(image, exclusive=True).__enter__()
 
 
-def test_the_handle_is_closed_when_the_work_fails(image):
+def test_the_descriptor_is_closed_after_an_error(image):
     def handles():
         return [link.name for link in Path("/proc/self/fd").iterdir()]
 
@@ -190,7 +192,7 @@ def test_the_handle_is_closed_when_the_work_fails(image):
     assert len(handles()) == before
 
 
-def test_write_through_flushes_disks_and_their_partitions(monkeypatch):
+def test_flush_includes_partitions(monkeypatch):
     """A partition has a page cache of its own."""
     flushed = []
     monkeypatch.setattr(threads, "flush", flushed.extend)

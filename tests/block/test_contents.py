@@ -19,22 +19,22 @@ def test_a_device_with_a_filesystem_of_ours(device):
     assert contents.read_content(device).type == "btrfs"
 
 
-def test_a_device_without_one(device):
+def test_a_device_without_a_filesystem(device):
     assert contents.read_content(device) is None
 
 
-def test_a_device_that_is_smaller_than_a_superblock_is_far(device):
+def test_a_device_that_ends_before_the_place_of_a_superblock(device):
     os.truncate(device, 512)
     poke(device, 0, fat_sector())
     assert contents.read_content(device).type == "vfat"
 
 
-def test_a_device_that_is_gone():
+def test_a_missing_device_is_an_error():
     with pytest.raises(ToolError, match="/dev/nonexistent cannot be opened: No such file"):
         contents.read_content("/dev/nonexistent")
 
 
-def test_a_device_that_cannot_be_read(device, monkeypatch):
+def test_a_device_that_cannot_be_read_is_an_error(device, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
 

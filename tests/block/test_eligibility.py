@@ -79,7 +79,7 @@ def test_reasons_of_rejected_devices(machine, name):
 def test_eligible_disks_are_in_natural_order(machine):
     found = discover(machine)
     assert [one.name for one in found.disks] == ELIGIBLE
-    assert len(found.disks) + len(found.rejected) == len(DEVICES) - 1  # the hidden one is not told at all
+    assert len(found.disks) + len(found.rejected) == len(DEVICES) - 1  # the hidden one is not listed
 
 
 def test_a_machine_without_block_devices(tmp_path):
@@ -88,7 +88,7 @@ def test_a_machine_without_block_devices(tmp_path):
     assert (found.disks, found.rejected, found.firmware) == ((), (), Firmware.BIOS)
 
 
-def test_a_disk_that_is_unplugged_after_it_was_listed(machine, monkeypatch):
+def test_a_disk_unplugged_after_it_was_listed_is_skipped(machine, monkeypatch):
     names = [*DEVICES, "sdz"]
     monkeypatch.setattr(sysfs, "block_names", lambda **_: [name for name in names if name != "nvme1c0n1"])
     found = discover(machine)
@@ -99,7 +99,7 @@ def test_a_disk_that_is_unplugged_after_it_was_listed(machine, monkeypatch):
 # Globs.
 
 
-def test_removable_disks_when_they_are_allowed(machine):
+def test_removable_disks_are_eligible_if_allowed(machine):
     assert "sdc" in [one.name for one in discover(machine, devices={"allow_removable": True}).disks]
 
 
@@ -140,7 +140,7 @@ def test_globs_match_nodes_and_links(globs, named):
     assert eligibility.matches(disk("sda", links=("/dev/disk/by-id/x",)), globs) is named
 
 
-def test_loop_devices_when_they_are_included(machine):
+def test_loop_devices_are_eligible_if_included(machine):
     found = discover(machine, devices={"include": ["/dev/loop*"], "exclude": []})
     assert [one.name for one in found.disks] == ["loop0"]
 
@@ -152,7 +152,7 @@ def partitioned(sysfs_tree):
     return sysfs_tree
 
 
-def test_partitions_are_no_disks(partitioned):
+def test_partitions_are_not_listed_as_disks(partitioned):
     found = discover(partitioned)
     assert [one.name for one in found.disks] == ["sda", "nvme0n1"]
     assert found.rejected == ()
@@ -167,7 +167,7 @@ def test_a_partition_included_without_its_disk_is_rejected_with_a_reason(partiti
 # Sizes.
 
 
-def test_min_size(machine):
+def test_min_size_can_be_lowered(machine):
     found = discover(machine, devices={"min_size": "3GiB"})
     assert "sde" in [one.name for one in found.disks]
 
@@ -175,47 +175,47 @@ def test_min_size(machine):
 ANY = Selection(include=("/dev/*",), exclude=(), allow_removable=False, min_size=0, esp_size=ESP_SIZE)
 
 
-def only_disk(tree, selected, **attributes):
+def reason_of_only_disk(tree, selected, **attributes):
     """The reason of the only disk there is, empty where it is eligible."""
     tree.add("sda", **attributes)
     found = eligibility.discover(selected, root=tree.root)
     return reasons(found).get("sda", "")
 
 
-@pytest.mark.parametrize(("change", "told"), [(0, ""), (-512, f"our own layout needs {layout.smallest(ESP_SIZE)}")])
-def test_the_layout_must_fit(sysfs_tree, change, told):
+@pytest.mark.parametrize(("change", "expected"), [(0, ""), (-512, f"our own layout needs {layout.smallest(ESP_SIZE)}")])
+def test_a_disk_too_small_for_the_layout_is_rejected(sysfs_tree, change, expected):
     size = layout.smallest(ESP_SIZE) + change
-    assert told in only_disk(sysfs_tree, ANY, gib=size / GIB)
-    assert bool(told) is bool(reasons(eligibility.discover(ANY, root=sysfs_tree.root)))
+    assert expected in reason_of_only_disk(sysfs_tree, ANY, gib=size / GIB)
+    assert bool(expected) is bool(reasons(eligibility.discover(ANY, root=sysfs_tree.root)))
 
 
 @pytest.mark.parametrize(
-    ("sector", "esp_size", "told"),
+    ("sector", "esp_size", "expected"),
     [
         (512, 33 * MIB, ""),
-        (512, 32 * MIB, f"FAT32 takes {33 * MIB} bytes in its sectors, and partitions.esp_size is {32 * MIB}"),
+        (512, 32 * MIB, f"a FAT32 with its sector size needs {33 * MIB} bytes, and partitions.esp_size is {32 * MIB}"),
         (4096, 257 * MIB, ""),
-        (4096, 256 * MIB, f"FAT32 takes {257 * MIB} bytes"),
+        (4096, 256 * MIB, f"a FAT32 with its sector size needs {257 * MIB} bytes"),
     ],
 )
-def test_a_fat32_must_fit_into_the_esp(sysfs_tree, sector, esp_size, told):
+def test_an_esp_too_small_for_fat32_is_rejected(sysfs_tree, sector, esp_size, expected):
     selected = Selection(("/dev/*",), (), False, 0, esp_size)
-    found = only_disk(sysfs_tree, selected, queue__logical_block_size=sector)
-    assert found.startswith(told)
-    assert bool(found) is bool(told)
+    found = reason_of_only_disk(sysfs_tree, selected, queue__logical_block_size=sector)
+    assert found.startswith(expected)
+    assert bool(found) is bool(expected)
     assert vfat.smallest(sector) == {512: 33 * MIB, 4096: 257 * MIB}[sector]
 
 
 # Firmware.
 
 
-def test_firmware_is_uefi_where_the_kernel_has_efi(sysfs_tree):
+def test_firmware_is_uefi_if_sysfs_has_efi(sysfs_tree):
     assert discover(sysfs_tree).firmware is Firmware.BIOS
     (sysfs_tree.root / "sys/firmware/efi").mkdir(parents=True)
     assert discover(sysfs_tree).firmware is Firmware.UEFI
 
 
-def test_configured_firmware_counts_whatever_the_kernel_has(sysfs_tree):
+def test_configured_firmware_overrides_sysfs(sysfs_tree):
     assert discover(sysfs_tree, partitions={"firmware": "uefi"}).firmware is Firmware.UEFI
     (sysfs_tree.root / "sys/firmware/efi").mkdir(parents=True)
     assert discover(sysfs_tree, partitions={"firmware": "bios"}).firmware is Firmware.BIOS

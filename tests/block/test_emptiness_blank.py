@@ -32,7 +32,7 @@ SIZE = 1 * GIB
 PARTITION = Partition(1, "/dev/imagep1", "", "", "", MIB, MIB)
 
 
-def only(of, **rest):
+def verdict_on(of, **rest):
     (verdict,) = examine(of, **rest)
     return verdict
 
@@ -43,7 +43,7 @@ def evidence(verdict, check):
 
 
 def test_a_disk_of_zeros_is_blank(probers, image):
-    verdict = only(image)
+    verdict = verdict_on(image)
     assert (verdict.kind, verdict.evidence, verdict.partitions, verdict.guid) == (Kind.BLANK, (), (), "")
     assert {call[0] for call in probers.calls} == {"wipefs", "blkid"}
 
@@ -52,7 +52,7 @@ def test_a_disk_of_zeros_is_blank(probers, image):
 @pytest.mark.parametrize("at", [0, 440, 511, 512, MIB - 1, MIB, 64 * MIB + 0x40, SIZE - MIB, SIZE - 512, SIZE - 1])
 def test_a_single_byte_makes_a_disk_foreign(probers, image, depth, at):
     poke(image.path, at, b"\x01")
-    found = evidence(only(image, depth=depth), "bytes")
+    found = evidence(verdict_on(image, depth=depth), "bytes")
     assert found.offset == at
     assert "01" in found.found
 
@@ -65,42 +65,42 @@ def test_any_bytes_at_an_end_make_a_disk_foreign(probers, image, at, tail, data)
     poke(image.path, where, data)
     try:
         if any(data):
-            assert only(image).kind is Kind.FOREIGN
+            assert verdict_on(image).kind is Kind.FOREIGN
     finally:
         poke(image.path, where, bytes(len(data)))
 
 
-def test_a_signature_that_only_a_prober_sees(probers, image):
+def test_a_signature_seen_by_a_prober_alone_is_evidence(probers, image):
     row = {"device": "image", "offset": "0x10000", "type": "zfs_member", "label": None, "uuid": None}
     probers("wipefs", stdout=json.dumps({"signatures": [row]}))
-    assert evidence(only(image), "wipefs").offset == 65536
+    assert evidence(verdict_on(image), "wipefs").offset == 65536
     probers("wipefs")
     probers("blkid", stdout="TYPE=bcache\n")
-    assert evidence(only(image), "blkid").found == "TYPE=bcache"
+    assert evidence(verdict_on(image), "blkid").found == "TYPE=bcache"
 
 
-def test_partitions_that_only_the_kernel_has(probers, image, monkeypatch):
+def test_partitions_known_to_the_kernel_alone_are_evidence(probers, image, monkeypatch):
     monkeypatch.setattr(sysfs, "partitions", lambda _: {1: PARTITION})
     monkeypatch.setattr(sysfs, "device_number", lambda _: "0:0")
-    assert evidence(only(image), "kernel partitions").offset == MIB
+    assert evidence(verdict_on(image), "kernel partitions").offset == MIB
 
 
-def test_a_disk_in_use(probers, image, monkeypatch):
+def test_a_disk_in_use_is_foreign(probers, image, monkeypatch):
     monkeypatch.setattr(sysfs, "holders", lambda _: {"/dev/image": ("dm-0",)})
-    assert "held by dm-0" in evidence(only(image), "in use").found
+    assert "held by dm-0" in evidence(verdict_on(image), "in use").found
 
 
-def test_a_read_only_disk(probers, image):
-    assert evidence(only(evolve(image, read_only=True)), "read-only").offset is None
+def test_a_read_only_disk_is_foreign(probers, image):
+    assert evidence(verdict_on(evolve(image, read_only=True)), "read-only").offset is None
 
 
-def test_an_io_error(probers, image):
+def test_a_disk_with_an_io_error_is_foreign(probers, image):
     os.truncate(image.path, SIZE // 2)
-    assert evidence(only(image), "read").offset == SIZE - MIB
+    assert evidence(verdict_on(image), "read").offset == SIZE - MIB
 
 
-def test_a_disk_that_cannot_be_opened(probers, tmp_path):
-    verdict = only(disk(path=str(tmp_path / "none")))
+def test_a_disk_that_cannot_be_opened_is_foreign(probers, tmp_path):
+    verdict = verdict_on(disk(path=str(tmp_path / "none")))
     assert "cannot be opened" in evidence(verdict, "read").found
 
 
@@ -109,7 +109,7 @@ def test_a_verdict_has_all_evidence(probers, image, monkeypatch):
     probers("wipefs", stdout=json.dumps({"signatures": [row]}))
     monkeypatch.setattr(sysfs, "slaves", lambda _: ("sdz",))
     poke(image.path, 510, b"\x55\xaa")
-    checks = [found.check for found in only(image).evidence]
+    checks = [found.check for found in verdict_on(image).evidence]
     assert checks == ["wipefs", "in use", "bytes"]
 
 
@@ -127,7 +127,7 @@ def test_no_disks_have_no_verdicts(probers):
     assert probers.calls == []
 
 
-def test_a_prober_that_fails_gives_no_verdict(probers, image):
+def test_a_failed_prober_is_an_error(probers, image):
     probers("wipefs", status=1, stderr="bad")
     with pytest.raises(ToolError):
         examine(image)
@@ -140,23 +140,23 @@ def test_examining_writes_nothing(probers, image):
     assert Path(image.path).stat().st_mtime_ns == before
 
 
-def test_a_foreign_table_is_named_with_its_first_difference(probers, image):
+def test_evidence_for_a_foreign_table_has_its_first_difference(probers, image):
     esp, data = new_partitions(image, marked=False)
     sfdisk(image, gpt.script(GUID, [esp, evolve(data, name="linux")], 512))
-    found = evidence(only(image), "own layout")
+    found = evidence(verdict_on(image), "own layout")
     assert "the name 'linux'" in found.found
     assert found.offset == data.start_bytes
 
 
 def test_a_boot_sector_is_not_taken_for_a_layout(probers, image):
     poke(image.path, 510, b"\x55\xaa")
-    assert [found.check for found in only(image).evidence] == ["bytes"]
+    assert [found.check for found in verdict_on(image).evidence] == ["bytes"]
 
 
 # What else is observed.
 
 
-def test_writes_are_counted_before_the_first_byte_is_read(probers, image, monkeypatch):
+def test_write_counts_are_read_before_the_first_byte(probers, image, monkeypatch):
     events = []
     real = medium.Reader.view
     monkeypatch.setattr(sysfs, "writes", lambda _: events.append("count") or "1 8 0 0")
@@ -168,7 +168,7 @@ def test_writes_are_counted_before_the_first_byte_is_read(probers, image, monkey
 
 
 @pytest.mark.parametrize("problem", ["not opened", "not read"])
-def test_writes_of_an_unreadable_disk_are_counted_too(probers, image, tmp_path, monkeypatch, problem):
+def test_write_counts_of_an_unreadable_disk_are_observed(probers, image, tmp_path, monkeypatch, problem):
     monkeypatch.setattr(sysfs, "writes", lambda _: "1 8 0 0")
     if problem == "not opened":
         image = evolve(image, path=str(tmp_path / "none"))
@@ -187,15 +187,15 @@ def test_the_file_behind_a_loop_device_is_observed(probers, image, monkeypatch):
 # Disks that nobody means to write.
 
 
-def claims(monkeypatch):
+def record_claims(monkeypatch):
     found = []
     real = os.open
     monkeypatch.setattr(os, "open", lambda path, how, *rest: (found.append(how & os.O_EXCL), real(path, how, *rest))[1])
     return found
 
 
-def test_disks_that_are_observed_aside_are_not_claimed(probers, image, monkeypatch):
-    found = claims(monkeypatch)
+def test_observe_unclaimed_does_not_claim(probers, image, monkeypatch):
+    found = record_claims(monkeypatch)
     (seen,) = emptiness.observe_unclaimed([image], Depth.SAMPLED, ESP_SIZE)
     assert emptiness.verdict(seen).kind is Kind.BLANK
     assert not any(found)
@@ -203,7 +203,7 @@ def test_disks_that_are_observed_aside_are_not_claimed(probers, image, monkeypat
     assert any(found)
 
 
-def test_a_prober_that_fails_on_one_disk_aside_is_evidence_on_that_disk(probers, image, tmp_path):
+def test_observe_unclaimed_makes_a_failed_prober_evidence_on_its_disk(probers, image, tmp_path):
     other = image_disk(sparse(tmp_path / "other", SIZE), name="other", number="7:78")
     probers("blkid", body=f'case "$*" in *{other.path}) exit 1;; esac', status=2)
     one, failed = emptiness.observe_unclaimed([image, other], Depth.SAMPLED, ESP_SIZE)
@@ -214,19 +214,19 @@ def test_a_prober_that_fails_on_one_disk_aside_is_evidence_on_that_disk(probers,
 # The last look before the first write.
 
 
-def test_a_blank_disk_is_still_blank(image):
+def test_an_unchanged_disk_is_still_blank(image):
     assert emptiness.no_longer_blank([image]) == {}
     assert emptiness.no_longer_blank([]) == {}
 
 
 @pytest.mark.parametrize("at", [0, MIB - 1, 65536 + 0x40, SIZE - 1])
-def test_a_byte_written_meanwhile(image, at):
+def test_a_byte_written_since_is_found(image, at):
     poke(image.path, at, b"\x01")
     ((found,),) = emptiness.no_longer_blank([image]).values()
     assert (found.check, found.offset) == ("bytes", at)
 
 
-def test_each_disk_written_meanwhile_is_named(image, tmp_path):
+def test_each_disk_written_since_is_listed(image, tmp_path):
     other = evolve(image, path=str(sparse(tmp_path / "other", SIZE)), name="other")
     poke(other.path, SIZE - 1, b"\x01")
     assert list(emptiness.no_longer_blank([image, other])) == [other.path]
@@ -234,7 +234,7 @@ def test_each_disk_written_meanwhile_is_named(image, tmp_path):
     assert list(emptiness.no_longer_blank([image, other])) == [image.path, other.path]
 
 
-def test_a_disk_that_became_unreadable(image, tmp_path):
+def test_a_disk_that_became_unreadable_is_no_longer_blank(image, tmp_path):
     os.truncate(image.path, SIZE - 1)
     none = disk(path=str(tmp_path / "none"))
     found = emptiness.no_longer_blank([none, image])
@@ -244,7 +244,7 @@ def test_a_disk_that_became_unreadable(image, tmp_path):
     }
 
 
-def test_a_disk_partitioned_meanwhile(image, monkeypatch):
+def test_a_disk_partitioned_since_is_no_longer_blank(image, monkeypatch):
     monkeypatch.setattr(sysfs, "partitions", lambda _: {1: PARTITION})
     ((found,),) = emptiness.no_longer_blank([image]).values()
     assert found.check == "kernel partitions"

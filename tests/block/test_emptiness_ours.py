@@ -28,12 +28,12 @@ SIZE = 1 * GIB
 DATA = MIB + ESP_SIZE  # where the data partition starts, without a bios_boot before it
 
 
-def only(of):
+def verdict_on(of):
     (verdict,) = examine(of)
     return verdict
 
 
-def table(of):
+def table_of(of):
     (found,) = emptiness.observe([of], Depth.SAMPLED, ESP_SIZE)
     return found.table
 
@@ -57,8 +57,8 @@ def finished(probers, image):
 def test_a_finished_disk_is_ours(probers, image, firmware):
     write_table(image, marked=False, firmware=firmware)
     put_filesystems(image, firmware=firmware)
-    verdict = only(image)
-    assert (verdict.kind, verdict.torn, verdict.guid, table(image).finished) == (Kind.OURS, False, GUID, True)
+    verdict = verdict_on(image)
+    assert (verdict.kind, verdict.torn, verdict.guid, table_of(image).finished) == (Kind.OURS, False, GUID, True)
     assert [found.found for found in verdict.evidence] == ["our own layout, finished"]
     esp, data = verdict.partitions[-2:]
     assert (esp.content.type, esp.content.label, esp.content.uuid) == ("vfat", "ZOSBOOT", "1A2B-3C4D")
@@ -70,12 +70,12 @@ def test_a_finished_disk_may_be_in_use_and_carry_a_boot_loader(finished, monkeyp
     monkeypatch.setattr(sysfs, "holders", lambda _: {"/dev/image": ("dm-0",)})
     poke(finished.path, 0, b"\xeb\x63\x90")
     poke(finished.path, 40 * 1024, b"grub core")
-    assert only(finished).kind is Kind.OURS
-    assert table(finished).finished
+    assert verdict_on(finished).kind is Kind.OURS
+    assert table_of(finished).finished
 
 
 def test_a_finished_disk_may_be_read_only(finished):
-    assert only(evolve(finished, read_only=True)).kind is Kind.OURS
+    assert verdict_on(evolve(finished, read_only=True)).kind is Kind.OURS
 
 
 def test_a_finished_disk_is_not_probed(finished, probers):
@@ -84,30 +84,30 @@ def test_a_finished_disk_is_not_probed(finished, probers):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         (
             {"esp": bytes(512)},
-            "partition 1 is finished by its table, but has none of our filesystems where ZOSBOOT belongs",
+            "partition 1 has no in-progress flag, but none of our filesystems where ZOSBOOT belongs",
         ),
         ({"esp": fat_sector(label=b"EFI")}, "vfat labelled 'EFI' where ZOSBOOT belongs"),
-        ({"data": bytes(4096)}, "partition 2 is finished by its table, but has none of our filesystems"),
+        ({"data": bytes(4096)}, "partition 2 has no in-progress flag, but none of our filesystems"),
         ({"data": btrfs_block(label=b"root")}, "btrfs labelled 'root' where ZOSDATA belongs"),
     ],
     ids=["no esp", "other esp", "no data", "other data"],
 )
-def test_a_finished_table_without_its_filesystems_is_foreign(finished, content, told):
+def test_a_finished_table_without_its_filesystems_is_foreign(finished, content, expected):
     put_filesystems(finished, **content)
-    found = evidence(only(finished), "own layout")
-    assert told in found.found
+    found = evidence(verdict_on(finished), "own layout")
+    assert expected in found.found
     assert found.offset == (MIB if "esp" in content else DATA)
     assert "not repaired" in found.hint
 
 
-def test_a_filesystem_in_the_wrong_partition(finished):
+def test_a_filesystem_in_the_wrong_partition_is_foreign(finished):
     poke(finished.path, MIB, bytes(512))
     poke(finished.path, MIB + 65536, btrfs_block())
-    assert "btrfs labelled 'ZOSDATA' where ZOSBOOT belongs" in evidence(only(finished), "own layout").found
+    assert "btrfs labelled 'ZOSDATA' where ZOSBOOT belongs" in evidence(verdict_on(finished), "own layout").found
 
 
 @pytest.mark.parametrize(
@@ -121,16 +121,16 @@ def test_a_filesystem_in_the_wrong_partition(finished):
     ],
     ids=["none", "ours", "some of ours", "another size", "another number"],
 )
-def test_the_kernel_has_no_partitions_or_those_of_the_table(finished, monkeypatch, parts, kind):
+def test_partitions_known_to_the_kernel_alone_are_foreign(finished, monkeypatch, parts, kind):
     found = {
         number: Partition(number, f"/dev/imagep{number}", "", "", "", start, size) for number, start, size in parts
     }
     monkeypatch.setattr(sysfs, "partitions", lambda _: found)
     monkeypatch.setattr(in_use, "_numbers", lambda _: {})
-    assert only(finished).kind is kind
+    assert verdict_on(finished).kind is kind
 
 
-def unreadable_from(monkeypatch, start, end):
+def fail_reads_between(monkeypatch, start, end):
     """Reads that begin in a range of bytes fail."""
     real = os.preadv
 
@@ -143,9 +143,9 @@ def unreadable_from(monkeypatch, start, end):
 
 
 def test_an_io_error_in_a_superblock_is_the_only_evidence(finished, monkeypatch):
-    """What could not be read is not said to be missing, and nobody is told to erase it."""
-    unreadable_from(monkeypatch, DATA, SIZE - MIB)
-    verdict = only(finished)
+    """What could not be read is not reported as missing, and no hint says to erase the disk."""
+    fail_reads_between(monkeypatch, DATA, SIZE - MIB)
+    verdict = verdict_on(finished)
     assert verdict.kind is Kind.FOREIGN
     assert [(found.check, found.offset) for found in verdict.evidence] == [("read", DATA + 65536)]
 
@@ -160,26 +160,26 @@ def unfinished(probers, image):
 
 
 def test_an_unfinished_disk_is_ours(unfinished, probers):
-    verdict = only(unfinished)
+    verdict = verdict_on(unfinished)
     assert (verdict.kind, verdict.torn) == (Kind.OURS, False)
     assert [found.found for found in verdict.evidence] == ["our own layout, unfinished (partitions 1, 2)"]
     assert all(part.marked and part.content is None for part in verdict.partitions)
     windows = sorted(call[call.index("-O") + 1] for call in probers.of("blkid"))
     assert windows == [str(MIB), str(DATA)]
-    assert not table(unfinished).finished
+    assert not table_of(unfinished).finished
 
 
-def test_a_table_cut_off_before_its_last_write(unfinished):
+def test_a_table_interrupted_before_its_last_write_is_torn(unfinished):
     poke(unfinished.path, 0, bytes(512))
-    verdict = only(unfinished)
+    verdict = verdict_on(unfinished)
     assert (verdict.kind, verdict.torn) == (Kind.OURS, True)
-    assert "its table cut off while it was written" in verdict.evidence[0].found
+    assert "its table only partly written" in verdict.evidence[0].found
 
 
-def test_a_table_cut_off_after_its_first_write(unfinished):
+def test_a_table_interrupted_after_its_first_write_is_torn(unfinished):
     poke(unfinished.path, 0, bytes(MIB))
     poke(unfinished.path, SIZE - 512, bytes(512))
-    verdict = only(unfinished)
+    verdict = verdict_on(unfinished)
     assert (verdict.kind, verdict.torn, verdict.guid) == (Kind.OURS, True, "")
 
 
@@ -193,31 +193,31 @@ def test_a_table_cut_off_after_its_first_write(unfinished):
         (SIZE - MIB, SIZE - MIB),
     ],
 )
-def test_bytes_outside_of_the_partitions_of_an_unfinished_disk(unfinished, at, offset):
+def test_a_byte_outside_of_the_partitions_of_an_unfinished_disk_is_foreign(unfinished, at, offset):
     poke(unfinished.path, at, b"\x01")
-    verdict = only(unfinished)
+    verdict = verdict_on(unfinished)
     assert verdict.kind is Kind.FOREIGN
     assert verdict.evidence[0].offset == offset
 
 
-def test_an_unfinished_disk_in_use(unfinished, monkeypatch):
+def test_an_unfinished_disk_in_use_is_foreign(unfinished, monkeypatch):
     monkeypatch.setattr(sysfs, "slaves", lambda _: ("sdz",))
-    assert only(unfinished).kind is Kind.FOREIGN
+    assert verdict_on(unfinished).kind is Kind.FOREIGN
 
 
-def test_an_unfinished_disk_that_became_read_only(unfinished):
-    assert only(evolve(unfinished, read_only=True)).kind is Kind.FOREIGN
+def test_a_read_only_unfinished_disk_is_foreign(unfinished):
+    assert verdict_on(evolve(unfinished, read_only=True)).kind is Kind.FOREIGN
 
 
 def test_an_unfinished_disk_with_an_io_error_is_not_probed(unfinished, probers, monkeypatch):
     """A prober that fails on it would be the failure of the whole run, and no verdict on any disk."""
-    unreadable_from(monkeypatch, MIB, SIZE - MIB)
+    fail_reads_between(monkeypatch, MIB, SIZE - MIB)
     probers("blkid", status=1)
-    assert [found.check for found in only(unfinished).evidence] == ["read"]
+    assert [found.check for found in verdict_on(unfinished).evidence] == ["read"]
     assert probers.of("blkid") == []
 
 
-def blkid_sees(probers, at, text, status=0):
+def fake_blkid(probers, at, text, status=0):
     """blkid sees something in the partition that starts at `at`, and nothing in others."""
     body = f'case "$*" in *"-O {at} "*) printf %s {shlex.quote(text)}; exit {status};; esac'
     probers("blkid", body=body, status=2)
@@ -233,12 +233,12 @@ def blkid_sees(probers, at, text, status=0):
     ],
 )
 def test_a_marked_partition_may_carry_what_we_make_there(unfinished, probers, at, text):
-    blkid_sees(probers, at, text)
-    assert only(unfinished).kind is Kind.OURS
+    fake_blkid(probers, at, text)
+    assert verdict_on(unfinished).kind is Kind.OURS
 
 
 @pytest.mark.parametrize(
-    ("at", "text", "status", "told"),
+    ("at", "text", "status", "expected"),
     [
         (MIB, "TYPE=ext4\nLABEL=ZOSBOOT\n", 0, "TYPE=ext4, LABEL=ZOSBOOT"),
         (MIB, "TYPE=vfat\nLABEL=EFI\n", 0, "TYPE=vfat, LABEL=EFI"),
@@ -250,12 +250,12 @@ def test_a_marked_partition_may_carry_what_we_make_there(unfinished, probers, at
         (DATA, "", 8, "several contradicting signatures"),
     ],
 )
-def test_a_marked_partition_that_carries_something_else_is_foreign(unfinished, probers, at, text, status, told):
-    blkid_sees(probers, at, text, status)
-    found = evidence(only(unfinished), "marked partition")
+def test_a_marked_partition_that_carries_something_else_is_foreign(unfinished, probers, at, text, status, expected):
+    fake_blkid(probers, at, text, status)
+    found = evidence(verdict_on(unfinished), "marked partition")
     assert found.offset == at
-    assert told in found.found
-    assert "marked as in progress" in found.found
+    assert expected in found.found
+    assert "has the in-progress flag" in found.found
 
 
 def test_a_bios_boot_partition_is_not_probed(probers, image):
@@ -269,17 +269,17 @@ def test_a_bios_boot_partition_has_no_content(probers, image):
     """It belongs to the boot loader, whatever stands there."""
     write_table(image, firmware=Firmware.BIOS)
     poke(image.path, MIB, fat_sector())
-    assert [part.content for part in table(image).partitions] == [None] * 3
+    assert [part.content for part in table_of(image).partitions] == [None] * 3
     write_table(image, firmware=Firmware.BIOS, marked=False)
     put_filesystems(image, firmware=Firmware.BIOS)
-    assert only(image).kind is Kind.OURS
+    assert verdict_on(image).kind is Kind.OURS
 
 
 def test_one_marked_partition_makes_a_disk_unfinished(probers, image):
     esp, data = new_partitions(image, marked=False)
     sfdisk(image, gpt.script(GUID, [esp, evolve(data, make=True)], 512))
     put_filesystems(image, data=bytes(4096))
-    verdict = only(image)
+    verdict = verdict_on(image)
     assert verdict.kind is Kind.OURS
     assert [part.marked for part in verdict.partitions] == [False, True]
     assert "unfinished (partitions 2)" in verdict.evidence[0].found

@@ -32,7 +32,7 @@ def tables(head, tail, *, size=SIZE, sector=512):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def ends_of_table(tmp_path_factory):
     """Both ends of an image with our BIOS layout, marked, as the real sfdisk wrote it."""
     of = image_disk(sparse(tmp_path_factory.mktemp("gpt") / "image", SIZE))
     write_table(of, firmware=Firmware.BIOS)
@@ -40,8 +40,8 @@ def written(tmp_path_factory):
 
 
 @pytest.mark.parametrize("which", ["primary", "backup"])
-def test_reads_what_sfdisk_wrote(written, which):
-    copy = getattr(tables(*written), which)
+def test_reads_what_sfdisk_wrote(ends_of_table, which):
+    copy = getattr(tables(*ends_of_table), which)
     assert (copy.present, copy.valid, copy.guid) == (True, True, GUID)
     assert [entry.number for entry in copy.entries] == [1, 2, 3]
     assert [entry.type for entry in copy.entries] == [gpt.BIOS_BOOT, gpt.ESP, gpt.LINUX]
@@ -55,8 +55,8 @@ def test_reads_what_sfdisk_wrote(written, which):
     assert all(entry.marked and entry.attributes == 0 and entry.content is None for entry in copy.entries)
 
 
-def test_mbr_of_sfdisk_is_protective_without_boot_code(written):
-    found = tables(*written)
+def test_the_mbr_of_sfdisk_is_protective_and_has_no_boot_code(ends_of_table):
+    found = tables(*ends_of_table)
     assert found.protective
     assert not found.boot_code
 
@@ -69,8 +69,8 @@ def test_unmarked_partitions_have_no_attributes(tmp_path):
 
 @pytest.mark.parametrize("which", ["primary", "backup"])
 @given(data=st.data())
-def test_any_flipped_bit_makes_the_copy_invalid(written, which, data):
-    head, tail = (bytearray(end) for end in written)
+def test_any_flipped_bit_makes_the_copy_invalid(ends_of_table, which, data):
+    head, tail = (bytearray(end) for end in ends_of_table)
     end, start = {"primary": (head, 512), "backup": (tail, MIB - 512 - gpt.ENTRIES_BYTES)}[which]
     length = 512 + gpt.ENTRIES_BYTES
     at = start + data.draw(st.integers(0, length - 1), label="byte")
@@ -80,8 +80,8 @@ def test_any_flipped_bit_makes_the_copy_invalid(written, which, data):
     assert getattr(found, {"primary": "backup", "backup": "primary"}[which]).valid
 
 
-def test_every_byte_of_both_headers_counts(written):
-    head, tail = written
+def test_any_changed_byte_of_a_header_makes_the_copy_invalid(ends_of_table):
+    head, tail = ends_of_table
     for at in range(512):
         broken = bytearray(head[512:1024])
         broken[at] ^= 0x10
@@ -91,7 +91,7 @@ def test_every_byte_of_both_headers_counts(written):
         assert not tables(head, tail[:-512] + broken).backup.valid
 
 
-def resealed(header, **changes):
+def with_fields(header, **changes):
     """A header with other fields and a checksum that is right again."""
     names = ("magic", "revision", "length", "checksum", "reserved", "current", "other", "first", "last")
     names += ("guid", "start", "count", "size", "array")
@@ -120,15 +120,15 @@ def resealed(header, **changes):
     ],
     ids=str,
 )
-def test_a_field_that_is_not_ours_is_invalid_though_its_checksum_is_right(written, changes):
-    head, tail = written
-    assert tables(head[:512] + resealed(head[512:1024]) + head[1024:], tail).primary.valid
-    found = tables(head[:512] + resealed(head[512:1024], **changes) + head[1024:], tail)
+def test_another_field_value_is_invalid_even_with_a_right_checksum(ends_of_table, changes):
+    head, tail = ends_of_table
+    assert tables(head[:512] + with_fields(head[512:1024]) + head[1024:], tail).primary.valid
+    found = tables(head[:512] + with_fields(head[512:1024], **changes) + head[1024:], tail)
     assert not found.primary.valid
 
 
-def test_a_primary_copy_at_the_end_is_no_backup(written):
-    head, tail = written
+def test_a_primary_copy_at_the_end_is_not_a_valid_backup(ends_of_table):
+    head, tail = ends_of_table
     array = head[1024 : 1024 + gpt.ENTRIES_BYTES]
     moved = tail[: -512 - gpt.ENTRIES_BYTES] + array + head[512:1024]
     found = tables(head, moved)
@@ -136,9 +136,9 @@ def test_a_primary_copy_at_the_end_is_no_backup(written):
     assert not found.backup.valid
 
 
-def test_a_table_of_a_smaller_disk_is_invalid(written):
+def test_a_table_of_a_smaller_disk_is_invalid(ends_of_table):
     """An image that was copied onto a larger disk, or a disk that grew."""
-    head, tail = written
+    head, tail = ends_of_table
     found = tables(head, tail, size=SIZE + MIB)
     assert found.primary.present
     assert not found.primary.valid
@@ -146,14 +146,14 @@ def test_a_table_of_a_smaller_disk_is_invalid(written):
 
 
 @pytest.mark.parametrize("sector", [512, 4096])
-def test_zeros_are_no_table(sector):
+def test_zeros_are_not_a_table(sector):
     found = tables(bytes(MIB), bytes(MIB), sector=sector)
     assert not any((found.primary.present, found.backup.present, found.protective, found.boot_code))
     assert found.primary.entries == ()
 
 
 @given(head=st.binary(min_size=2048, max_size=2048), sector=st.sampled_from([512, 4096]))
-def test_random_bytes_are_no_table(head, sector):
+def test_random_bytes_are_not_a_valid_table(head, sector):
     noise = (head * 512)[:MIB]
     found = tables(noise, noise, sector=sector)
     assert not found.primary.valid
@@ -161,7 +161,7 @@ def test_random_bytes_are_no_table(head, sector):
 
 
 @given(name=st.binary(min_size=72, max_size=72), attributes=st.integers(0, 2**64 - 1))
-def test_entries_are_read_whatever_they_hold(name, attributes):
+def test_entries_with_any_bytes_are_read(name, attributes):
     raw = b"\1" * 16 + b"\2" * 16 + struct.pack("<QQQ", 2**64 - 1, 0, attributes) + name
     (entry,) = gpt._entries(raw, 4096)
     assert (entry.marked, entry.attributes) == (bool(attributes & 1 << 58), attributes & ~(1 << 58))
@@ -228,16 +228,16 @@ def test_sfdisk_neither_wipes_nor_tells_the_kernel():
 # Marks, cleared by our own writes.
 
 
-def apply(of, pieces):
+def write_all(of, pieces):
     for offset, data in pieces:
         poke(of.path, offset, data)
 
 
-def clearing(of):
+def clearing_writes(of):
     return gpt.clearing_writes(gpt.read(*ends(of), of.size_bytes, of.sector_size), of.size_bytes, of.sector_size)
 
 
-def written_over(both, pieces):
+def overwritten(both, pieces):
     head, tail = map(bytearray, both)
     for offset, data in pieces:
         end, at = (head, offset) if offset < MIB else (tail, offset - SIZE + MIB)
@@ -247,21 +247,21 @@ def written_over(both, pieces):
 
 @pytest.mark.parametrize("some", [False, True], ids=["all", "some"])
 @pytest.mark.parametrize("count", range(5))
-def test_clearing_that_was_cut_is_completed_by_the_same_writes(tmp_path, count, some):
+def test_the_same_writes_complete_an_interrupted_clearing(tmp_path, count, some):
     """From every prefix of its writes, the same writes again give the same table; with all marked, or only one."""
     of = image_disk(sparse(tmp_path / "image", SIZE))
     lines = new_partitions(of, firmware=Firmware.BIOS)
     if some:
         lines[:2] = [evolve(line, make=False) for line in lines[:2]]
     sfdisk(of, gpt.script(GUID, lines, 512))
-    pieces = clearing(of)
-    apply(of, pieces[:count])
+    pieces = clearing_writes(of)
+    write_all(of, pieces[:count])
     found = layout.recognise(of, ends(of)[0], gpt.read(*ends(of), SIZE, 512), ESP_SIZE)
     assert isinstance(found, OwnTable)
     assert found.torn is (0 < count < 4)
     assert found.finished is (count == 4)
-    assert clearing(of) == pieces
-    apply(of, clearing(of))
+    assert clearing_writes(of) == pieces
+    write_all(of, clearing_writes(of))
     found = tables(*ends(of))
     assert found.primary.valid
     assert found.backup.valid
@@ -270,13 +270,13 @@ def test_clearing_that_was_cut_is_completed_by_the_same_writes(tmp_path, count, 
 
 
 @given(attributes=st.lists(st.integers(0, 2**64 - 1), min_size=3, max_size=3))
-def test_clearing_changes_no_other_bit(written, attributes):
-    head, tail = (bytearray(end) for end in written)
+def test_clearing_changes_no_other_bit(ends_of_table, attributes):
+    head, tail = (bytearray(end) for end in ends_of_table)
     for number, value in enumerate(attributes):
         for end, start in ((head, 1024), (tail, MIB - 512 - gpt.ENTRIES_BYTES)):
             struct.pack_into("<Q", end, start + 128 * number + 48, value)
     found = tables(*with_checksums(head, tail))
-    done = tables(*written_over(with_checksums(head, tail), gpt.clearing_writes(found, SIZE, 512)))
+    done = tables(*overwritten(with_checksums(head, tail), gpt.clearing_writes(found, SIZE, 512)))
     assert done.primary.valid
     assert done.backup.valid
     assert [entry.marked for entry in found.primary.entries] == [bool(value & 1 << 58) for value in attributes]

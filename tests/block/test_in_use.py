@@ -40,90 +40,90 @@ def partition(node, start=0):
     return Partition(1, node, "", "", "", start, 512)
 
 
-def seen(of):
+def findings(of):
     found = in_use.Usage.read().evidence(of)
     assert all((one.check, one.offset) == ("in use", None) and one.hint for one in found)
     return [one.found for one in found]
 
 
-def test_an_unused_disk(image):
-    assert seen(image) == []
+def test_an_unused_disk_has_no_evidence(image):
+    assert findings(image) == []
 
 
 def test_a_mount_is_found_by_device_number(image, machine):
     machine["mounts"] = [mounted("/dev/other", "7:77", "/a"), mounted("/dev/other", "7:77", "/b")]
-    assert seen(image) == [f"{image.path} is mounted at /a, /b"]
+    assert findings(image) == [f"{image.path} is mounted at /a, /b"]
 
 
 def test_a_mount_is_found_by_node(image, machine):
     machine["mounts"] = [mounted(image.path)]
-    assert seen(image) == [f"{image.path} is mounted at /mnt"]
+    assert findings(image) == [f"{image.path} is mounted at /mnt"]
 
 
-def test_a_member_of_a_mounted_bcachefs(image, machine):
+def test_a_member_of_a_mounted_bcachefs_is_in_use(image, machine):
     machine["mounts"] = [mounted(f"/dev/sdz1:{image.path}")]
-    assert seen(image) == [f"{image.path} is mounted at /mnt"]
+    assert findings(image) == [f"{image.path} is mounted at /mnt"]
 
 
-def test_a_mounted_partition(image, machine):
+def test_a_disk_with_a_mounted_partition_is_in_use(image, machine):
     node = f"{image.path}p1"
     machine["partitions"] = {1: partition(node)}
     machine["mounts"] = [mounted("/dev/root", f"7:{len(node)}")]
-    assert seen(image) == [f"{node} is mounted at /mnt"]
+    assert findings(image) == [f"{node} is mounted at /mnt"]
 
 
-def test_swap_space(image, machine):
+def test_swap_space_is_in_use(image, machine):
     (machine["proc"] / "swaps").write_text(f"Filename Type Size\n{image.path} partition 1 0 -2\n", "ascii")
-    assert seen(image) == [f"{image.path} is swap space"]
+    assert findings(image) == [f"{image.path} is swap space"]
 
 
-def test_a_kernel_without_swap(image, machine):
+def test_a_kernel_without_swap_is_supported(image, machine):
     (machine["proc"] / "swaps").unlink()
-    assert seen(image) == []
+    assert findings(image) == []
 
 
-def test_a_second_device_of_a_mounted_btrfs(image, machine):
+def test_a_second_device_of_a_mounted_btrfs_is_in_use(image, machine):
     machine["btrfs"] = frozenset(["image"])
-    assert seen(image) == [f"{image.path} is a device of a mounted btrfs"]
+    assert findings(image) == [f"{image.path} is a device of a mounted btrfs"]
 
 
-def test_holders_and_slaves(image, machine):
+def test_a_disk_with_holders_or_slaves_is_in_use(image, machine):
     machine["holders"], machine["slaves"] = {image.path: ("dm-0", "md1")}, ("sdz",)
-    assert seen(image) == [f"{image.path} is held by dm-0, md1", "it is stacked on sdz"]
+    assert findings(image) == [f"{image.path} is held by dm-0, md1", "it is stacked on sdz"]
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "expected"),
     [(16, "another program or the kernel holds it exclusively"), (6, "it cannot be opened: No such device or address")],
 )
-def test_a_disk_that_cannot_be_claimed(image, monkeypatch, number, told):
+def test_a_disk_that_cannot_be_claimed_is_in_use(image, monkeypatch, number, expected):
     def refuse(path, flags, *_):
         assert flags & os.O_EXCL
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "open", refuse)
-    assert seen(image) == [told]
+    assert findings(image) == [expected]
 
 
-def test_without_a_claim_only_others_are_asked(image, machine, monkeypatch):
+def test_evidence_without_a_claim_does_not_open_the_disk(image, machine, monkeypatch):
     machine["slaves"] = ("sdz",)
     monkeypatch.setattr(os, "open", lambda *_: pytest.fail("it was opened"))
     assert [one.found for one in in_use.Usage.read().evidence(image, claim=False)] == ["it is stacked on sdz"]
 
 
-def test_asking_closes_its_handles(image):
+def test_evidence_closes_its_descriptors(image):
     before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names, not paths
-    seen(image)
+    findings(image)
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
-def test_a_partition_that_went_away_meanwhile(image, machine, monkeypatch):
+def test_a_partition_removed_meanwhile_is_skipped(image, machine, monkeypatch):
     def gone(node):
         raise FileNotFoundError(node)
 
     machine["partitions"] = {1: partition("/dev/imagep1")}
     monkeypatch.setattr(sysfs, "device_number", gone)
-    assert seen(image) == []
+    assert findings(image) == []
 
 
 def test_kernel_partitions_are_evidence(machine):

@@ -60,7 +60,7 @@ def recognise(parts, *, of=None, esp_size=ESP_SIZE):
     return layout.recognise(of, head, gpt.read(head, tail, of.size_bytes, 512), esp_size)
 
 
-def judged(states, combination):
+def recognised_state(states, combination):
     """A verdict as a word: which entries count ("MMM": all are marked), and whether the table is torn."""
     found = recognise({name: states[state][name] for name, state in zip(PIECES, combination, strict=True)})
     if isinstance(found, layout.Unrecognised):
@@ -121,13 +121,13 @@ def test_the_mbr_is_the_same_in_every_table(states):
     assert states["M"]["MBR"] == states["S"]["MBR"] == states["U"]["MBR"]
 
 
-def test_a_table_cut_off_while_it_was_made_is_recognised(states):
-    assert {cut: judged(states, cut) for cut in prefixes("00000", "MMMMM")[1:]} == CREATING
+def test_a_table_interrupted_while_it_was_made_is_recognised(states):
+    assert {cut: recognised_state(states, cut) for cut in prefixes("00000", "MMMMM")[1:]} == CREATING
 
 
-def test_a_table_cut_off_while_marks_were_cleared_is_recognised(states):
+def test_a_table_interrupted_while_flags_were_cleared_is_recognised(states):
     expected = {"MMMMM": "whole MMM"} | CLEARING
-    assert {cut: judged(states, cut) for cut in prefixes("MMMMM", "UUUUM")} == expected
+    assert {cut: recognised_state(states, cut) for cut in prefixes("MMMMM", "UUUUM")} == expected
 
 
 # What is written over a table by what it says of itself: a cut one again, by Partition, as it was or without the mark
@@ -135,11 +135,11 @@ def test_a_table_cut_off_while_marks_were_cleared_is_recognised(states):
 WRITTEN = {"torn MMM": "MS", "torn MMU": "S", "torn UUU": "U", "whole MMM": "U", "whole MMU": "U", "whole UUU": ""}
 
 
-def test_a_table_cut_off_any_number_of_times_is_recognised(states):
-    reached, waiting = set(), [(cut, False) for cut in prefixes("00000", "MMMMM")[1:]]
-    while waiting:
-        state, complete = waiting.pop()
-        found = judged(states, state)
+def test_a_table_interrupted_any_number_of_times_is_recognised(states):
+    reached, pending = set(), [(cut, False) for cut in prefixes("00000", "MMMMM")[1:]]
+    while pending:
+        state, complete = pending.pop()
+        found = recognised_state(states, state)
         assert found != "unrecognised", state
         complete = complete or found.startswith("whole")
         if (state, complete) in reached:
@@ -147,15 +147,15 @@ def test_a_table_cut_off_any_number_of_times_is_recognised(states):
         reached.add((state, complete))
         for kind in WRITTEN[found]:
             if kind == "M" or complete:  # no filesystem is finished before all tables are whole
-                waiting += [(cut, complete) for cut in prefixes(state, f"{kind * 4}M")]
+                pending += [(cut, complete) for cut in prefixes(state, f"{kind * 4}M")]
     assert {state for state, _ in reached} == set(CREATING | CLEARING | REWRITING)
 
 
 @pytest.mark.parametrize(
     "combination", ["".join(parts) for parts in itertools.product("0MSU", "0MSU", "0MSU", "0MSU", "0M")]
 )
-def test_every_combination_of_pieces_is_judged(states, combination):
-    assert judged(states, combination) == RECOGNISED.get(combination, "unrecognised")
+def test_only_known_combinations_of_pieces_are_recognised(states, combination):
+    assert recognised_state(states, combination) == RECOGNISED.get(combination, "unrecognised")
 
 
 def test_tables_of_ours_differ_in_the_first_sector_of_a_piece_only(states):
@@ -167,7 +167,7 @@ def test_tables_of_ours_differ_in_the_first_sector_of_a_piece_only(states):
 
 @pytest.mark.parametrize("whole", ["MMMMM", "UUUUM"])
 @given(data=st.data())
-def test_a_flipped_bit_is_never_taken_for_a_whole_table(states, whole, data):
+def test_a_table_with_a_flipped_bit_is_not_whole(states, whole, data):
     parts = {name: states[state][name] for name, state in zip(PIECES, whole, strict=True)}
     name = data.draw(st.sampled_from(["BE", "BH", "PE", "PH"]))
     broken = bytearray(parts[name])
@@ -176,7 +176,7 @@ def test_a_flipped_bit_is_never_taken_for_a_whole_table(states, whole, data):
     assert isinstance(found, layout.Unrecognised) or (found.torn and whole == "MMMMM")
 
 
-def test_every_byte_of_a_header_of_a_finished_disk_counts(states):
+def test_any_changed_byte_of_a_header_of_a_finished_disk_is_unrecognised(states):
     whole = {name: states["U"][name] for name in PIECES}
     for name in ("BH", "PH"):
         for at in range(512):
@@ -194,7 +194,7 @@ def write(tmp_path, lines, *, of=None, guid=GUID, extra=""):
     return of
 
 
-def look(of, esp_size=ESP_SIZE):
+def recognise_image(of, esp_size=ESP_SIZE):
     head, tail = ends(of)
     return layout.recognise(of, head, gpt.read(head, tail, of.size_bytes, of.sector_size), esp_size)
 
@@ -206,7 +206,9 @@ LINES = new_partitions(disk(size_bytes=SIZE), marked=False)
 @pytest.mark.parametrize("role", [Role.DATA, Role.CACHE, Role.BACKING])
 @pytest.mark.parametrize("marked", [False, True])
 def test_a_table_of_ours_is_recognised(tmp_path, firmware, role, marked):
-    found = look(write(tmp_path, new_partitions(disk(size_bytes=SIZE), firmware=firmware, role=role, marked=marked)))
+    found = recognise_image(
+        write(tmp_path, new_partitions(disk(size_bytes=SIZE), firmware=firmware, role=role, marked=marked))
+    )
     kinds = (PartitionKind.ESP, PartitionKind.DATA)
     expected = (PartitionKind.BIOS_BOOT, *kinds) if firmware is Firmware.BIOS else kinds
     assert (found.guid, found.torn, found.finished) == (GUID, False, not marked)
@@ -216,7 +218,7 @@ def test_a_table_of_ours_is_recognised(tmp_path, firmware, role, marked):
 
 
 @pytest.mark.parametrize(
-    ("number", "changes", "offset", "told"),
+    ("number", "changes", "offset", "expected"),
     [
         (1, {"name": "zosdata"}, MIB, "the name 'zosdata'"),
         (1, {"name": ""}, MIB, "the name ''"),
@@ -232,50 +234,50 @@ def test_a_table_of_ours_is_recognised(tmp_path, firmware, role, marked):
     ],
     ids=str,
 )
-def test_one_difference_makes_a_table_unrecognised(tmp_path, number, changes, offset, told):
+def test_one_difference_makes_a_table_unrecognised(tmp_path, number, changes, offset, expected):
     lines = list(LINES)
     lines[number - 1] = evolve(lines[number - 1], **changes)
-    found = look(write(tmp_path, lines))
+    found = recognise_image(write(tmp_path, lines))
     assert isinstance(found, layout.Unrecognised)
-    assert told in found.reason
+    assert expected in found.reason
     assert found.offset == offset
 
 
 @pytest.mark.parametrize("attribute", ["RequiredPartition", "LegacyBIOSBootable", "GUID:59", "GUID:63"])
-def test_an_attribute_that_is_not_ours(tmp_path, attribute):
+def test_another_attribute_makes_a_table_unrecognised(tmp_path, attribute):
     of = image_disk(sparse(tmp_path / "image", SIZE))
     script = gpt.script(GUID, LINES, 512).replace('name="zosdata"', f'name="zosdata", attrs="{attribute}"')
     sfdisk(of, script)
-    found = look(of)
+    found = recognise_image(of)
     assert isinstance(found, layout.Unrecognised)
     assert "the attributes" in found.reason
     assert found.offset == LINES[1].start_bytes
 
 
-def test_a_table_with_a_partition_too_many(tmp_path):
+def test_a_table_with_a_further_partition_is_unrecognised(tmp_path):
     lines = [LINES[0], evolve(LINES[1], size_bytes=MIB)]
     other = evolve(
         lines[1], number=3, uuid="33333333-2222-4333-8444-555555555555", start_bytes=lines[1].start_bytes + MIB
     )
-    found = look(write(tmp_path, [*lines, other]))
+    found = recognise_image(write(tmp_path, [*lines, other]))
     assert isinstance(found, layout.Unrecognised)
     assert "3 partitions where our own layout has 2" in found.reason
 
 
 @pytest.mark.parametrize("lines", [LINES[:1], []], ids=["one", "none"])
-def test_a_table_with_a_partition_too_few(tmp_path, lines):
-    found = look(write(tmp_path, lines))
+def test_a_table_with_fewer_partitions_is_unrecognised(tmp_path, lines):
+    found = recognise_image(write(tmp_path, lines))
     assert isinstance(found, layout.Unrecognised)
     assert f"{len(lines)} partitions" in found.reason
 
 
-def test_an_esp_of_another_size_is_another_layout(tmp_path):
-    found = look(write(tmp_path, LINES), esp_size=ESP_SIZE + MIB)
+def test_an_esp_of_another_size_makes_a_table_unrecognised(tmp_path):
+    found = recognise_image(write(tmp_path, LINES), esp_size=ESP_SIZE + MIB)
     assert isinstance(found, layout.Unrecognised)
     assert "the size" in found.reason
 
 
-def test_an_mbr_of_another_scheme_under_a_finished_table(states):
+def test_a_finished_table_whose_mbr_is_not_protective_is_unrecognised(states):
     parts = {name: states["U"][name] for name in PIECES}
     for at, value in ((450, 0x83), (462, 0x80), (510, 0)):
         broken = bytearray(parts["MBR"])
@@ -285,7 +287,7 @@ def test_an_mbr_of_another_scheme_under_a_finished_table(states):
         assert "not a protective one" in found.reason
 
 
-def test_different_tables_at_both_ends_contradict_each_other(states, tmp_path):
+def test_different_tables_at_both_ends_are_unrecognised(states, tmp_path):
     other = written(tmp_path, "other", guid="66666666-2222-4333-8444-555555555555", tag=9)
     mixed = {name: (other if name in ("BE", "BH") else states["U"])[name] for name in PIECES}
     found = recognise(mixed)
@@ -293,7 +295,7 @@ def test_different_tables_at_both_ends_contradict_each_other(states, tmp_path):
     assert "contradict" in found.reason
 
 
-def test_a_mark_in_the_backup_alone_is_unrecognised(states):
+def test_a_flag_in_the_backup_alone_is_unrecognised(states):
     """Clearing writes the backup first: it never has more marks than the primary."""
     parts = {"BE": "M", "BH": "M", "PE": "U", "PH": "U", "MBR": "U"}
     found = recognise({name: states[state][name] for name, state in parts.items()})
@@ -303,14 +305,14 @@ def test_a_mark_in_the_backup_alone_is_unrecognised(states):
 @pytest.mark.parametrize(
     ("missing", "offset"), [(("BE", "BH"), SIZE - 512), (("PE", "PH"), SIZE - 512), (("BE", "BH", "PE"), 512)]
 )
-def test_the_offset_of_a_damaged_copy(states, missing, offset):
+def test_a_damaged_copy_is_reported_with_its_offset(states, missing, offset):
     parts = {name: states["0" if name in missing else "U"][name] for name in PIECES}
     found = recognise(parts)
     assert isinstance(found, layout.Unrecognised)
     assert found.offset == offset
 
 
-def test_other_bytes_in_the_first_mib_of_a_torn_table(states):
+def test_other_bytes_beside_a_torn_table_are_unrecognised(states):
     parts = {name: states["M" if name in ("BE", "BH") else "0"][name] for name in PIECES}
     head = bytearray(MIB)
     tail = (parts["BE"] + parts["BH"]).rjust(MIB, b"\0")

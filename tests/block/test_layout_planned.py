@@ -43,14 +43,14 @@ def test_the_table_of_the_plan_is_recognised(of, firmware, role, esp_size):
     ]
 
 
-@pytest.mark.parametrize("marks", [(), (0,), (2,), (0, 1, 2)], ids=str)
-def test_marks_may_differ_from_those_of_the_plan(of, marks):
+@pytest.mark.parametrize("flags", [(), (0,), (2,), (0, 1, 2)], ids=str)
+def test_flags_may_differ_from_those_of_the_plan(of, flags):
     """They are cleared while a run goes on."""
     partitions = planned(of)
-    write(of, [evolve(part, make=number in marks) for number, part in enumerate(partitions)])
+    write(of, [evolve(part, make=number in flags) for number, part in enumerate(partitions)])
     found = recognise(of, partitions)
-    assert [number for number, part in enumerate(found.partitions) if part.marked] == list(marks)
-    assert found.finished is not bool(marks)
+    assert [number for number, part in enumerate(found.partitions) if part.marked] == list(flags)
+    assert found.finished is not bool(flags)
 
 
 def test_a_torn_table_of_the_plan_is_recognised_as_torn(of):
@@ -64,7 +64,7 @@ def test_a_torn_table_of_the_plan_is_recognised_as_torn(of):
 
 @pytest.mark.parametrize("torn", [False, True], ids=["whole", "torn"])
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_another_partition_uuid_is_another_plan(of, number, torn):
+def test_another_partition_uuid_is_unrecognised(of, number, torn):
     partitions = planned(of)
     write(of, partitions)
     if torn:
@@ -74,7 +74,7 @@ def test_another_partition_uuid_is_another_plan(of, number, torn):
     assert found == layout.Unrecognised("partition UUIDs that are not those of the plan")
 
 
-def test_uuids_in_another_order_are_another_plan(of):
+def test_uuids_in_another_order_are_unrecognised(of):
     partitions = planned(of)
     write(of, partitions)
     swapped = [evolve(part, uuid=other.uuid) for part, other in zip(partitions, partitions[::-1], strict=True)]
@@ -82,7 +82,7 @@ def test_uuids_in_another_order_are_another_plan(of):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"role": Role.CACHE}, "the name 'zosdata' where our own layout has 'zoscache'"),
         ({"esp_size": 300 * MIB}, "the size"),
@@ -90,11 +90,11 @@ def test_uuids_in_another_order_are_another_plan(of):
     ],
     ids=str,
 )
-def test_a_table_of_ours_that_is_not_the_plans_is_unrecognised(of, change, told):
+def test_a_table_of_ours_of_another_plan_is_unrecognised(of, change, expected):
     write(of, planned(of))
     found = recognise(of, planned(of, **change))
     assert isinstance(found, layout.Unrecognised)
-    assert told in found.reason
+    assert expected in found.reason
 
 
 def test_an_attribute_that_is_not_ours_is_unrecognised(of):

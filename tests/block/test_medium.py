@@ -26,7 +26,7 @@ def test_any_bytes_can_be_read(image, offset, length, sector_size):
         assert reader.at(offset, length) == data
 
 
-def test_a_device_that_refuses_direct_reads_is_read_all_the_same(image, monkeypatch):
+def test_a_device_without_direct_reads_is_read_through_the_page_cache(image, monkeypatch):
     poke(image.path, 4096, b"used")
     real = os.open
 
@@ -40,7 +40,7 @@ def test_a_device_that_refuses_direct_reads_is_read_all_the_same(image, monkeypa
         assert reader.at(4096, 4) == b"used"
 
 
-def test_a_file_system_that_wants_larger_blocks_is_read_all_the_same(image, monkeypatch):
+def test_an_image_that_needs_larger_direct_reads_is_read_through_the_page_cache(image, monkeypatch):
     poke(image.path, 512, b"used")
     real, refused = os.preadv, []
 

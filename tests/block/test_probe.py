@@ -25,7 +25,7 @@ def wipefs(rows):
     return json.dumps({"signatures": rows}) if rows else ""
 
 
-def probed(*disks):
+def probe_all(*disks):
     with probe.Probers([disk(one) if isinstance(one, str) else one for one in disks]) as probers:
         probers.start_all()
         return probers.finish()
@@ -35,10 +35,10 @@ def nothing():
     """What is done meanwhile."""
 
 
-def test_disks_on_which_no_prober_sees_anything(fake_tools):
+def test_disks_without_signatures_have_no_evidence(fake_tools):
     fake_tools("wipefs")
     fake_tools("blkid", status=2)
-    assert probed("sda", "sdb") == {"/dev/sda": [], "/dev/sdb": []}
+    assert probe_all("sda", "sdb") == {"/dev/sda": [], "/dev/sdb": []}
     assert fake_tools.of("wipefs") == [
         ["wipefs", "--json", "--output", "DEVICE,OFFSET,TYPE,LABEL,UUID", "/dev/sda", "/dev/sdb"]
     ]
@@ -47,10 +47,10 @@ def test_disks_on_which_no_prober_sees_anything(fake_tools):
     ]
 
 
-def test_signatures_with_their_offsets(fake_tools):
+def test_signatures_are_evidence_with_their_offsets(fake_tools):
     fake_tools("wipefs", stdout=wipefs(ROWS))
     fake_tools("blkid", status=2)
-    found = probed("sda", "sdb")
+    found = probe_all("sda", "sdb")
     assert [(one.check, one.offset, one.found) for one in found["/dev/sda"]] == [
         ("wipefs", 1080, "a signature of ext4 labelled root with UUID a-b"),
         ("wipefs", 510, "a signature of dos"),
@@ -63,33 +63,33 @@ def test_wipefs_names_a_node_in_a_folder_by_its_last_part(fake_tools):
     fake_tools("wipefs", stdout=wipefs([ROWS[0] | {"device": "c0d0"}]))
     fake_tools("blkid", status=2)
     of = disk("cciss!c0d0", path="/dev/cciss/c0d0")
-    assert probed(of)["/dev/cciss/c0d0"][0].offset == 1080
+    assert probe_all(of)["/dev/cciss/c0d0"][0].offset == 1080
 
 
 @pytest.mark.parametrize(
-    ("status", "stdout", "told"),
+    ("status", "stdout", "expected"),
     [
         (0, "DEVNAME=/dev/sda\nTYPE=xfs\nLABEL=a=b\n", "TYPE=xfs, LABEL=a=b"),
         (8, "", "several contradicting signatures"),
     ],
 )
-def test_what_blkid_sees(fake_tools, status, stdout, told):
+def test_the_output_of_blkid_is_evidence(fake_tools, status, stdout, expected):
     fake_tools("wipefs")
     fake_tools("blkid", stdout=stdout, status=status)
-    (found,) = probed("sda")["/dev/sda"]
-    assert (found.check, found.offset, found.found) == ("blkid", None, told)
+    (found,) = probe_all("sda")["/dev/sda"]
+    assert (found.check, found.offset, found.found) == ("blkid", None, expected)
 
 
 @pytest.mark.parametrize(("tool", "status"), [("wipefs", 1), ("blkid", 1), ("blkid", 4)])
-def test_a_prober_that_fails(fake_tools, tool, status):
+def test_a_failed_prober_is_an_error(fake_tools, tool, status):
     fake_tools("wipefs")
     fake_tools("blkid", status=2)
     fake_tools(tool, stderr="input/output error", status=status)
     with pytest.raises(ToolError, match=f"{tool} .* failed with status {status}: input/output error"):
-        probed("sda")
+        probe_all("sda")
 
 
-def test_one_process_a_processor_shares_the_devices(fake_tools, monkeypatch):
+def test_devices_are_shared_by_one_process_for_each_processor(fake_tools, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     nodes = [f"/dev/sda{number}" for number in range(1, 8)]
     fake_tools("wipefs")
@@ -103,12 +103,12 @@ def test_one_process_a_processor_shares_the_devices(fake_tools, monkeypatch):
 
 
 def test_no_disks_start_no_prober(fake_tools):
-    assert probed() == {}
+    assert probe_all() == {}
     assert probe.signatures([], nothing) == []
     assert fake_tools.calls == []
 
 
-def test_probers_that_were_not_started_are_no_silent_ones():
+def test_finishing_probers_that_were_not_started_is_an_error():
     """No finding would be taken for a blank disk."""
     with probe.Probers([disk("sda")]) as probers, pytest.raises(KeyError):
         probers.finish()
@@ -132,14 +132,14 @@ def test_contents_of_partitions(fake_tools):
     assert fake_tools.calls == [["blkid", "-p", "-o", "export", "/dev/sda1", "/dev/sda2"]]
 
 
-def test_contents_of_a_device_that_carries_nothing(fake_tools):
+def test_contents_of_an_empty_device_is_an_error(fake_tools):
     fake_tools("blkid", status=2)
     with pytest.raises(ToolError, match="status 2"):
         probe.contents(["/dev/sda1"], nothing)
 
 
 @pytest.mark.parametrize("tool", ["wipefs", "blkid"])
-def test_no_prober_runs_on_when_something_else_fails(fake_tools, tool):
+def test_probers_are_killed_if_the_other_work_fails(fake_tools, tool):
     fake_tools(tool, body="exec sleep 60")
     ask = {"wipefs": probe.signatures, "blkid": probe.contents}[tool]
 
@@ -154,13 +154,13 @@ def test_no_prober_runs_on_when_something_else_fails(fake_tools, tool):
         os.waitpid(-1, os.WNOHANG)
 
 
-def test_blkid_can_look_at_a_window_of_a_disk():
+def test_blkid_can_examine_a_part_of_a_disk():
     assert probe.contents_argv("/dev/sda", 1048576, 4096)[4:] == ["-O", "1048576", "-S", "4096", "/dev/sda"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"signatures": [{"device": "sdx"}]}', '{"signatures": 5}'])
-def test_a_wipefs_that_prints_something_else_is_a_failed_tool(fake_tools, text):
+def test_unexpected_output_of_wipefs_is_an_error(fake_tools, text):
     fake_tools("wipefs", stdout=text)
     fake_tools("blkid", status=2)
-    with pytest.raises(ToolError, match="printed what cannot be read"):
-        probed("sda")
+    with pytest.raises(ToolError, match="printed output that cannot be parsed"):
+        probe_all("sda")

@@ -13,7 +13,7 @@ HDD: dict[str, Any] = {"rotational": True, "rotation_rate": 7200}
 IDENTITIES = 1000
 
 
-def made_up(number, **more):
+def numbered_disk(number, **more):
     return disk(serial=f"S{number:05d}", model="MODEL", wwn=f"naa.{number * 7919:016x}", size_bytes=40 * GIB, **more)
 
 
@@ -38,9 +38,9 @@ def test_one_place_in_every_stratum(of, count, size):
         assert offset + length <= size
 
 
-def test_the_same_disk_has_the_same_places_in_every_boot():
+def test_places_do_not_depend_on_the_boot():
     """Under another name, number and count of attached media, by another node, with or without links."""
-    of = made_up(1)
+    of = numbered_disk(1)
     later = evolve(of, path="/dev/sdz", name="sdz", number="65:144", diskseq=99, links=("/dev/disk/by-id/x",))
     assert sample.places(of) == sample.places(later)
 
@@ -50,11 +50,11 @@ def test_the_same_disk_has_the_same_places_in_every_boot():
 )
 def test_another_disk_has_other_places(change):
     """There is no grid that data could lie between on every disk."""
-    pairs = zip(sample.places(made_up(1)), sample.places(evolve(made_up(1), **change)), strict=True)
+    pairs = zip(sample.places(numbered_disk(1)), sample.places(evolve(numbered_disk(1), **change)), strict=True)
     assert sum(one != other for one, other in pairs) > 2000
 
 
-def test_parts_of_a_name_are_kept_apart():
+def test_parts_of_the_identity_are_separated():
     one, other = (disk(wwn=wwn, serial=serial, model="") for wwn, serial in (("ab", "c"), ("a", "bc")))
     assert sample.places(one) != sample.places(other)
 
@@ -62,14 +62,16 @@ def test_parts_of_a_name_are_kept_apart():
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "count"), [({"rotational": False}, 2048), (HDD, 512)])
 @pytest.mark.parametrize("fraction", [0.0005, 0.0025, 0.01])
-def test_the_chance_to_miss_what_is_spread_is_the_documented_one(kind, count, fraction):
+def test_the_probability_of_missing_spread_data_is_as_documented(kind, count, fraction):
     """Over many disks, data in many pieces of a block each, spread at random."""
     chance = (1 - fraction) ** count
-    missed = sum(not _is_seen_spread(made_up(number, **kind), fraction, number) for number in range(IDENTITIES))
+    missed = sum(
+        not _finds_spread_data(numbered_disk(number, **kind), fraction, number) for number in range(IDENTITIES)
+    )
     assert abs(missed - IDENTITIES * chance) <= 4 * (IDENTITIES * chance * (1 - chance)) ** 0.5 + 0.5
 
 
-def _is_seen_spread(of, fraction, seed):
+def _finds_spread_data(of, fraction, seed):
     """Whether a place of the sample is in use, if each block of the disk is, independently, with that chance."""
     chance = random.Random(seed)  # noqa: S311 - repeatable is what it is for
     return any(chance.random() < fraction for _ in sample.places(of))
@@ -78,16 +80,18 @@ def _is_seen_spread(of, fraction, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "count"), [({"rotational": False}, 2048), (HDD, 512)])
 @pytest.mark.parametrize("fraction", [0.0001, 0.0005, 0.0025, 0.01])
-def test_the_chance_to_miss_what_is_in_one_piece_is_the_documented_one(kind, count, fraction):
+def test_the_probability_of_missing_contiguous_data_is_as_documented(kind, count, fraction):
     """At most as for data that is spread, and none at all for a piece of two strata or more."""
-    missed = sum(not _is_seen_in_one_piece(made_up(number, **kind), fraction, number) for number in range(IDENTITIES))
+    missed = sum(
+        not _finds_contiguous_data(numbered_disk(number, **kind), fraction, number) for number in range(IDENTITIES)
+    )
     chance = (1 - fraction) ** count
     assert missed <= IDENTITIES * chance + 4 * (IDENTITIES * chance * (1 - chance)) ** 0.5
     if fraction * count >= 2:
         assert missed == 0
 
 
-def _is_seen_in_one_piece(of, fraction, seed):
+def _finds_contiguous_data(of, fraction, seed):
     length = int(fraction * of.size_bytes)
     start = random.Random(seed).randrange(of.size_bytes - length)  # noqa: S311 - repeatable is what it is for
     return any(start < offset + size and offset < start + length for offset, size in sample.places(of))

@@ -133,7 +133,7 @@ def test_each_of_several_disks_has_its_own_evidence(tmp_path):
     assert [evidence and evidence.offset for evidence in found.values()] == [None, 5 * MIB, None]
 
 
-def test_disks_are_read_side_by_side(tmp_path, monkeypatch):
+def test_disks_are_read_in_parallel(tmp_path, monkeypatch):
     """Each disk waits, at its first read, until every other disk is read as well."""
     disks = [image_disk(sparse(tmp_path / name, 16 * MIB)) for name in "abc"]
     together = threading.Barrier(len(disks))
@@ -150,7 +150,7 @@ def test_disks_are_read_side_by_side(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("rate", [0, 7200])
-def test_the_first_used_byte_is_told_however_many_threads_read(tmp_path, rate):
+def test_the_first_used_byte_is_found_with_any_number_of_threads(tmp_path, rate):
     of = evolve(image_disk(sparse(tmp_path / "image", 64 * MIB)), rotation_rate=rate)
     for at in range(63 * MIB, 7 * MIB, -MIB):
         poke(of.path, at, b"x")
@@ -158,7 +158,7 @@ def test_the_first_used_byte_is_told_however_many_threads_read(tmp_path, rate):
 
 
 @pytest.mark.parametrize("read", [1, 2, 50, 500])
-def test_an_interrupt_ends_a_full_scan(tmp_path, monkeypatch, read):
+def test_a_signal_ends_a_full_scan(tmp_path, monkeypatch, read):
     """The threads have ended when the exception of a signal goes on."""
     of = image_disk(sparse(tmp_path / "image", 4096 * GIB))
     original, reads, before = medium.Reader.view, [], threading.active_count()
@@ -185,7 +185,7 @@ def test_a_thread_that_cannot_be_started_is_an_error(image, monkeypatch):
         find(image, Depth.FULL)
 
 
-def test_a_scan_of_no_disks():
+def test_a_scan_of_no_disks_finds_nothing():
     assert scan.find_used([], Depth.FULL) == {}
 
 
@@ -219,7 +219,7 @@ def test_an_io_error_is_evidence(image, monkeypatch):
     assert (found.check, found.offset, found.found) == ("read", 8 * MIB, "reading it failed: Input/output error")
 
 
-def test_a_disk_that_cannot_be_opened(tmp_path):
+def test_a_disk_that_cannot_be_opened_is_unreadable(tmp_path):
     with pytest.raises(medium.UnreadableError) as caught:
         medium.Reader(disk(path=str(tmp_path / "gone")))
     assert caught.value.offset is None
@@ -250,10 +250,10 @@ def test_progress_of_a_full_scan_is_logged(image, caplog, monkeypatch):
     monkeypatch.setattr(scan.time, "monotonic", lambda: float(next(clock)))
     with caplog.at_level(logging.INFO, "zosstorage"):
         find(image, Depth.FULL)
-    told = [record for record in caplog.records if record.message == "reading whole disks"]
-    assert told
-    assert told[-1].total_bytes == 64 * MIB
-    assert (told[-1].percent, told[-1].read_bytes) == (100, 64 * MIB)
+    records = [record for record in caplog.records if record.message == "reading whole disks"]
+    assert records
+    assert records[-1].total_bytes == 64 * MIB
+    assert (records[-1].percent, records[-1].read_bytes) == (100, 64 * MIB)
 
 
 def test_bytes_are_shown_as_hex_and_ascii():
@@ -269,11 +269,11 @@ def test_regions_of_a_smaller_disk_do_not_repeat():
 
 
 @pytest.mark.parametrize("depth", [Depth.SIGNATURES, Depth.SAMPLED])
-def test_what_is_read_twice_counts_once(depth):
+def test_bytes_that_are_read_twice_count_once(depth):
     of = disk(size_bytes=5 * GIB)
     pieces = {at for offset, length in scan.regions(of, depth) for at in range(offset // 512, (offset + length) // 512)}
     assert scan.amount(of, depth) == 512 * len(pieces)
 
 
-def test_a_full_scan_reads_all(image):
+def test_a_full_scan_reads_the_whole_disk(image):
     assert scan.amount(image, Depth.FULL) == 64 * MIB

@@ -30,7 +30,7 @@ def loop(request, tmp_path):
     subprocess.run(["losetup", "--detach", node], check=True)
 
 
-def look(of):
+def read_table(of):
     head, tail = ends(of)
     tables = gpt.read(head, tail, of.size_bytes, of.sector_size)
     return tables, layout.recognise(of, head, tables, ESP_SIZE)
@@ -39,7 +39,7 @@ def look(of):
 @pytest.mark.parametrize("firmware", list(Firmware))
 def test_what_sfdisk_wrote_is_recognised(loop, firmware):
     write_table(loop, firmware=firmware)
-    tables, found = look(loop)
+    tables, found = read_table(loop)
     assert tables.primary.valid
     assert tables.backup.valid
     assert tables.protective
@@ -50,19 +50,19 @@ def test_what_sfdisk_wrote_is_recognised(loop, firmware):
 
 
 @pytest.mark.parametrize("firmware", list(Firmware))
-def test_a_table_with_marks_cleared_is_what_sfdisk_writes_without_marks(loop, firmware):
+def test_a_table_with_cleared_flags_equals_one_that_sfdisk_writes_without_flags(loop, firmware):
     """To the byte, in both copies."""
     write_table(loop, firmware=firmware, marked=False)
     unmarked = ends(loop)
     write_table(loop, firmware=firmware)
-    tables, _ = look(loop)
+    tables, _ = read_table(loop)
     assert ends(loop) != unmarked
     for offset, data in gpt.clearing_writes(tables, loop.size_bytes, loop.sector_size):
         poke(loop.path, offset, data)
     assert ends(loop) == unmarked
 
 
-def test_every_byte_of_both_headers_counts(loop):
+def test_any_changed_byte_of_a_header_makes_the_copy_invalid(loop):
     write_table(loop)
     head, tail = ends(loop)
     sector = loop.sector_size
@@ -75,14 +75,14 @@ def test_every_byte_of_both_headers_counts(loop):
         assert not gpt.read(head, bytes(broken), SIZE, sector).backup.valid
 
 
-def test_a_table_cut_off_before_its_mbr(loop):
+def test_a_table_interrupted_before_its_mbr_is_torn(loop):
     write_table(loop)
     poke(loop.path, 0, bytes(512))
-    _, found = look(loop)
+    _, found = read_table(loop)
     assert (found.torn, len(found.partitions)) == (True, 2)
 
 
-def test_verdicts_by_the_real_probers(loop):
+def test_verdicts_with_the_real_probers(loop):
     assert [verdict.kind for verdict in examine(loop)] == [Kind.BLANK]
     write_table(loop)
     (verdict,) = examine(loop)
@@ -95,14 +95,14 @@ def test_verdicts_by_the_real_probers(loop):
 
 
 @pytest.mark.parametrize("at", [446, MIB, SIZE - 1])
-def test_a_byte_on_a_blank_disk(loop, at):
+def test_a_byte_on_a_blank_disk_is_found(loop, at):
     poke(loop.path, at, b"\1")
     (verdict,) = examine(loop)
     assert [(found.check, found.offset) for found in verdict.evidence] == [("bytes", at)]
 
 
 @pytest.mark.parametrize("loop", [4096], indirect=True)
-def test_the_rest_of_the_first_sector_of_an_unfinished_disk(loop):
+def test_a_byte_after_the_mbr_in_the_first_sector_of_an_unfinished_disk_is_foreign(loop):
     """An MBR has 512 bytes; a sector may have more."""
     write_table(loop)
     poke(loop.path, 600, b"\1")

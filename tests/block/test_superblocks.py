@@ -71,7 +71,7 @@ def test_copies_of_well_known_formats_are_read(name, offset):
 
 
 @given(data=st.data(), size=sizes)
-def test_identify_names_what_stands_at_its_place(data, size):
+def test_identify_names_a_magic_string_at_its_place(data, size):
     places = list(locations._places(size))
     offset, row = data.draw(st.sampled_from(places))
     block = offset // 4096 * 4096
@@ -83,7 +83,7 @@ def test_identify_names_what_stands_at_its_place(data, size):
     assert longest == len(row.magic)
 
 
-def test_identify_takes_the_longest_magic():
+def test_identify_prefers_the_longest_magic_string():
     data = bytearray(4096)
     data[510:512] = b"\x55\xaa"
     assert locations.identify(0, bytes(data), GIB) == "MBR"
@@ -92,9 +92,9 @@ def test_identify_takes_the_longest_magic():
 
 
 @given(data=st.binary(max_size=64), offset=st.integers(0, GIB - 64))
-def test_identify_takes_any_bytes(data, offset):
+def test_identify_accepts_any_bytes(data, offset):
     assert locations.identify(offset, data, GIB) is None or data
 
 
-def test_every_row_says_where_its_number_stands():
+def test_every_row_has_a_source():
     assert all(row.source and row.format and row.magic for row in superblocks.KNOWN)

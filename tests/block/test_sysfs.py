@@ -54,13 +54,13 @@ def test_a_removable_and_a_read_only_disk(read):
     assert (read("sdb").removable, read("vda").removable) == (True, False)
 
 
-def test_padding_is_trimmed(read):
+def test_padding_is_stripped(read):
     found = read("nvme0n1")
     assert (found.model, found.serial) == ("Samsung SSD 970", "S466NX0K")
     assert (found.wwn, found.rotational) == ("eui.0025385971b0a1c2", False)
 
 
-def test_size_counts_512_byte_units_whatever_the_sector_is(read):
+def test_size_is_in_units_of_512_bytes_for_any_sector_size(read):
     found = read("vdb")
     assert (found.sector_size, found.size_bytes) == (4096, 10 * GIB)
 
@@ -70,7 +70,7 @@ def test_virtio_has_a_serial_and_no_model(read):
     assert (found.model, found.serial, found.wwn) == ("", "virtio-1", "")
 
 
-def test_the_name_of_an_mmc_card_is_its_model(read):
+def test_the_model_of_an_mmc_card_is_its_name(read):
     assert read("mmcblk0").model == "DG4016"
 
 
@@ -87,7 +87,7 @@ def test_kernels_without_diskseq(sysfs_tree):
     assert sysfs.read_disk("sda", root=sysfs_tree.root).diskseq is None
 
 
-def test_a_disk_that_is_gone(sysfs_tree):
+def test_a_missing_disk_is_an_error(sysfs_tree):
     with pytest.raises(FileNotFoundError):
         sysfs.read_disk("sda", root=sysfs_tree.root)
 
@@ -102,7 +102,7 @@ def partitioned(sysfs_tree):
     return sysfs_tree
 
 
-def test_partitions_of_the_kernel_by_number(partitioned):
+def test_partitions_are_sorted_by_number(partitioned):
     found = sysfs.partitions(disk("sda"), root=partitioned.root)
     assert list(found) == [1, 2, 10]
     assert list(found.values()) == [
@@ -174,29 +174,29 @@ def test_a_kernel_that_counts_no_discards(sysfs_tree):
     assert writes(sysfs_tree, " ".join(STAT.split()[:11])) == "707"
 
 
-def test_counts_that_an_operator_stopped_say_nothing(sysfs_tree):
+def test_disabled_write_counts_are_none(sysfs_tree):
     sysfs_tree.add("sda", stat=STAT, queue__iostats="0\n")
     assert sysfs.writes(disk("sda"), root=sysfs_tree.root) is None
 
 
-def test_a_device_of_which_nothing_is_counted(sysfs_tree):
+def test_write_counts_that_are_all_zero_are_none(sysfs_tree):
     """As older kernels do with a multipath NVMe namespace: its disk was read, and not even that was counted."""
     assert writes(sysfs_tree, " ".join(["0"] * 17)) is None
 
 
 @pytest.mark.parametrize("text", [None, "", "\n"])
-def test_a_kernel_that_keeps_no_counts(sysfs_tree, text):
+def test_missing_write_counts_are_none(sysfs_tree, text):
     assert writes(sysfs_tree, text) is None
 
 
-def test_counts_of_a_disk_that_is_gone(sysfs_tree):
+def test_write_counts_of_a_missing_disk_are_none(sysfs_tree):
     assert sysfs.writes(disk("sdx"), root=sysfs_tree.root) is None
 
 
 # Names.
 
 
-def test_hidden_devices_have_no_names(sysfs_tree):
+def test_hidden_devices_are_not_listed(sysfs_tree):
     """Such is a path of a multipath NVMe namespace, whose head is a disk."""
     sysfs_tree.add("nvme0n1", number="259:0", partitions=[("nvme0n1p1", 1, 256, 8)])
     sysfs_tree.add("nvme0c0n1", number="0:0", hidden=1)
@@ -209,14 +209,14 @@ def test_a_machine_without_sysfs(tmp_path):
     assert sysfs.links(root=tmp_path) == {}
 
 
-def test_devices_have_a_size(sysfs_tree):
+def test_devices_of_size_0_are_not_listed(sysfs_tree):
     sysfs_tree.add("sda", partitions=[("sda1", 1, 2048, 2048)])
     sysfs_tree.add("cciss!c0d0", number="104:0")
     sysfs_tree.add("loop0", number="7:0", gib=0)
     assert sorted(sysfs.devices(root=sysfs_tree.root)) == ["/dev/cciss/c0d0", "/dev/sda", "/dev/sda1"]
 
 
-def test_an_attribute_is_trimmed_and_empty_where_it_cannot_be_read(sysfs_tree):
+def test_an_attribute_is_stripped_and_empty_if_it_cannot_be_read(sysfs_tree):
     sysfs_tree.add("sda", device__model="ST4000NM0035    ")
     assert sysfs.attribute("sda", "device/model", root=sysfs_tree.root) == "ST4000NM0035"
     assert sysfs.attribute("sda", "device/type", root=sysfs_tree.root) == ""
@@ -229,7 +229,7 @@ def test_the_disk_that_a_partition_is_on(partitioned):
     assert sysfs.whole_disk("nvme0n1p1", root=partitioned.root) == "nvme0n1"
 
 
-def test_links_by_the_node_that_they_lead_to(partitioned):
+def test_links_are_grouped_by_node(partitioned):
     partitioned.link("by-path/pci-2", "sda")
     partitioned.link("by-id/ata-x", "sda")
     partitioned.link("by-id/ata-x-part1", "sda1")
@@ -266,7 +266,7 @@ names = st.from_regex(r"[a-z]{1,6}([0-9]{1,4}([a-z][0-9]{1,3})?)?", fullmatch=Tr
 
 
 @given(st.lists(names, unique=True))
-def test_any_names_can_be_put_in_order(found):
+def test_any_names_can_be_sorted(found):
     assert sorted(sorted(found, key=sysfs.natural_key)) == sorted(found)
 
 

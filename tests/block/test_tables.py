@@ -33,7 +33,7 @@ def unmarked(planned, *numbers):
 # What stands on the disks.
 
 
-def test_each_disk_stands_with_its_own_table(written):
+def test_read_returns_the_table_of_each_disk(written):
     found = tables.read(written)
     assert [one.planned for one in found] == list(written)
     for one in found:
@@ -44,42 +44,42 @@ def test_each_disk_stands_with_its_own_table(written):
         assert one.copies.primary.guid == one.planned.guid
 
 
-def test_standing_is_in_the_order_that_was_asked_for(written):
+def test_read_keeps_the_order_of_the_disks(written):
     assert [one.planned for one in tables.read(written[::-1])] == list(written[::-1])
     assert tables.read([]) == []
 
 
-def test_cleared_marks_stand_with_the_plan_that_made_them(planned):
+def test_a_table_with_cleared_flags_is_that_of_its_plan(planned):
     write_planned(unmarked(planned[0], 3))
     (found,) = tables.read(planned[:1])
     assert [part.marked for part in found.table.partitions] == [True, True, False]
 
 
-def test_a_torn_table_stands_as_torn(written):
+def test_a_torn_table_is_read_as_torn(written):
     poke(written[0].disk.path, 0, bytes(512))
     assert [one.table.torn for one in tables.read(written)] == [True, False]
 
 
-def test_a_blank_disk_has_no_table(planned):
+def test_a_blank_disk_is_refused(planned):
     with pytest.raises(NotEmptyError, match="does not carry the table of the plan"):
         tables.read(planned[:1])
 
 
-def test_one_disk_without_its_table_is_named(planned):
+def test_the_error_names_the_disk_without_its_table(planned):
     write_planned(planned[0])
     with pytest.raises(NotEmptyError, match=f"^{planned[1].disk.path} does not carry") as caught:
         tables.read(planned)
     assert "run again" in caught.value.hint
 
 
-def test_the_table_of_another_plan(written):
+def test_the_table_of_another_plan_is_refused(written):
     first, *rest = written[0].partitions
     other = evolve(written[0], partitions=(evolve(first, uuid="x"), *rest))
     with pytest.raises(NotEmptyError, match="partition UUIDs that are not those of the plan"):
         tables.read([other])
 
 
-def test_a_disk_that_cannot_be_read(planned):
+def test_a_disk_that_cannot_be_read_is_refused(planned):
     gone = evolve(planned[0], disk=evolve(planned[0].disk, size_bytes=2 * SIZE))
     with pytest.raises(NotEmptyError, match=r"a read of \d+ bytes returned only 0"):
         tables.read([gone])
@@ -88,7 +88,7 @@ def test_a_disk_that_cannot_be_read(planned):
         tables.read([planned[0], none])
 
 
-def test_both_ends_are_read_only_where_a_copy_is_not_valid(written, monkeypatch):
+def test_whole_ends_are_read_only_if_a_copy_is_not_valid(written, monkeypatch):
     """There, what else stands in the first and the last MiB decides."""
     asked = []
     real = scan.Reader.at
@@ -110,7 +110,7 @@ def test_both_ends_are_read_only_where_a_copy_is_not_valid(written, monkeypatch)
 # Finished tables.
 
 
-def test_finished_tables_are_whole_and_have_no_marks(written):
+def test_finished_tables_are_whole_and_have_no_flags(written):
     assert tables.finished(written) == []
     write_planned(unmarked(written[1]))
     assert tables.finished(written) == [written[1]]
@@ -137,8 +137,8 @@ def kernel(monkeypatch):
 
 
 @pytest.fixture
-def leads(monkeypatch):
-    """Where each node leads; by its name, if nothing else is said."""
+def node_numbers(monkeypatch):
+    """Where each node node_numbers; by its name, if nothing else is said."""
     found = {}
 
     def check_node(node, number):
@@ -151,13 +151,13 @@ def leads(monkeypatch):
 
 
 @pytest.fixture
-def known(written, kernel, leads):
+def known(written, kernel, node_numbers):
     """Tables that the kernel knows."""
     kernel |= {one.disk.path: kernel_partitions(one) for one in written}
     return written
 
 
-def test_partitions_have_what_disk_and_kernel_say(known):
+def test_partitions_combine_table_and_kernel(known):
     found = tables.partitions(known, marked=True)
     wanted = [(one, part) for one in known for part in one.partitions]
     assert [(part.number, part.device) for part in found] == [
@@ -168,34 +168,34 @@ def test_partitions_have_what_disk_and_kernel_say(known):
         assert (part.start_bytes, part.size_bytes) == (planned.start_bytes, planned.size_bytes)
 
 
-def test_partitions_that_the_kernel_does_not_have(known, kernel):
+def test_partitions_unknown_to_the_kernel_are_an_error(known, kernel):
     del kernel[known[1].disk.path]
     with pytest.raises(ToolError, match=f"the kernel does not have the partitions of {known[1].disk.path}"):
         tables.partitions(known, marked=False)
 
 
 @pytest.mark.parametrize("change", [{"start_bytes": 0}, {"size_bytes": 512}, {"number": 4}], ids=str)
-def test_partitions_that_the_kernel_has_otherwise(known, kernel, change):
+def test_different_partitions_in_the_kernel_are_an_error(known, kernel, change):
     part = evolve(kernel[known[0].disk.path][3], **change)
     kernel[known[0].disk.path] = {**kernel_partitions(known[0]), 3: part}
     with pytest.raises(ToolError, match="the kernel does not have the partitions"):
         tables.partitions(known, marked=False)
 
 
-def test_a_partition_too_many_in_the_kernel(known, kernel):
+def test_a_further_partition_in_the_kernel_is_an_error(known, kernel):
     path = known[0].disk.path
     kernel[path] = kernel[path] | {4: evolve(kernel[path][3], number=4)}
     with pytest.raises(ToolError, match="the kernel does not have the partitions"):
         tables.partitions(known, marked=False)
 
 
-def test_a_node_that_leads_elsewhere(known, leads):
-    leads[f"{known[1].disk.path}p3"] = "8:1"
+def test_a_node_of_another_device_is_refused(known, node_numbers):
+    node_numbers[f"{known[1].disk.path}p3"] = "8:1"
     with pytest.raises(NotEmptyError, match="p3 is not"):
         tables.partitions(known, marked=False)
 
 
-def test_nodes_that_changed_since_they_were_read(known):
+def test_changed_nodes_are_an_error(known):
     before = tables.partitions(known, marked=False)
     tables.require_partitions(known, before)
     with pytest.raises(ToolError, match="nodes of the partitions have changed"):
@@ -205,7 +205,7 @@ def test_nodes_that_changed_since_they_were_read(known):
 # Marks are the right to write into the partitions.
 
 
-def test_partitions_without_marks_may_not_be_written(known):
+def test_partitions_without_flags_may_not_be_written(known):
     write_planned(*map(unmarked, known))
     before = tables.partitions(known, marked=False)
     for ask in (lambda: tables.partitions(known, marked=True), lambda: tables.require_partitions(known, before)):
@@ -213,7 +213,7 @@ def test_partitions_without_marks_may_not_be_written(known):
             ask()
 
 
-def test_only_what_is_to_be_made_needs_a_mark(known):
+def test_only_partitions_to_be_made_need_the_flag(known):
     kept = unmarked(known[0], 3)
     write_planned(kept)
     assert len(tables.partitions([kept], marked=True)) == 3
@@ -221,11 +221,11 @@ def test_only_what_is_to_be_made_needs_a_mark(known):
         tables.partitions(known[:1], marked=True)
 
 
-def test_a_mark_on_a_partition_that_is_kept_is_no_hindrance(known):
+def test_a_flag_on_a_kept_partition_is_allowed(known):
     assert len(tables.partitions([unmarked(known[0], 3)], marked=True)) == 3
 
 
-def test_a_torn_table_is_no_right_to_write(known):
+def test_partitions_of_a_torn_table_may_not_be_written(known):
     poke(known[0].disk.path, 0, bytes(512))
     with pytest.raises(NotEmptyError, match="torn copies"):
         tables.partitions(known, marked=True)

@@ -38,7 +38,7 @@ def test_a_disk_with_no_table_and_no_findings_is_blank():
 
 
 @pytest.mark.parametrize("table", [None, TABLE, evolve(TABLE, torn=True)], ids=["no table", "table", "torn table"])
-def test_one_finding_makes_a_disk_foreign_whatever_its_table_is(table):
+def test_one_finding_makes_a_disk_foreign_with_any_table(table):
     found = emptiness.verdict(ObservedDisk(disk(), table, (FINDING,)))
     assert (found.kind, found.evidence) == (Kind.FOREIGN, (FINDING,))
     assert (found.guid, found.torn, found.partitions) == ("", False, ())
@@ -50,19 +50,19 @@ def test_all_findings_are_evidence_in_their_order():
 
 
 @pytest.mark.parametrize(
-    ("marked", "torn", "told"),
+    ("marked", "torn", "expected"),
     [
         ((), False, "our own layout, finished"),
         (ALL_KINDS, False, "our own layout, unfinished (partitions 1, 2)"),
-        (ALL_KINDS, True, "our own layout, unfinished (partitions 1, 2), its table cut off while it was written"),
-        ((), True, "our own layout, finished, its table cut off while it was written"),
+        (ALL_KINDS, True, "our own layout, unfinished (partitions 1, 2), its table only partly written"),
+        ((), True, "our own layout, finished, its table only partly written"),
     ],
 )
-def test_a_table_without_findings_is_ours(marked, torn, told):
+def test_a_table_without_findings_is_ours(marked, torn, expected):
     partitions = seen(disk(), marked=marked)
     found = emptiness.verdict(ObservedDisk(disk(), OwnTable(GUID, torn, partitions)))
     assert (found.kind, found.guid, found.torn, found.partitions) == (Kind.OURS, GUID, torn, partitions)
-    assert [(one.check, one.offset, one.found) for one in found.evidence] == [("own layout", None, told)]
+    assert [(one.check, one.offset, one.found) for one in found.evidence] == [("own layout", None, expected)]
 
 
 def test_counts_of_writes_and_a_backing_file_do_not_change_the_verdict():
@@ -71,6 +71,6 @@ def test_counts_of_writes_and_a_backing_file_do_not_change_the_verdict():
 
 
 @pytest.mark.parametrize("expected", [finished(disk()), unfinished(disk(), torn=True), foreign(disk())])
-def test_what_tests_observe_gives_the_verdict_that_they_want(expected):
+def test_the_observations_of_tests_lead_to_the_expected_verdict(expected):
     found = emptiness.verdict(observed(disk(), expected))
     assert evolve(found, evidence=()) == evolve(expected, evidence=())
