@@ -1,20 +1,24 @@
-"""Which disks may be taken, and the reason why another may not."""
+"""Which disks are eligible, and why others are rejected."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
+from fakes import SysfsTree
 from support import ESP_SIZE, GIB, MIB, config, disk
 
 from zosstorage.block import eligibility, layout, sysfs
 from zosstorage.block.eligibility import Selection
 from zosstorage.filesystems import vfat
-from zosstorage.model import Firmware
+from zosstorage.model import Discovery, Firmware
 from zosstorage.planning.discovery import selection
 
-# Every kind of block device as its driver shows it: name → attributes, and the reason it is rejected for by default.
-DEVICES = {
-    # virtio-blk says that it rotates, has its serial at the disk, no model and no wwid
+# Block devices as each driver shows them in sysfs: name → attributes, and the reason for rejection by default.
+DEVICES: dict[str, tuple[dict[str, Any], str | None]] = {
+    # virtio-blk reports a rotating disk, has the serial in the folder of the disk, and neither model nor wwid
     "vda": ({"number": "254:0", "queue__rotational": 1, "serial": "virtio-1"}, ""),
     "vdb": ({"number": "254:16", "queue__rotational": 1, "queue__logical_block_size": 4096}, ""),
-    # nvme pads with spaces
+    # NVMe pads attributes with spaces
     "nvme0n1": (
         {
             "number": "259:0",
@@ -24,9 +28,9 @@ DEVICES = {
         },
         "",
     ),
-    # a path of a multipath namespace is no disk of its own
+    # a path of a multipath NVMe namespace, which is hidden
     "nvme1c0n1": ({"number": "0:0", "hidden": 1}, None),
-    # SATA and SAS by the SCSI layer
+    # SATA and SAS disks, by the SCSI layer
     "sda": (
         {
             "number": "8:0",
@@ -57,38 +61,38 @@ ELIGIBLE = ["sda", "sdb", "vda", "vdb", "nvme0n1"]
 
 
 @pytest.fixture
-def machine(sysfs_tree):
+def machine(sysfs_tree: SysfsTree) -> SysfsTree:
     for name, (attributes, _) in DEVICES.items():
         sysfs_tree.add(name, **attributes)
     return sysfs_tree
 
 
-def discover(tree, **sections):
+def discover(tree: SysfsTree, **sections: Any) -> Discovery:
     return eligibility.discover(selection(config(**sections)), root=tree.root)
 
 
-def reasons(found):
+def reasons(found: Discovery) -> dict[str, str]:
     return {one.disk.name: one.reason for one in found.rejected}
 
 
 @pytest.mark.parametrize("name", [name for name, (_, reason) in DEVICES.items() if reason])
-def test_reasons_of_rejected_devices(machine, name):
-    assert DEVICES[name][1] in reasons(discover(machine))[name]
+def test_reasons_of_rejected_devices(machine: SysfsTree, name: str) -> None:
+    assert str(DEVICES[name][1]) in reasons(discover(machine))[name]
 
 
-def test_eligible_disks_are_in_natural_order(machine):
+def test_eligible_disks_are_in_natural_order(machine: SysfsTree) -> None:
     found = discover(machine)
     assert [one.name for one in found.disks] == ELIGIBLE
     assert len(found.disks) + len(found.rejected) == len(DEVICES) - 1  # the hidden one is not listed
 
 
-def test_a_machine_without_block_devices(tmp_path):
+def test_a_machine_without_block_devices(tmp_path: Path) -> None:
     (tmp_path / "sys/class/block").mkdir(parents=True)
     found = eligibility.discover(selection(config()), root=tmp_path)
     assert (found.disks, found.rejected, found.firmware) == ((), (), Firmware.BIOS)
 
 
-def test_a_disk_unplugged_after_it_was_listed_is_skipped(machine, monkeypatch):
+def test_a_disk_unplugged_after_it_was_listed_is_skipped(machine: SysfsTree, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [*DEVICES, "sdz"]
     monkeypatch.setattr(sysfs, "block_names", lambda **_: [name for name in names if name != "nvme1c0n1"])
     found = discover(machine)
@@ -99,17 +103,17 @@ def test_a_disk_unplugged_after_it_was_listed_is_skipped(machine, monkeypatch):
 # Globs.
 
 
-def test_removable_disks_are_eligible_if_allowed(machine):
+def test_removable_disks_are_eligible_if_allowed(machine: SysfsTree) -> None:
     assert "sdc" in [one.name for one in discover(machine, devices={"allow_removable": True}).disks]
 
 
-def test_exclude_wins_over_include(machine):
+def test_exclude_wins_over_include(machine: SysfsTree) -> None:
     found = discover(machine, devices={"exclude": ["/dev/vd*", "/dev/nvme*"]})
     assert [one.name for one in found.disks] == ["sda", "sdb"]
     assert reasons(found)["vda"] == "devices.exclude names it"
 
 
-def test_a_link_includes_its_disk(machine):
+def test_a_link_includes_its_disk(machine: SysfsTree) -> None:
     machine.link("by-id/ata-disk-of-mine", "sdb")
     machine.link("by-path/pci-0000:00:1f.2-ata-2", "sdb")
     found = discover(machine, devices={"include": ["/dev/disk/by-id/ata-*"]})
@@ -117,7 +121,7 @@ def test_a_link_includes_its_disk(machine):
     assert found.disks[0].links == ("/dev/disk/by-id/ata-disk-of-mine", "/dev/disk/by-path/pci-0000:00:1f.2-ata-2")
 
 
-def test_a_link_excludes_its_disk(machine):
+def test_a_link_excludes_its_disk(machine: SysfsTree) -> None:
     machine.link("by-id/ata-system", "sda")
     assert "sda" not in [
         one.name for one in discover(machine, devices={"exclude": ["/dev/disk/by-id/ata-system"]}).disks
@@ -136,29 +140,29 @@ def test_a_link_excludes_its_disk(machine):
     ],
     ids=str,
 )
-def test_globs_match_nodes_and_links(globs, named):
+def test_globs_match_nodes_and_links(globs: list[str], named: bool) -> None:
     assert eligibility.matches(disk("sda", links=("/dev/disk/by-id/x",)), globs) is named
 
 
-def test_loop_devices_are_eligible_if_included(machine):
+def test_loop_devices_are_eligible_if_included(machine: SysfsTree) -> None:
     found = discover(machine, devices={"include": ["/dev/loop*"], "exclude": []})
     assert [one.name for one in found.disks] == ["loop0"]
 
 
 @pytest.fixture
-def partitioned(sysfs_tree):
+def partitioned(sysfs_tree: SysfsTree) -> SysfsTree:
     sysfs_tree.add("sda", partitions=[("sda2", 2, 4096, 8192), ("sda1", 1, 2048, 2048), ("sda10", 10, 20480, 8)])
     sysfs_tree.add("nvme0n1", number="259:0", partitions=[("nvme0n1p1", 1, 256, 8)], queue__logical_block_size=4096)
     return sysfs_tree
 
 
-def test_partitions_are_not_listed_as_disks(partitioned):
+def test_partitions_are_not_listed_as_disks(partitioned: SysfsTree) -> None:
     found = discover(partitioned)
     assert [one.name for one in found.disks] == ["sda", "nvme0n1"]
     assert found.rejected == ()
 
 
-def test_a_partition_included_without_its_disk_is_rejected_with_a_reason(partitioned):
+def test_a_partition_included_without_its_disk_is_rejected_with_a_reason(partitioned: SysfsTree) -> None:
     found = discover(partitioned, devices={"include": ["/dev/sda1"]})
     assert reasons(found)["sda1"] == "a partition, not a whole disk"
     assert "sda2" not in reasons(found)
@@ -167,7 +171,7 @@ def test_a_partition_included_without_its_disk_is_rejected_with_a_reason(partiti
 # Sizes.
 
 
-def test_min_size_can_be_lowered(machine):
+def test_min_size_can_be_lowered(machine: SysfsTree) -> None:
     found = discover(machine, devices={"min_size": "3GiB"})
     assert "sde" in [one.name for one in found.disks]
 
@@ -175,15 +179,15 @@ def test_min_size_can_be_lowered(machine):
 ANY = Selection(include=("/dev/*",), exclude=(), allow_removable=False, min_size=0, esp_size=ESP_SIZE)
 
 
-def reason_of_only_disk(tree, selected, **attributes):
-    """The reason of the only disk there is, empty where it is eligible."""
+def reason_of_only_disk(tree: SysfsTree, selected: Selection, **attributes: Any) -> str:
+    """Add a disk, the only one, and return the reason for its rejection; empty if it is eligible."""
     tree.add("sda", **attributes)
     found = eligibility.discover(selected, root=tree.root)
     return reasons(found).get("sda", "")
 
 
 @pytest.mark.parametrize(("change", "expected"), [(0, ""), (-512, f"our own layout needs {layout.smallest(ESP_SIZE)}")])
-def test_a_disk_too_small_for_the_layout_is_rejected(sysfs_tree, change, expected):
+def test_a_disk_too_small_for_the_layout_is_rejected(sysfs_tree: SysfsTree, change: int, expected: str) -> None:
     size = layout.smallest(ESP_SIZE) + change
     assert expected in reason_of_only_disk(sysfs_tree, ANY, gib=size / GIB)
     assert bool(expected) is bool(reasons(eligibility.discover(ANY, root=sysfs_tree.root)))
@@ -198,7 +202,9 @@ def test_a_disk_too_small_for_the_layout_is_rejected(sysfs_tree, change, expecte
         (4096, 256 * MIB, f"a FAT32 with its sector size needs {257 * MIB} bytes"),
     ],
 )
-def test_an_esp_too_small_for_fat32_is_rejected(sysfs_tree, sector, esp_size, expected):
+def test_an_esp_too_small_for_fat32_is_rejected(
+    sysfs_tree: SysfsTree, sector: int, esp_size: int, expected: str
+) -> None:
     selected = Selection(("/dev/*",), (), False, 0, esp_size)
     found = reason_of_only_disk(sysfs_tree, selected, queue__logical_block_size=sector)
     assert found.startswith(expected)
@@ -209,13 +215,13 @@ def test_an_esp_too_small_for_fat32_is_rejected(sysfs_tree, sector, esp_size, ex
 # Firmware.
 
 
-def test_firmware_is_uefi_if_sysfs_has_efi(sysfs_tree):
+def test_firmware_is_uefi_if_sysfs_has_efi(sysfs_tree: SysfsTree) -> None:
     assert discover(sysfs_tree).firmware is Firmware.BIOS
     (sysfs_tree.root / "sys/firmware/efi").mkdir(parents=True)
     assert discover(sysfs_tree).firmware is Firmware.UEFI
 
 
-def test_configured_firmware_overrides_sysfs(sysfs_tree):
+def test_configured_firmware_overrides_sysfs(sysfs_tree: SysfsTree) -> None:
     assert discover(sysfs_tree, partitions={"firmware": "uefi"}).firmware is Firmware.UEFI
     (sysfs_tree.root / "sys/firmware/efi").mkdir(parents=True)
     assert discover(sysfs_tree, partitions={"firmware": "bios"}).firmware is Firmware.BIOS

@@ -1,5 +1,8 @@
 import struct
 from binascii import crc32
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -21,26 +24,28 @@ from support import (
 )
 
 from zosstorage.block import gpt, layout
-from zosstorage.model import Firmware, PartitionKind
+from zosstorage.model import Disk, Firmware, PartitionKind
 from zosstorage.observed import OwnTable
 
 SIZE = 1 * GIB
+Ends = tuple[bytes, bytes]
+Writes = list[tuple[int, bytes]]
 
 
-def tables(head, tail, *, size=SIZE, sector=512):
+def tables(head: bytes, tail: bytes, *, size: int = SIZE, sector: int = 512) -> gpt.Tables:
     return gpt.read(head, tail, size, sector)
 
 
 @pytest.fixture(scope="module")
-def ends_of_table(tmp_path_factory):
-    """Both ends of an image with our BIOS layout, marked, as the real sfdisk wrote it."""
+def ends_of_table(tmp_path_factory: pytest.TempPathFactory) -> Ends:
+    """Both ends of an image with our BIOS layout, with all flags set, as the real sfdisk wrote it."""
     of = image_disk(sparse(tmp_path_factory.mktemp("gpt") / "image", SIZE))
     write_table(of, firmware=Firmware.BIOS)
     return ends(of)
 
 
 @pytest.mark.parametrize("which", ["primary", "backup"])
-def test_reads_what_sfdisk_wrote(ends_of_table, which):
+def test_reads_what_sfdisk_wrote(ends_of_table: Ends, which: str) -> None:
     copy = getattr(tables(*ends_of_table), which)
     assert (copy.present, copy.valid, copy.guid) == (True, True, GUID)
     assert [entry.number for entry in copy.entries] == [1, 2, 3]
@@ -55,13 +60,13 @@ def test_reads_what_sfdisk_wrote(ends_of_table, which):
     assert all(entry.marked and entry.attributes == 0 and entry.content is None for entry in copy.entries)
 
 
-def test_the_mbr_of_sfdisk_is_protective_and_has_no_boot_code(ends_of_table):
+def test_the_mbr_of_sfdisk_is_protective_and_has_no_boot_code(ends_of_table: Ends) -> None:
     found = tables(*ends_of_table)
     assert found.protective
     assert not found.boot_code
 
 
-def test_unmarked_partitions_have_no_attributes(tmp_path):
+def test_unmarked_partitions_have_no_attributes(tmp_path: Path) -> None:
     of = image_disk(sparse(tmp_path / "image", SIZE))
     write_table(of, marked=False)
     assert [(entry.marked, entry.attributes) for entry in tables(*ends(of)).primary.entries] == [(False, 0)] * 2
@@ -69,7 +74,7 @@ def test_unmarked_partitions_have_no_attributes(tmp_path):
 
 @pytest.mark.parametrize("which", ["primary", "backup"])
 @given(data=st.data())
-def test_any_flipped_bit_makes_the_copy_invalid(ends_of_table, which, data):
+def test_any_flipped_bit_makes_the_copy_invalid(ends_of_table: Ends, which: str, data: st.DataObject) -> None:
     head, tail = (bytearray(end) for end in ends_of_table)
     end, start = {"primary": (head, 512), "backup": (tail, MIB - 512 - gpt.ENTRIES_BYTES)}[which]
     length = 512 + gpt.ENTRIES_BYTES
@@ -80,7 +85,7 @@ def test_any_flipped_bit_makes_the_copy_invalid(ends_of_table, which, data):
     assert getattr(found, {"primary": "backup", "backup": "primary"}[which]).valid
 
 
-def test_any_changed_byte_of_a_header_makes_the_copy_invalid(ends_of_table):
+def test_any_changed_byte_of_a_header_makes_the_copy_invalid(ends_of_table: Ends) -> None:
     head, tail = ends_of_table
     for at in range(512):
         broken = bytearray(head[512:1024])
@@ -91,10 +96,12 @@ def test_any_changed_byte_of_a_header_makes_the_copy_invalid(ends_of_table):
         assert not tables(head, tail[:-512] + broken).backup.valid
 
 
-def with_fields(header, **changes):
-    """A header with other fields and a checksum that is right again."""
-    names = ("magic", "revision", "length", "checksum", "reserved", "current", "other", "first", "last")
-    names += ("guid", "start", "count", "size", "array")
+def with_fields(header: bytes, **changes: Any) -> bytes:
+    """A header with other values in some fields, and the right checksum."""
+    names = (
+        *("magic", "revision", "length", "checksum", "reserved", "current", "other", "first", "last"),
+        *("guid", "start", "count", "size", "array"),
+    )
     fields = dict(zip(names, gpt._HEADER.unpack(header[: gpt._HEADER.size]), strict=True))
     fields |= changes
     fields["checksum"] = 0
@@ -120,14 +127,16 @@ def with_fields(header, **changes):
     ],
     ids=str,
 )
-def test_another_field_value_is_invalid_even_with_a_right_checksum(ends_of_table, changes):
+def test_another_field_value_is_invalid_even_with_a_right_checksum(
+    ends_of_table: Ends, changes: dict[str, Any]
+) -> None:
     head, tail = ends_of_table
     assert tables(head[:512] + with_fields(head[512:1024]) + head[1024:], tail).primary.valid
     found = tables(head[:512] + with_fields(head[512:1024], **changes) + head[1024:], tail)
     assert not found.primary.valid
 
 
-def test_a_primary_copy_at_the_end_is_not_a_valid_backup(ends_of_table):
+def test_a_primary_copy_at_the_end_is_not_a_valid_backup(ends_of_table: Ends) -> None:
     head, tail = ends_of_table
     array = head[1024 : 1024 + gpt.ENTRIES_BYTES]
     moved = tail[: -512 - gpt.ENTRIES_BYTES] + array + head[512:1024]
@@ -136,8 +145,8 @@ def test_a_primary_copy_at_the_end_is_not_a_valid_backup(ends_of_table):
     assert not found.backup.valid
 
 
-def test_a_table_of_a_smaller_disk_is_invalid(ends_of_table):
-    """An image that was copied onto a larger disk, or a disk that grew."""
+def test_a_table_of_a_smaller_disk_is_invalid(ends_of_table: Ends) -> None:
+    """An image was copied to a larger disk, or the disk grew."""
     head, tail = ends_of_table
     found = tables(head, tail, size=SIZE + MIB)
     assert found.primary.present
@@ -146,14 +155,14 @@ def test_a_table_of_a_smaller_disk_is_invalid(ends_of_table):
 
 
 @pytest.mark.parametrize("sector", [512, 4096])
-def test_zeros_are_not_a_table(sector):
+def test_zeros_are_not_a_table(sector: int) -> None:
     found = tables(bytes(MIB), bytes(MIB), sector=sector)
     assert not any((found.primary.present, found.backup.present, found.protective, found.boot_code))
     assert found.primary.entries == ()
 
 
 @given(head=st.binary(min_size=2048, max_size=2048), sector=st.sampled_from([512, 4096]))
-def test_random_bytes_are_not_a_valid_table(head, sector):
+def test_random_bytes_are_not_a_valid_table(head: bytes, sector: int) -> None:
     noise = (head * 512)[:MIB]
     found = tables(noise, noise, sector=sector)
     assert not found.primary.valid
@@ -161,15 +170,15 @@ def test_random_bytes_are_not_a_valid_table(head, sector):
 
 
 @given(name=st.binary(min_size=72, max_size=72), attributes=st.integers(0, 2**64 - 1))
-def test_entries_with_any_bytes_are_read(name, attributes):
+def test_entries_with_any_bytes_are_read(name: bytes, attributes: int) -> None:
     raw = b"\1" * 16 + b"\2" * 16 + struct.pack("<QQQ", 2**64 - 1, 0, attributes) + name
     (entry,) = gpt._entries(raw, 4096)
     assert (entry.marked, entry.attributes) == (bool(attributes & 1 << 58), attributes & ~(1 << 58))
-    assert entry.kind is PartitionKind.DATA  # as every type that is not one of our layout's
+    assert entry.kind is PartitionKind.DATA  # as for every type that our layout does not use
     assert "\0" not in entry.name
 
 
-def mbr(**changes):
+def mbr(**changes: int) -> bytes:
     data = bytearray(512)
     data[446:462] = bytes.fromhex("00000200 eeffffff 01000000 ffff1f00")
     data[510:] = b"\x55\xaa"
@@ -182,7 +191,7 @@ def mbr(**changes):
     ("changes", "protective"),
     [
         ({}, True),
-        ({"b446": 0x80}, True),  # some firmware wants the protective entry active
+        ({"b446": 0x80}, True),  # some firmware needs the entry to be active
         ({"b450": 0x83}, False),
         ({"b454": 2}, False),
         ({"b462": 1}, False),  # a second entry: a hybrid MBR
@@ -191,26 +200,26 @@ def mbr(**changes):
     ],
     ids=str,
 )
-def test_a_protective_mbr_has_one_entry_of_type_ee(changes, protective):
+def test_a_protective_mbr_has_one_entry_of_type_ee(changes: dict[str, int], protective: bool) -> None:
     head = mbr(**changes) + bytes(MIB - 512)
     assert tables(head, bytes(MIB)).protective is protective
 
 
 @pytest.mark.parametrize(("at", "expected"), [(0, True), (439, True), (445, True), (446, False)])
-def test_boot_code_in_the_mbr(at, expected):
+def test_boot_code_in_the_mbr(at: int, expected: bool) -> None:
     head = mbr(**{f"b{at}": 0xEB}) + bytes(MIB - 512)
     assert tables(head, bytes(MIB)).boot_code is expected
 
 
 @pytest.mark.parametrize("sector", [512, 4096])
-def test_the_script_for_sfdisk(golden, sector):
+def test_the_script_for_sfdisk(golden: Callable[[str, str], None], sector: int) -> None:
     of = disk(sector_size=sector)
     marked = new_partitions(of, firmware=Firmware.BIOS)
     cleared = new_partitions(of, marked=False)
     golden(f"script-{sector}.txt", gpt.script(GUID, marked, sector) + "\n" + gpt.script(GUID, cleared, sector))
 
 
-def test_sfdisk_neither_wipes_nor_tells_the_kernel():
+def test_sfdisk_neither_wipes_nor_tells_the_kernel() -> None:
     assert gpt.write_argv("/dev/sda") == [
         "sfdisk",
         "--quiet",
@@ -225,19 +234,19 @@ def test_sfdisk_neither_wipes_nor_tells_the_kernel():
     assert gpt.update_kernel_argv("/dev/sda") == ["partx", "--update", "/dev/sda"]
 
 
-# Marks, cleared by our own writes.
+# Clearing the in-progress flags.
 
 
-def write_all(of, pieces):
+def write_all(of: Disk, pieces: Writes) -> None:
     for offset, data in pieces:
         poke(of.path, offset, data)
 
 
-def clearing_writes(of):
+def clearing_writes(of: Disk) -> Writes:
     return gpt.clearing_writes(gpt.read(*ends(of), of.size_bytes, of.sector_size), of.size_bytes, of.sector_size)
 
 
-def overwritten(both, pieces):
+def overwritten(both: Ends, pieces: Writes) -> Ends:
     head, tail = map(bytearray, both)
     for offset, data in pieces:
         end, at = (head, offset) if offset < MIB else (tail, offset - SIZE + MIB)
@@ -247,8 +256,8 @@ def overwritten(both, pieces):
 
 @pytest.mark.parametrize("some", [False, True], ids=["all", "some"])
 @pytest.mark.parametrize("count", range(5))
-def test_the_same_writes_complete_an_interrupted_clearing(tmp_path, count, some):
-    """From every prefix of its writes, the same writes again give the same table; with all marked, or only one."""
+def test_the_same_writes_complete_an_interrupted_clearing(tmp_path: Path, count: int, some: bool) -> None:
+    """An interruption after any number of writes; all partitions have the flag, or only one has it."""
     of = image_disk(sparse(tmp_path / "image", SIZE))
     lines = new_partitions(of, firmware=Firmware.BIOS)
     if some:
@@ -262,15 +271,15 @@ def test_the_same_writes_complete_an_interrupted_clearing(tmp_path, count, some)
     assert found.finished is (count == 4)
     assert clearing_writes(of) == pieces
     write_all(of, clearing_writes(of))
-    found = tables(*ends(of))
-    assert found.primary.valid
-    assert found.backup.valid
-    assert found.primary.entries == found.backup.entries
-    assert not any(entry.marked for entry in found.primary.entries)
+    done = tables(*ends(of))
+    assert done.primary.valid
+    assert done.backup.valid
+    assert done.primary.entries == done.backup.entries
+    assert not any(entry.marked for entry in done.primary.entries)
 
 
 @given(attributes=st.lists(st.integers(0, 2**64 - 1), min_size=3, max_size=3))
-def test_clearing_changes_no_other_bit(ends_of_table, attributes):
+def test_clearing_changes_no_other_bit(ends_of_table: Ends, attributes: list[int]) -> None:
     head, tail = (bytearray(end) for end in ends_of_table)
     for number, value in enumerate(attributes):
         for end, start in ((head, 1024), (tail, MIB - 512 - gpt.ENTRIES_BYTES)):
@@ -284,8 +293,8 @@ def test_clearing_changes_no_other_bit(ends_of_table, attributes):
     assert [entry.attributes for entry in done.primary.entries] == [value & ~(1 << 58) for value in attributes]
 
 
-def with_checksums(head, tail):
-    """Both ends with headers that describe the entries behind them."""
+def with_checksums(head: bytearray, tail: bytearray) -> Ends:
+    """Both ends of a disk, with headers that have the right checksums of the entries."""
     array = gpt.ENTRIES_BYTES
     for end, header, entries in ((head, 512, 1024), (tail, MIB - 512, MIB - 512 - array)):
         struct.pack_into("<I", end, header + 88, crc32(end[entries : entries + array]))

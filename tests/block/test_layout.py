@@ -1,4 +1,7 @@
 import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -7,15 +10,18 @@ from hypothesis import strategies as st
 from support import ESP_SIZE, GIB, GUID, MIB, disk, ends, image_disk, new_partitions, sfdisk, sparse, write_table
 
 from zosstorage.block import gpt, layout
-from zosstorage.model import Firmware, PartitionKind, Role
+from zosstorage.model import Disk, Firmware, PartitionKind, Role
 from zosstorage.observed import OwnTable
+from zosstorage.planned import PlannedPartition
 
 SIZE = 1 * GIB
 PIECES = ("BE", "BH", "PE", "PH", "MBR")  # in the order in which libfdisk writes and flushes them
+Pieces = dict[str, bytes]
+States = dict[str, Pieces]
 
 
-def pieces(of):
-    """What libfdisk writes, piece by piece, from an image that was written whole."""
+def pieces(of: Disk) -> Pieces:
+    """The pieces that libfdisk writes, taken from an image with a complete table."""
     head, tail = ends(of)
     array = gpt.ENTRIES_BYTES
     found = {
@@ -30,15 +36,15 @@ def pieces(of):
     return found
 
 
-def written(folder, name, **rest):
+def written(folder: Path, name: str, **rest: Any) -> Pieces:
     of = image_disk(sparse(folder / name, SIZE))
     write_table(of, **{"firmware": Firmware.BIOS} | rest)
     return pieces(of)
 
 
 @pytest.fixture(scope="module")
-def states(tmp_path_factory):
-    """Every piece on a blank disk (0), with all marks (M), without that of the data partition (S), with none (U)."""
+def states(tmp_path_factory: pytest.TempPathFactory) -> States:
+    """Pieces of zeros (0), with all flags (M), without the flag of the data partition (S), and without flags (U)."""
     folder = tmp_path_factory.mktemp("layout")
     marked = written(folder, "marked")
     some = image_disk(sparse(folder / "some", SIZE))
@@ -53,15 +59,15 @@ def states(tmp_path_factory):
     }
 
 
-def recognise(parts, *, of=None, esp_size=ESP_SIZE):
+def recognise(parts: Pieces, *, of: Disk | None = None, esp_size: int = ESP_SIZE) -> OwnTable | layout.Unrecognised:
     head = (parts["MBR"] + parts["PH"] + parts["PE"]).ljust(MIB, b"\0")
     tail = (parts["BE"] + parts["BH"]).rjust(MIB, b"\0")
     of = of or disk(size_bytes=SIZE)
     return layout.recognise(of, head, gpt.read(head, tail, of.size_bytes, 512), esp_size)
 
 
-def recognised_state(states, combination):
-    """A verdict as a word: which entries count ("MMM": all are marked), and whether the table is torn."""
+def recognised_state(states: States, combination: str) -> str:
+    """The result as text: "torn MMU" is a torn table whose first two partitions have the flag."""
     found = recognise({name: states[state][name] for name, state in zip(PIECES, combination, strict=True)})
     if isinstance(found, layout.Unrecognised):
         return "unrecognised"
@@ -72,12 +78,12 @@ def recognised_state(states, combination):
     return f"{'torn' if found.torn else 'whole'} {marks}"
 
 
-def prefixes(old, new):
-    """The states that a write of `new` over `old` goes through."""
+def prefixes(old: str, new: str) -> list[str]:
+    """The states while the table `new` is written over `old`, piece by piece."""
     return [new[:count] + old[count:] for count in range(len(PIECES) + 1)]
 
 
-# The protective MBR is the same in every table of ours, so that the last piece is either missing (0) or there (M).
+# The protective MBR is the same in every table of ours, so the last piece is either missing (0) or complete (M).
 CREATING = {
     "M0000": "torn MMM",
     "MM000": "torn MMM",
@@ -91,8 +97,8 @@ CLEARING = {
     "UUUMM": "torn UUU",
     "UUUUM": "whole UUU",
 }
-# A table that was cut while it was cleared is written again: as it was, where nothing of it is finished, or with the
-# marks of the finished partitions gone.
+# After an interruption of clearing, the table is written again: as it was if nothing on the disk is finished, otherwise
+# without the flags of the finished partitions.
 REWRITING = {
     "SMMMM": "torn MMM",
     "SSMMM": "torn MMU",
@@ -102,8 +108,8 @@ REWRITING = {
     "UUSSM": "torn UUU",
     "UUUSM": "torn UUU",
 }
-# No cut leaves these, and they are taken all the same: the backup header is of another of our tables, whole in itself,
-# and the primary copy is whole, with marks.
+# No interruption leaves these states, but they are recognised: the backup header is an intact one of another table of
+# ours, and the primary copy is valid and has flags.
 HARMLESS = {
     "MUMMM": "torn MMM",
     "MSMMM": "torn MMM",
@@ -117,25 +123,25 @@ HARMLESS = {
 RECOGNISED = CREATING | CLEARING | REWRITING | HARMLESS
 
 
-def test_the_mbr_is_the_same_in_every_table(states):
+def test_the_mbr_is_the_same_in_every_table(states: States) -> None:
     assert states["M"]["MBR"] == states["S"]["MBR"] == states["U"]["MBR"]
 
 
-def test_a_table_interrupted_while_it_was_made_is_recognised(states):
+def test_a_table_interrupted_while_it_was_made_is_recognised(states: States) -> None:
     assert {cut: recognised_state(states, cut) for cut in prefixes("00000", "MMMMM")[1:]} == CREATING
 
 
-def test_a_table_interrupted_while_flags_were_cleared_is_recognised(states):
+def test_a_table_interrupted_while_flags_were_cleared_is_recognised(states: States) -> None:
     expected = {"MMMMM": "whole MMM"} | CLEARING
     assert {cut: recognised_state(states, cut) for cut in prefixes("MMMMM", "UUUUM")} == expected
 
 
-# What is written over a table by what it says of itself: a cut one again, by Partition, as it was or without the mark
-# of a filesystem that another member shows to be finished; a whole one without marks, by Mount.
+# Recognised state → the tables that a later run may write over it. Partition writes a torn table again, as it was or
+# without the flag of a filesystem that another member shows to be finished. Mount clears the flags of a whole table.
 WRITTEN = {"torn MMM": "MS", "torn MMU": "S", "torn UUU": "U", "whole MMM": "U", "whole MMU": "U", "whole UUU": ""}
 
 
-def test_a_table_interrupted_any_number_of_times_is_recognised(states):
+def test_a_table_interrupted_any_number_of_times_is_recognised(states: States) -> None:
     reached, pending = set(), [(cut, False) for cut in prefixes("00000", "MMMMM")[1:]]
     while pending:
         state, complete = pending.pop()
@@ -154,12 +160,12 @@ def test_a_table_interrupted_any_number_of_times_is_recognised(states):
 @pytest.mark.parametrize(
     "combination", ["".join(parts) for parts in itertools.product("0MSU", "0MSU", "0MSU", "0MSU", "0M")]
 )
-def test_only_known_combinations_of_pieces_are_recognised(states, combination):
+def test_only_known_combinations_of_pieces_are_recognised(states: States, combination: str) -> None:
     assert recognised_state(states, combination) == RECOGNISED.get(combination, "unrecognised")
 
 
-def test_tables_of_ours_differ_in_the_first_sector_of_a_piece_only(states):
-    """A sector is written whole or not at all: a piece cut off is the old one or the new one."""
+def test_tables_of_ours_differ_in_the_first_sector_of_a_piece_only(states: States) -> None:
+    """A sector is written completely or not at all, so an interrupted piece is either the old one or the new one."""
     for one, other in itertools.combinations(states.values(), 2):
         for name in PIECES:
             assert one[name][512:] == other[name][512:]
@@ -167,7 +173,7 @@ def test_tables_of_ours_differ_in_the_first_sector_of_a_piece_only(states):
 
 @pytest.mark.parametrize("whole", ["MMMMM", "UUUUM"])
 @given(data=st.data())
-def test_a_table_with_a_flipped_bit_is_not_whole(states, whole, data):
+def test_a_table_with_a_flipped_bit_is_not_whole(states: States, whole: str, data: st.DataObject) -> None:
     parts = {name: states[state][name] for name, state in zip(PIECES, whole, strict=True)}
     name = data.draw(st.sampled_from(["BE", "BH", "PE", "PH"]))
     broken = bytearray(parts[name])
@@ -176,7 +182,7 @@ def test_a_table_with_a_flipped_bit_is_not_whole(states, whole, data):
     assert isinstance(found, layout.Unrecognised) or (found.torn and whole == "MMMMM")
 
 
-def test_any_changed_byte_of_a_header_of_a_finished_disk_is_unrecognised(states):
+def test_any_changed_byte_of_a_header_of_a_finished_disk_is_unrecognised(states: States) -> None:
     whole = {name: states["U"][name] for name in PIECES}
     for name in ("BH", "PH"):
         for at in range(512):
@@ -185,16 +191,18 @@ def test_any_changed_byte_of_a_header_of_a_finished_disk_is_unrecognised(states)
             assert isinstance(recognise(whole | {name: bytes(broken)}), layout.Unrecognised), (name, at)
 
 
-# What differs from our own layout.
+# Differences from our own layout.
 
 
-def write(tmp_path, lines, *, of=None, guid=GUID, extra=""):
+def write(
+    tmp_path: Path, lines: Sequence[PlannedPartition], *, of: Disk | None = None, guid: str = GUID, extra: str = ""
+) -> Disk:
     of = of or image_disk(sparse(tmp_path / "image", SIZE))
     sfdisk(of, gpt.script(guid, lines, 512) + extra)
     return of
 
 
-def recognise_image(of, esp_size=ESP_SIZE):
+def recognise_image(of: Disk, esp_size: int = ESP_SIZE) -> OwnTable | layout.Unrecognised:
     head, tail = ends(of)
     return layout.recognise(of, head, gpt.read(head, tail, of.size_bytes, of.sector_size), esp_size)
 
@@ -205,10 +213,11 @@ LINES = new_partitions(disk(size_bytes=SIZE), marked=False)
 @pytest.mark.parametrize("firmware", list(Firmware))
 @pytest.mark.parametrize("role", [Role.DATA, Role.CACHE, Role.BACKING])
 @pytest.mark.parametrize("marked", [False, True])
-def test_a_table_of_ours_is_recognised(tmp_path, firmware, role, marked):
+def test_a_table_of_ours_is_recognised(tmp_path: Path, firmware: Firmware, role: Role, marked: bool) -> None:
     found = recognise_image(
         write(tmp_path, new_partitions(disk(size_bytes=SIZE), firmware=firmware, role=role, marked=marked))
     )
+    assert isinstance(found, OwnTable)
     kinds = (PartitionKind.ESP, PartitionKind.DATA)
     expected = (PartitionKind.BIOS_BOOT, *kinds) if firmware is Firmware.BIOS else kinds
     assert (found.guid, found.torn, found.finished) == (GUID, False, not marked)
@@ -234,7 +243,9 @@ def test_a_table_of_ours_is_recognised(tmp_path, firmware, role, marked):
     ],
     ids=str,
 )
-def test_one_difference_makes_a_table_unrecognised(tmp_path, number, changes, offset, expected):
+def test_one_difference_makes_a_table_unrecognised(
+    tmp_path: Path, number: int, changes: dict[str, Any], offset: int, expected: str
+) -> None:
     lines = list(LINES)
     lines[number - 1] = evolve(lines[number - 1], **changes)
     found = recognise_image(write(tmp_path, lines))
@@ -244,7 +255,7 @@ def test_one_difference_makes_a_table_unrecognised(tmp_path, number, changes, of
 
 
 @pytest.mark.parametrize("attribute", ["RequiredPartition", "LegacyBIOSBootable", "GUID:59", "GUID:63"])
-def test_another_attribute_makes_a_table_unrecognised(tmp_path, attribute):
+def test_another_attribute_makes_a_table_unrecognised(tmp_path: Path, attribute: str) -> None:
     of = image_disk(sparse(tmp_path / "image", SIZE))
     script = gpt.script(GUID, LINES, 512).replace('name="zosdata"', f'name="zosdata", attrs="{attribute}"')
     sfdisk(of, script)
@@ -254,7 +265,7 @@ def test_another_attribute_makes_a_table_unrecognised(tmp_path, attribute):
     assert found.offset == LINES[1].start_bytes
 
 
-def test_a_table_with_a_further_partition_is_unrecognised(tmp_path):
+def test_a_table_with_a_further_partition_is_unrecognised(tmp_path: Path) -> None:
     lines = [LINES[0], evolve(LINES[1], size_bytes=MIB)]
     other = evolve(
         lines[1], number=3, uuid="33333333-2222-4333-8444-555555555555", start_bytes=lines[1].start_bytes + MIB
@@ -265,19 +276,19 @@ def test_a_table_with_a_further_partition_is_unrecognised(tmp_path):
 
 
 @pytest.mark.parametrize("lines", [LINES[:1], []], ids=["one", "none"])
-def test_a_table_with_fewer_partitions_is_unrecognised(tmp_path, lines):
+def test_a_table_with_fewer_partitions_is_unrecognised(tmp_path: Path, lines: Sequence[PlannedPartition]) -> None:
     found = recognise_image(write(tmp_path, lines))
     assert isinstance(found, layout.Unrecognised)
     assert f"{len(lines)} partitions" in found.reason
 
 
-def test_an_esp_of_another_size_makes_a_table_unrecognised(tmp_path):
+def test_an_esp_of_another_size_makes_a_table_unrecognised(tmp_path: Path) -> None:
     found = recognise_image(write(tmp_path, LINES), esp_size=ESP_SIZE + MIB)
     assert isinstance(found, layout.Unrecognised)
     assert "the size" in found.reason
 
 
-def test_a_finished_table_whose_mbr_is_not_protective_is_unrecognised(states):
+def test_a_finished_table_whose_mbr_is_not_protective_is_unrecognised(states: States) -> None:
     parts = {name: states["U"][name] for name in PIECES}
     for at, value in ((450, 0x83), (462, 0x80), (510, 0)):
         broken = bytearray(parts["MBR"])
@@ -287,7 +298,7 @@ def test_a_finished_table_whose_mbr_is_not_protective_is_unrecognised(states):
         assert "not a protective one" in found.reason
 
 
-def test_different_tables_at_both_ends_are_unrecognised(states, tmp_path):
+def test_different_tables_at_both_ends_are_unrecognised(states: States, tmp_path: Path) -> None:
     other = written(tmp_path, "other", guid="66666666-2222-4333-8444-555555555555", tag=9)
     mixed = {name: (other if name in ("BE", "BH") else states["U"])[name] for name in PIECES}
     found = recognise(mixed)
@@ -295,8 +306,8 @@ def test_different_tables_at_both_ends_are_unrecognised(states, tmp_path):
     assert "contradict" in found.reason
 
 
-def test_a_flag_in_the_backup_alone_is_unrecognised(states):
-    """Clearing writes the backup first: it never has more marks than the primary."""
+def test_a_flag_in_the_backup_alone_is_unrecognised(states: States) -> None:
+    """Clearing writes the backup first, which therefore never has more flags than the primary."""
     parts = {"BE": "M", "BH": "M", "PE": "U", "PH": "U", "MBR": "U"}
     found = recognise({name: states[state][name] for name, state in parts.items()})
     assert isinstance(found, layout.Unrecognised)
@@ -305,14 +316,14 @@ def test_a_flag_in_the_backup_alone_is_unrecognised(states):
 @pytest.mark.parametrize(
     ("missing", "offset"), [(("BE", "BH"), SIZE - 512), (("PE", "PH"), SIZE - 512), (("BE", "BH", "PE"), 512)]
 )
-def test_a_damaged_copy_is_reported_with_its_offset(states, missing, offset):
+def test_a_damaged_copy_is_reported_with_its_offset(states: States, missing: tuple[str, ...], offset: int) -> None:
     parts = {name: states["0" if name in missing else "U"][name] for name in PIECES}
     found = recognise(parts)
     assert isinstance(found, layout.Unrecognised)
     assert found.offset == offset
 
 
-def test_other_bytes_beside_a_torn_table_are_unrecognised(states):
+def test_other_bytes_beside_a_torn_table_are_unrecognised(states: States) -> None:
     parts = {name: states["M" if name in ("BE", "BH") else "0"][name] for name in PIECES}
     head = bytearray(MIB)
     tail = (parts["BE"] + parts["BH"]).rjust(MIB, b"\0")
@@ -334,7 +345,9 @@ def test_other_bytes_beside_a_torn_table_are_unrecognised(states):
     role=st.sampled_from(Role),
     esp=st.integers(33, 600),
 )
-def test_partitions_fill_the_disk_on_mib_boundaries(size, sector, firmware, role, esp):
+def test_partitions_fill_the_disk_on_mib_boundaries(
+    size: int, sector: int, firmware: Firmware, role: Role, esp: int
+) -> None:
     of = disk(size_bytes=size // sector * sector, sector_size=sector)
     parts = layout.partitions(of, firmware, role, esp * MIB)
     assert parts[0].start_bytes == MIB
@@ -350,7 +363,7 @@ def test_partitions_fill_the_disk_on_mib_boundaries(size, sector, firmware, role
 
 
 @pytest.mark.parametrize("firmware", list(Firmware))
-def test_partitions_of_the_layout_have_no_uuids_and_are_to_be_made(firmware):
+def test_partitions_of_the_layout_have_no_uuids_and_are_to_be_made(firmware: Firmware) -> None:
     parts = layout.partitions(disk(), firmware, Role.DATA, ESP_SIZE)
     assert all(part.uuid == "" and part.make for part in parts)
     assert all(part.type == gpt.TYPES[part.kind] for part in parts)
@@ -358,6 +371,6 @@ def test_partitions_of_the_layout_have_no_uuids_and_are_to_be_made(firmware):
 
 @pytest.mark.parametrize("sector", [512, 4096])
 @pytest.mark.parametrize("esp", [33, 512, 2048])
-def test_the_smallest_disk_has_room_for_data(sector, esp):
+def test_the_smallest_disk_has_room_for_data(sector: int, esp: int) -> None:
     of = disk(size_bytes=layout.smallest(esp * MIB), sector_size=sector)
     assert layout.partitions(of, Firmware.BIOS, Role.DATA, esp * MIB)[-1].size_bytes >= 256 * MIB

@@ -3,6 +3,10 @@ import logging
 import os
 import signal
 import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from attrs import evolve
@@ -12,23 +16,30 @@ from support import GIB, MIB, disk, image_disk, poke, sparse
 
 from zosstorage.block import locations, medium, sample, scan
 from zosstorage.errors import InterruptedRunError
-from zosstorage.model import Depth
+from zosstorage.model import Depth, Disk, Evidence
 from zosstorage.system import signals
 
 BLOCK = sample.BLOCK
 
 
 @pytest.fixture
-def image(tmp_path):
+def image(tmp_path: Path) -> Disk:
     return image_disk(sparse(tmp_path / "image", 64 * MIB))
 
 
-def find(of, depth=Depth.SAMPLED):
+def find(of: Disk, depth: Depth = Depth.SAMPLED) -> Evidence | None:
     with medium.Reader(of) as reader:
         return scan.find_used([reader], depth)[of.path]
 
 
-# What is read.
+def evidence(of: Disk, depth: Depth = Depth.SAMPLED) -> Evidence:
+    """As `find`, on a disk that is not blank."""
+    found = find(of, depth)
+    assert found is not None
+    return found
+
+
+# Regions.
 
 sizes = st.integers(2 * MIB // 512, 2**44 // 512).map(lambda sectors: sectors * 512)
 
@@ -36,7 +47,7 @@ sizes = st.integers(2 * MIB // 512, 2**44 // 512).map(lambda sectors: sectors * 
 @pytest.mark.parametrize("depth", list(Depth))
 @settings(max_examples=25, deadline=None)
 @given(size=st.one_of(sizes.map(lambda size: size % (200 * MIB) + 64 * MIB), sizes), rotational=st.booleans())
-def test_regions_lie_within_the_disk(depth, size, rotational):
+def test_regions_lie_within_the_disk(depth: Depth, size: int, rotational: bool) -> None:
     size = min(size, 4 * GIB) if depth == Depth.FULL else size
     for offset, length in scan.regions(disk(size_bytes=size, rotational=rotational), depth):
         assert offset >= 0
@@ -45,7 +56,7 @@ def test_regions_lie_within_the_disk(depth, size, rotational):
 
 
 @pytest.mark.parametrize("size", [2 * MIB, 64 * MIB, 64 * MIB + 512, 4 * MIB * 7 + 4096, GIB - 512])
-def test_a_full_scan_reads_every_byte_once(size):
+def test_a_full_scan_reads_every_byte_once(size: int) -> None:
     at = 0
     for offset, length in scan.regions(disk(size_bytes=size), Depth.FULL):
         assert offset == at
@@ -54,7 +65,7 @@ def test_a_full_scan_reads_every_byte_once(size):
 
 
 @pytest.mark.parametrize("depth", [Depth.SIGNATURES, Depth.SAMPLED])
-def test_both_ends_and_all_known_places_are_read(depth):
+def test_both_ends_and_all_known_places_are_read(depth: Depth) -> None:
     of = disk(size_bytes=600 * GIB)
     places = scan.regions(of, depth)
     assert places == sorted(places)
@@ -62,67 +73,67 @@ def test_both_ends_and_all_known_places_are_read(depth):
     assert {(region.offset, region.length) for region in locations.regions(of.size_bytes)} <= set(places)
 
 
-def test_a_sampled_scan_reads_more_than_signatures():
+def test_a_sampled_scan_reads_more_than_signatures() -> None:
     of = disk(size_bytes=100 * GIB)
-    assert len(scan.regions(of, Depth.SAMPLED)) > len(scan.regions(of, Depth.SIGNATURES)) + 2000
+    more, fewer = (list(scan.regions(of, depth)) for depth in (Depth.SAMPLED, Depth.SIGNATURES))
+    assert len(more) > len(fewer) + 2000
 
 
-# What is found.
+# Findings.
 
 
 @given(offset=st.integers(0, 2**44), before=st.integers(0, 9000), rest=st.binary(max_size=40))
-def test_first_used_is_the_first_byte_that_is_not_zero(offset, before, rest):
+def test_first_used_is_the_first_byte_that_is_not_zero(offset: int, before: int, rest: bytes) -> None:
     data = bytes(before) + b"\x01" + rest
     found = scan.first_used(offset, data)
     assert found == scan.Finding(offset + before, data[before : before + 16])
 
 
 @given(length=st.integers(0, scan._CHUNK))
-def test_zeros_are_not_used(length):
+def test_zeros_are_not_used(length: int) -> None:
     assert scan.first_used(0, bytes(length)) is None
 
 
 @pytest.mark.parametrize("depth", list(Depth))
-def test_a_blank_image_is_blank(image, depth):
+def test_a_blank_image_is_blank(image: Disk, depth: Depth) -> None:
     assert find(image, depth) is None
 
 
 @pytest.mark.parametrize("depth", list(Depth))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_a_single_byte_in_any_region_that_is_read_is_found(image, depth, data):
+def test_a_single_byte_in_any_region_that_is_read_is_found(image: Disk, depth: Depth, data: st.DataObject) -> None:
     offset, length = data.draw(st.sampled_from(list(scan.regions(image, depth))))
     at = offset + data.draw(st.integers(0, length - 1))
     poke(image.path, at, bytes([data.draw(st.integers(1, 255))]))
     try:
-        found = find(image, depth)
-        assert found is not None
+        found = evidence(image, depth)
         assert (found.check, found.offset) == ("bytes", at)
         assert image.path in found.hint
     finally:
         poke(image.path, at, b"\0")
 
 
-def test_a_byte_in_a_sampled_block_is_found(image, monkeypatch):
+def test_a_byte_in_a_sampled_block_is_found(image: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "places", lambda _: [(30 * MIB, BLOCK)])
     assert (30 * MIB, BLOCK) not in scan.regions(image, Depth.SIGNATURES)
     poke(image.path, 30 * MIB + BLOCK - 1, b"\xff")
-    assert find(image, Depth.SAMPLED).offset == 30 * MIB + BLOCK - 1
+    assert evidence(image, Depth.SAMPLED).offset == 30 * MIB + BLOCK - 1
     assert find(image, Depth.SIGNATURES) is None
-    assert find(image, Depth.FULL).offset == 30 * MIB + BLOCK - 1
+    assert evidence(image, Depth.FULL).offset == 30 * MIB + BLOCK - 1
 
 
-def test_evidence_names_a_known_format_and_shows_bytes(image):
+def test_evidence_names_a_known_format_and_shows_bytes(image: Disk) -> None:
     poke(image.path, 4242, b"\x07secret")
-    assert find(image).found.startswith("data: 07 73 65 63")
+    assert evidence(image).found.startswith("data: 07 73 65 63")
     poke(image.path, 4242, bytes(7))
     poke(image.path, 64 * 1024 + 0x40, b"_BHRfS_M")
-    found = find(image)
+    found = evidence(image)
     assert found.offset == 64 * 1024 + 0x40
     assert found.found == "btrfs superblock: 5f 42 48 52 66 53 5f 4d 00 00 00 00 00 00 00 00 |_BHRfS_M........|"
 
 
-def test_each_of_several_disks_has_its_own_evidence(tmp_path):
+def test_each_of_several_disks_has_its_own_evidence(tmp_path: Path) -> None:
     disks = [image_disk(sparse(tmp_path / name, 8 * MIB + index * MIB)) for index, name in enumerate("abc")]
     poke(disks[1].path, 5 * MIB, b"x")
     readers = [medium.Reader(of) for of in disks]
@@ -133,13 +144,13 @@ def test_each_of_several_disks_has_its_own_evidence(tmp_path):
     assert [evidence and evidence.offset for evidence in found.values()] == [None, 5 * MIB, None]
 
 
-def test_disks_are_read_in_parallel(tmp_path, monkeypatch):
+def test_disks_are_read_in_parallel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each disk waits, at its first read, until every other disk is read as well."""
     disks = [image_disk(sparse(tmp_path / name, 16 * MIB)) for name in "abc"]
     together = threading.Barrier(len(disks))
     original, first = medium.Reader.view, set()
 
-    def view(self, *words):
+    def view(self: medium.Reader, *words: Any) -> memoryview:
         if self.disk.path not in first:
             first.add(self.disk.path)
             together.wait(60)
@@ -150,20 +161,20 @@ def test_disks_are_read_in_parallel(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("rate", [0, 7200])
-def test_the_first_used_byte_is_found_with_any_number_of_threads(tmp_path, rate):
+def test_the_first_used_byte_is_found_with_any_number_of_threads(tmp_path: Path, rate: int) -> None:
     of = evolve(image_disk(sparse(tmp_path / "image", 64 * MIB)), rotation_rate=rate)
     for at in range(63 * MIB, 7 * MIB, -MIB):
         poke(of.path, at, b"x")
-    assert find(of, Depth.FULL).offset == 8 * MIB
+    assert evidence(of, Depth.FULL).offset == 8 * MIB
 
 
 @pytest.mark.parametrize("read", [1, 2, 50, 500])
-def test_a_signal_ends_a_full_scan(tmp_path, monkeypatch, read):
-    """The threads have ended when the exception of a signal goes on."""
+def test_a_signal_ends_a_full_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: int) -> None:
+    """All threads have ended when the exception leaves the scan."""
     of = image_disk(sparse(tmp_path / "image", 4096 * GIB))
     original, reads, before = medium.Reader.view, [], threading.active_count()
 
-    def view(self, *words):
+    def view(self: medium.Reader, *words: Any) -> memoryview:
         reads.append(words)
         if len(reads) == read:
             signal.raise_signal(signal.SIGTERM)
@@ -176,8 +187,8 @@ def test_a_signal_ends_a_full_scan(tmp_path, monkeypatch, read):
     assert len(reads) < 4 << 20
 
 
-def test_a_thread_that_cannot_be_started_is_an_error(image, monkeypatch):
-    def fail(_):
+def test_a_thread_that_cannot_be_started_is_an_error(image: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> NoReturn:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", fail)
@@ -185,41 +196,41 @@ def test_a_thread_that_cannot_be_started_is_an_error(image, monkeypatch):
         find(image, Depth.FULL)
 
 
-def test_a_scan_of_no_disks_finds_nothing():
+def test_a_scan_of_no_disks_finds_nothing() -> None:
     assert scan.find_used([], Depth.FULL) == {}
 
 
-# What cannot be read.
+# Read errors.
 
 
-def test_a_short_read_is_evidence(image):
+def test_a_short_read_is_evidence(image: Disk) -> None:
     os.truncate(image.path, 40 * MIB)
-    found = find(image, Depth.FULL)
+    found = evidence(image, Depth.FULL)
     assert (found.check, found.offset) == ("read", 40 * MIB)
     assert "0" in found.found
     assert "failing disk" in found.hint
 
 
-def test_a_read_that_ends_within_a_region_is_evidence(image):
+def test_a_read_that_ends_within_a_region_is_evidence(image: Disk) -> None:
     os.truncate(image.path, 40 * MIB + 100)
-    found = find(image, Depth.FULL)
+    found = evidence(image, Depth.FULL)
     assert (found.check, found.offset, found.found) == ("read", 40 * MIB, "a read of 1048576 bytes returned only 100")
 
 
-def test_an_io_error_is_evidence(image, monkeypatch):
+def test_an_io_error_is_evidence(image: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     original = os.preadv
 
-    def preadv(handle, rooms, offset):
+    def preadv(handle: int, rooms: Sequence[memoryview], offset: int) -> int:
         if offset >= 8 * MIB:
             raise OSError(5, "Input/output error")
         return original(handle, rooms, offset)
 
     monkeypatch.setattr(os, "preadv", preadv)
-    found = find(image, Depth.FULL)
+    found = evidence(image, Depth.FULL)
     assert (found.check, found.offset, found.found) == ("read", 8 * MIB, "reading it failed: Input/output error")
 
 
-def test_a_disk_that_cannot_be_opened_is_unreadable(tmp_path):
+def test_a_disk_that_cannot_be_opened_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(medium.UnreadableError) as caught:
         medium.Reader(disk(path=str(tmp_path / "gone")))
     assert caught.value.offset is None
@@ -227,7 +238,7 @@ def test_a_disk_that_cannot_be_opened_is_unreadable(tmp_path):
     assert scan.unreadable(caught.value).offset is None
 
 
-def test_a_reader_reads_both_ends_and_closes_its_handle(image):
+def test_a_reader_reads_both_ends_and_closes_its_handle(image: Disk) -> None:
     poke(image.path, 0, b"head")
     poke(image.path, image.size_bytes - 4, b"tail")
     with medium.Reader(image) as reader:
@@ -240,28 +251,30 @@ def test_a_reader_reads_both_ends_and_closes_its_handle(image):
         os.fstat(handle)
 
 
-def test_a_reader_cannot_write(image):
+def test_a_reader_cannot_write(image: Disk) -> None:
     with medium.Reader(image) as reader, pytest.raises(OSError, match="Bad file descriptor"):
         os.pwrite(reader.fd, b"x", 0)
 
 
-def test_progress_of_a_full_scan_is_logged(image, caplog, monkeypatch):
+def test_progress_of_a_full_scan_is_logged(
+    image: Disk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = itertools.count(0, 2)
-    monkeypatch.setattr(scan.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     with caplog.at_level(logging.INFO, "zosstorage"):
         find(image, Depth.FULL)
-    records = [record for record in caplog.records if record.message == "reading whole disks"]
+    records = [vars(record) for record in caplog.records if record.message == "reading whole disks"]
     assert records
-    assert records[-1].total_bytes == 64 * MIB
-    assert (records[-1].percent, records[-1].read_bytes) == (100, 64 * MIB)
+    last = [records[-1][key] for key in ("total_bytes", "read_bytes", "percent")]
+    assert last == [64 * MIB, 64 * MIB, 100]
 
 
-def test_bytes_are_shown_as_hex_and_ascii():
+def test_bytes_are_shown_as_hex_and_ascii() -> None:
     assert scan.dump(b"A\0~\x7f\x1f ") == "41 00 7e 7f 1f 20 |A.~.. |"
 
 
-def test_regions_of_a_smaller_disk_do_not_repeat():
-    places = scan.regions(evolve(disk(), size_bytes=2 * MIB), Depth.SIGNATURES)
+def test_regions_of_a_smaller_disk_do_not_repeat() -> None:
+    places = list(scan.regions(evolve(disk(), size_bytes=2 * MIB), Depth.SIGNATURES))
     assert len(places) == len(set(places))
 
 
@@ -269,11 +282,11 @@ def test_regions_of_a_smaller_disk_do_not_repeat():
 
 
 @pytest.mark.parametrize("depth", [Depth.SIGNATURES, Depth.SAMPLED])
-def test_bytes_that_are_read_twice_count_once(depth):
+def test_bytes_that_are_read_twice_count_once(depth: Depth) -> None:
     of = disk(size_bytes=5 * GIB)
     pieces = {at for offset, length in scan.regions(of, depth) for at in range(offset // 512, (offset + length) // 512)}
     assert scan.amount(of, depth) == 512 * len(pieces)
 
 
-def test_a_full_scan_reads_the_whole_disk(image):
+def test_a_full_scan_reads_the_whole_disk(image: Disk) -> None:
     assert scan.amount(image, Depth.FULL) == 64 * MIB

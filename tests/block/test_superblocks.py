@@ -9,17 +9,17 @@ TIB = 1024 * GIB
 sizes = st.integers(16 * MIB // 512, 20 * TIB // 512).map(lambda sectors: sectors * 512)
 
 
-def covered(size):
-    """What the scan reads: known regions and both ends."""
+def covered(size: int) -> list[tuple[int, int]]:
+    """(offset, length) of each range that the scan reads."""
     return [(0, MIB), (size - MIB, MIB), *((region.offset, region.length) for region in locations.regions(size))]
 
 
-def is_read(offset, length, size):
+def is_read(offset: int, length: int, size: int) -> bool:
     return any(start <= offset and offset + length <= start + count for start, count in covered(size))
 
 
 @given(size=sizes)
-def test_every_known_magic_lies_in_a_region_that_is_read(size):
+def test_every_known_magic_lies_in_a_region_that_is_read(size: int) -> None:
     blocks = {offset for offset, length in covered(size) if length == superblocks.BLOCK}
     longer = [(offset, offset + length) for offset, length in covered(size) if length > superblocks.BLOCK]
     for offset, row in locations._places(size):
@@ -28,7 +28,7 @@ def test_every_known_magic_lies_in_a_region_that_is_read(size):
 
 
 @given(size=sizes)
-def test_regions_are_ascending_and_within_the_disk(size):
+def test_regions_are_ascending_and_within_the_disk(size: int) -> None:
     regions = locations.regions(size)
     places = [(region.offset, region.length) for region in regions]
     assert places == sorted(set(places))
@@ -66,12 +66,12 @@ def test_regions_are_ascending_and_within_the_disk(size):
     ],
     ids=str,
 )
-def test_copies_of_well_known_formats_are_read(name, offset):
+def test_copies_of_well_known_formats_are_read(name: str, offset: int) -> None:
     assert is_read(offset, 512, TIB)
 
 
 @given(data=st.data(), size=sizes)
-def test_identify_names_a_magic_string_at_its_place(data, size):
+def test_identify_names_a_magic_string_at_its_place(data: st.DataObject, size: int) -> None:
     places = list(locations._places(size))
     offset, row = data.draw(st.sampled_from(places))
     block = offset // 4096 * 4096
@@ -83,7 +83,7 @@ def test_identify_names_a_magic_string_at_its_place(data, size):
     assert longest == len(row.magic)
 
 
-def test_identify_prefers_the_longest_magic_string():
+def test_identify_prefers_the_longest_magic_string() -> None:
     data = bytearray(4096)
     data[510:512] = b"\x55\xaa"
     assert locations.identify(0, bytes(data), GIB) == "MBR"
@@ -92,9 +92,9 @@ def test_identify_prefers_the_longest_magic_string():
 
 
 @given(data=st.binary(max_size=64), offset=st.integers(0, GIB - 64))
-def test_identify_accepts_any_bytes(data, offset):
+def test_identify_accepts_any_bytes(data: bytes, offset: int) -> None:
     assert locations.identify(offset, data, GIB) is None or data
 
 
-def test_every_row_has_a_source():
+def test_every_row_has_a_source() -> None:
     assert all(row.source and row.format and row.magic for row in superblocks.KNOWN)

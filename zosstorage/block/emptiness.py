@@ -295,6 +295,6 @@ def _unmarked_problem(part: SeenPartition, disk: Disk) -> list[Evidence]:
         return []
     label = filesystems.LABELS["vfat" if part.kind is PartitionKind.ESP else "btrfs"]
     found = f"{content.type} labelled {content.label!r}" if content else "none of our filesystems"
-    reason = f"partition {part.number} has no in-progress flag, but {found} where {label} belongs"
+    reason = f"partition {part.number} has no in-progress flag, but carries {found} where {label} belongs"
     hint = "an incomplete system is not repaired: restore it, or erase the disk by hand if nothing on it is needed"
     return [evolve(_evidence("own layout", part.start_bytes, reason, disk), hint=hint)]
