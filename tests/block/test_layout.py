@@ -128,12 +128,12 @@ def test_the_mbr_is_the_same_in_every_table(states: States) -> None:
 
 
 def test_a_table_interrupted_while_it_was_made_is_recognised(states: States) -> None:
-    assert {cut: recognised_state(states, cut) for cut in prefixes("00000", "MMMMM")[1:]} == CREATING
+    assert {state: recognised_state(states, state) for state in prefixes("00000", "MMMMM")[1:]} == CREATING
 
 
 def test_a_table_interrupted_while_flags_were_cleared_is_recognised(states: States) -> None:
     expected = {"MMMMM": "whole MMM"} | CLEARING
-    assert {cut: recognised_state(states, cut) for cut in prefixes("MMMMM", "UUUUM")} == expected
+    assert {state: recognised_state(states, state) for state in prefixes("MMMMM", "UUUUM")} == expected
 
 
 # Recognised state → the tables that a later run may write over it. Partition writes a torn table again, as it was or
@@ -142,7 +142,7 @@ WRITTEN = {"torn MMM": "MS", "torn MMU": "S", "torn UUU": "U", "whole MMM": "U",
 
 
 def test_a_table_interrupted_any_number_of_times_is_recognised(states: States) -> None:
-    reached, pending = set(), [(cut, False) for cut in prefixes("00000", "MMMMM")[1:]]
+    reached, pending = set(), [(state, False) for state in prefixes("00000", "MMMMM")[1:]]
     while pending:
         state, complete = pending.pop()
         found = recognised_state(states, state)
@@ -153,7 +153,7 @@ def test_a_table_interrupted_any_number_of_times_is_recognised(states: States) -
         reached.add((state, complete))
         for kind in WRITTEN[found]:
             if kind == "M" or complete:  # no filesystem is finished before all tables are whole
-                pending += [(cut, complete) for cut in prefixes(state, f"{kind * 4}M")]
+                pending += [(later, complete) for later in prefixes(state, f"{kind * 4}M")]
     assert {state for state, _ in reached} == set(CREATING | CLEARING | REWRITING)
 
 

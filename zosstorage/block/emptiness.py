@@ -223,7 +223,7 @@ def _outside_evidence(exam: _Exam, in_use: InUse) -> list[Evidence]:
 
 
 def _foreign_kernel_partitions(exam: _Exam) -> list[Evidence]:
-    """Partitions that only the kernel has. It may lack some: it cannot read the table, or was not told to read it."""
+    """Evidence for partitions that the kernel has and the table lacks; the kernel may not have read the table yet."""
     table = {(part.number, part.start_bytes, part.size_bytes) for part in _partitions(exam)}
     kernel = {(part.number, part.start_bytes, part.size_bytes) for part in sysfs.partitions(exam.disk).values()}
     return list(kernel_partitions(exam.disk)) if kernel - table else []
