@@ -28,12 +28,12 @@ def key(default: Any, parse: Callable[[Any], Any], doc: str | Callable[[], str],
     return field(default=default, metadata={"parse": parse, "doc": doc, **more})
 
 
-def word(default: str, allowed: Callable[[], Iterable[str]], doc: str) -> Any:
+def text_key(default: str, allowed: Callable[[], Iterable[str]], doc: str) -> Any:
     """Declare a key whose value is one of the texts that `allowed` returns."""
     return key(default, values.among(allowed), doc, choices=allowed, schema=lambda: {"enum": [*allowed()]})
 
 
-def maybe_word(allowed: Callable[[], Iterable[str]], doc: str | Callable[[], str]) -> Any:
+def optional_text_key(allowed: Callable[[], Iterable[str]], doc: str | Callable[[], str]) -> Any:
     """Declare a key whose value is one of the texts that `allowed` returns, or null, the default."""
     return key(None, maybe(values.among(allowed)), doc, schema=lambda: {"enum": [*allowed(), None]})
 

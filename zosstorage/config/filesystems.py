@@ -8,7 +8,7 @@ from attrs import frozen
 
 from zosstorage.config import options, values
 from zosstorage.config.choices import ONE_DISK_PROFILES, profiles
-from zosstorage.config.fields import key, maybe, maybe_word, section
+from zosstorage.config.fields import key, maybe, optional_text_key, section
 from zosstorage.topologies import TOPOLOGIES
 
 
@@ -32,8 +32,8 @@ class Btrfs:
         maybe(values.btrfs_compression),
         "Value of the mount option `compress=`: `zlib[:1-9]`, `lzo`, `zstd[:1-15]`, or null for no compression.",
     )
-    data_profile: str | None = maybe_word(profiles, _which_profiles)
-    metadata_profile: str | None = maybe_word(profiles, "The same for metadata.")
+    data_profile: str | None = optional_text_key(profiles, _which_profiles)
+    metadata_profile: str | None = optional_text_key(profiles, "The same for metadata.")
     discard: bool = key(
         False,
         values.switch,

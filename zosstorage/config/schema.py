@@ -12,7 +12,7 @@ from attrs import frozen
 from zosstorage import topologies
 from zosstorage.config import values
 from zosstorage.config.choices import FirmwareMode, OnPartial
-from zosstorage.config.fields import PATH, key, maybe, section, word
+from zosstorage.config.fields import PATH, key, maybe, section, text_key
 from zosstorage.config.filesystems import Bcachefs, Btrfs, Filesystems, Vfat
 from zosstorage.converter import keys_of
 from zosstorage.flags import LogFormat, LogLevel
@@ -112,7 +112,7 @@ class Devices:
 class Topology:
     """The `topology` section."""
 
-    mode: str = word(topologies.AUTO, topologies.modes, "Topology to create.")
+    mode: str = text_key(topologies.AUTO, topologies.modes, "Topology to create.")
     cache: tuple[str, ...] = key(
         (),
         values.many(values.glob),
