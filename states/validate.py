@@ -14,7 +14,7 @@ from zosstorage.facts import Validated
 from zosstorage.model import Kind
 from zosstorage.planning.decide import decide
 from zosstorage.planning.observe import observe
-from zosstorage.planning.refusal import blankness, tell
+from zosstorage.planning.refusal import blank_text, evidence_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ class Validate:
         seen = observe(facts.discovery, self.config)
         verdicts = tuple(map(emptiness.verdict, seen.disks))
         for verdict in verdicts:
-            found = tell(verdict.evidence) or blankness(verdict)
+            found = evidence_text(verdict.evidence) or blank_text(verdict)
             log.info("verdict", extra={"disk": verdict.path, "kind": verdict.kind, "found": found})
         writes = {one.disk.path: one.writes for one in seen.disks}
         return evolve(facts, validate=Validated(decide(seen, self.config), verdicts, writes))

@@ -87,7 +87,7 @@ class ObservedPlace:
         path: the path, with the root prefix.
         exists: whether the path exists.
         above: the path itself, or its nearest parent that exists.
-        above_is_folder: whether `above` is a directory.
+        above_is_directory: whether `above` is a directory.
         is_file: whether the path is a regular file.
         refused: why no file can be created in the nearest directory; empty if one can.
         real: the path with all symbolic links resolved.
@@ -97,7 +97,7 @@ class ObservedPlace:
     path: str
     exists: bool
     above: str
-    above_is_folder: bool
+    above_is_directory: bool
     is_file: bool
     refused: str
     real: str

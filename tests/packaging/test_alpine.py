@@ -14,7 +14,7 @@ from zosstorage.system import executables
 TOP = Path(__file__).parents[2]
 ALPINE = TOP / "packaging/alpine"
 SCRIPTS = ("hook", "rdinit", "zosstorage.initd", "zosstorage.confd", "APKBUILD")
-NEEDED = {*preflight.EXAMINING, *preflight.ALWAYS, *btrfs.TOOLS, *vfat.TOOLS}
+NEEDED = {*preflight.PROBERS, *preflight.ALWAYS_NEEDED, *btrfs.TOOLS, *vfat.TOOLS}
 
 
 def apkbuild(script, *arguments):

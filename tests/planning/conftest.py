@@ -8,7 +8,7 @@ from zosstorage.block import emptiness, sysfs
 from zosstorage.errors import ToolError
 from zosstorage.planning import observe as observing
 from zosstorage.planning import preflight
-from zosstorage.planning.decide import choose, decide
+from zosstorage.planning.decide import plan_disks, decide
 from zosstorage.planning.roles import Target
 from zosstorage.system import mountinfo
 from zosstorage.system.mountinfo import Mounted
@@ -26,7 +26,7 @@ class Observed:
         self.mounts = {}
         self.carried = {}
         self.kernel("btrfs", "bcachefs", "vfat")
-        for name in ("blkid", "wipefs", *preflight.ALWAYS, "mkfs.fat", "mkfs.btrfs", "btrfs", "bcachefs"):
+        for name in ("blkid", "wipefs", *preflight.ALWAYS_NEEDED, "mkfs.fat", "mkfs.btrfs", "btrfs", "bcachefs"):
             tools(name)
         tools("mount", stdout="mount from util-linux 2.41 (libmount 2.41: btrfs)")
         monkeypatch.setattr(mountinfo, "PROC", proc)
@@ -73,7 +73,7 @@ class Observed:
         settings = settings or config()
         seen = self.observe(settings)
         targets = [Target(one.disk, emptiness.verdict(one)) for one in seen.disks]
-        return preflight.problems(choose(self.found, targets, settings, uuids()), seen, settings)
+        return preflight.problems(plan_disks(self.found, targets, settings, uuids()), seen, settings)
 
 
 @pytest.fixture

@@ -90,11 +90,11 @@ def test_finished_disks_win_over_auto():
 @pytest.mark.parametrize("others", [[], [blank(B)], [foreign(B)]], ids=["alone", "blank", "foreign"])
 def test_a_filesystem_with_a_missing_member_is_refused(others):
     message = refused([A, B][: 1 + len(others)], [raid(A, 1), *others])
-    assert f"{U1} says it has 2 devices, and 1 were found" in message
+    assert f"{U1} has 2 devices according to its superblock; found: 1, of which distinct: 1" in message
 
 
 def test_a_filesystem_with_a_member_too_many_is_refused():
-    assert "says it has 2 devices, and 3 were found" in refused([A, B, C], [raid(A, 1), raid(B, 2), raid(C, 3)])
+    assert "found: 3, of which distinct: 3" in refused([A, B, C], [raid(A, 1), raid(B, 2), raid(C, 3)])
 
 
 def test_a_filesystem_with_one_member_twice_is_refused():
@@ -103,16 +103,16 @@ def test_a_filesystem_with_one_member_twice_is_refused():
         raid(B, 2),
         partitions=(raid(B, 2).partitions[0], evolve(raid(B, 2).partitions[1], content=raid(A, 1).data.content)),
     )
-    assert "with 1 identities among them" in refused([A, B], [raid(A, 1), twin])
+    assert "found: 2, of which distinct: 1" in refused([A, B], [raid(A, 1), twin])
 
 
 def test_members_that_disagree_on_their_number_are_refused():
-    with pytest.raises(NotEmptyError, match="says it has"):
+    with pytest.raises(NotEmptyError, match="devices according to its superblock"):
         decided([A, B], [raid(A, 1, devices=2), raid(B, 2, devices=3)])
 
 
 def test_members_of_different_filesystem_types_are_refused():
-    with pytest.raises(NotEmptyError, match="says it has"):
+    with pytest.raises(NotEmptyError, match="devices according to its superblock"):
         decided([A, B], [raid(A, 1), raid(B, 2, fstype="bcachefs")])
 
 
@@ -187,4 +187,4 @@ def test_disks_that_only_look_alike_are_taken(changes):
     ],
 )
 def test_filesystems_that_make_up_no_topology_are_refused(verdicts):
-    assert "make up no topology" in refused([A, B, C], verdicts)
+    assert "do not form a topology" in refused([A, B, C], verdicts)

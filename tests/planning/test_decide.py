@@ -111,7 +111,7 @@ COPY = {"/dev/sdz1": data_content()}
     [
         ({"tools": without("mkfs.btrfs")}, ToolError, "the tool mkfs.btrfs was not found"),
         ({"kernel": NO_BTRFS}, ToolError, "this kernel has no btrfs"),
-        ({"places": taken()}, ConfigError, "/var/cache/etc is taken: tmpfs is mounted there"),
+        ({"places": taken()}, ConfigError, "/var/cache/etc is in use: tmpfs is mounted there"),
         ({"contents": COPY}, NotEmptyError, "/dev/sdz1 carries a copy of the filesystem"),
     ],
     ids=["tools", "kernel", "places", "contents"],

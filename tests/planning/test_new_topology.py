@@ -50,8 +50,8 @@ def test_a_new_topology_is_assigned(mode, kinds, roles):
 @pytest.mark.parametrize(
     ("mode", "kinds", "needs"),
     [
-        ("btrfs_raid1c3", [SSD, SSD], "at least 3 data disks and at most 4 in all"),
-        ("btrfs_raid1c3", [SSD] * 5, "at least 3 data disks and at most 4 in all"),
+        ("btrfs_raid1c3", [SSD, SSD], "at least 3 data disks and at most 4 in total"),
+        ("btrfs_raid1c3", [SSD] * 5, "at least 3 data disks and at most 4 in total"),
         ("bcachefs_3copy", [SSD, HDD, HDD], "at least 2 cache disks and at least 2 backing disks"),
         ("bcachefs_independent", [SSD], "at least 2 data disks"),
     ],
@@ -170,5 +170,5 @@ def test_a_half_finished_job_of_a_new_topology_is_resumed():
 def test_without_such_a_row_that_job_is_refused(monkeypatch):
     monkeypatch.delitem(TOPOLOGIES, "bcachefs_independent")
     found = disks(SSD, SSD)
-    with pytest.raises(NotEmptyError, match="an unfinished job of ours that is no part of it"):
+    with pytest.raises(NotEmptyError, match="are not parts of one job"):
         decided(found, own(found, unfinished))

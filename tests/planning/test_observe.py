@@ -17,7 +17,7 @@ from zosstorage.planning import preflight
 
 def test_where_each_tool_is(machine):
     seen = machine.observe()
-    names = {"blkid", "wipefs", *preflight.ALWAYS, "mkfs.fat", "mkfs.btrfs", "btrfs"}
+    names = {"blkid", "wipefs", *preflight.ALWAYS_NEEDED, "mkfs.fat", "mkfs.btrfs", "btrfs"}
     assert seen.tools == {name: ObservedTool(str(machine.tools.bin / name)) for name in names}
     assert machine.tools.calls == []
     assert machine.problems() == []

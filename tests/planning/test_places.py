@@ -40,9 +40,9 @@ def test_free_targets_are_not_in_the_way_and_nothing_is_made(problems, tmp_path)
 def test_a_target_that_is_taken(problems, machine, tmp_path):
     machine.mounted(f"{tmp_path}/var/cache/etc", "tmpfs")
     (problem,) = problems()
-    assert problem.message == f"{tmp_path}/var/cache/etc is taken: tmpfs is mounted there"
+    assert problem.message == f"{tmp_path}/var/cache/etc is in use: tmpfs is mounted there"
     assert "umount" in problem.hint
-    with pytest.raises(ConfigError, match="etc is taken"):
+    with pytest.raises(ConfigError, match="etc is in use"):
         machine.plan(config(root=tmp_path, report={"path": f"{tmp_path}/state.json"}))
 
 
@@ -142,13 +142,13 @@ def test_the_folder_of_a_finished_filesystem_may_be_there(problems, adopted, mon
 
 def test_a_finished_filesystem_whose_folder_cannot_be_made(problems, adopted, monkeypatch):
     read_only(monkeypatch)
-    assert sum(f"{adopted} cannot be made: " in message for message in messages(problems())) == 1
+    assert sum(f"{adopted} cannot be created: " in message for message in messages(problems())) == 1
 
 
 def test_a_file_where_a_finished_filesystem_is_mounted(problems, adopted):
     adopted.parent.mkdir(parents=True)
     adopted.write_bytes(b"")
-    assert messages(problems()) == [f"{adopted} cannot be a folder: {adopted} is a file"]
+    assert messages(problems()) == [f"{adopted} cannot be a directory: {adopted} is a file"]
 
 
 def test_a_link_out_of_the_root_where_a_finished_filesystem_is_mounted(problems, adopted, tmp_path):
@@ -172,8 +172,8 @@ def test_a_report_that_can_be_written(problems, tmp_path, name):
     ("path", "told"),
     [
         ("/proc/nope/state.json", "No such file or directory"),
-        ("/dev/null", "it is no file"),
-        ("/proc", "it is no file"),
+        ("/dev/null", "it is not a regular file"),
+        ("/proc", "it is not a regular file"),
         ("/proc/self/status/state.json", "/proc/self/status is a file"),
     ],
 )
@@ -226,7 +226,7 @@ def test_an_fstab_that_is_a_folder_or_leads_out(problems, tmp_path):
     root = tmp_path / "root"
     (root / "etc/fstab").mkdir(parents=True)
     (problem,) = problems(root, fstab={"enabled": True})
-    assert "it is no file" in problem.message
+    assert "it is not a regular file" in problem.message
     (root / "etc/fstab").rmdir()
     (root / "etc/fstab").symlink_to("/etc/fstab")
     assert any("leads out of" in message for message in messages(problems(root, fstab={"enabled": True})))

@@ -54,12 +54,12 @@ def test_nothing_is_in_the_way_of_a_plan_on_a_complete_machine(mode):
     ],
 )
 def test_tools_that_the_rest_of_a_run_needs(mode, make, more):
-    assert set(preflight.needed(plan(mode, make=make))) == {*preflight.ALWAYS, *more}
+    assert set(preflight.needed_tools(plan(mode, make=make))) == {*preflight.ALWAYS_NEEDED, *more}
 
 
 def test_every_missing_tool_is_told():
     tools = seen().tools | {"wipefs": ObservedTool(None), "mkfs.fat": ObservedTool(None)}
-    found = preflight.missing(["blkid", "wipefs", "mkfs.fat"], seen(tools=tools))
+    found = preflight.missing_tools(["blkid", "wipefs", "mkfs.fat"], seen(tools=tools))
     assert [problem.message for problem in found] == [
         "the tool wipefs was not found",
         "the tool mkfs.fat was not found",
@@ -171,7 +171,7 @@ def backed(*files):
 def test_two_loop_devices_over_one_file_are_in_the_way():
     (problem,) = problems(plan("btrfs_raid1"), disks=backed("/a.img", "/a.img"))
     assert isinstance(problem, NotEmptyError)
-    assert problem.message == "/dev/sda and /dev/sdb are one file, /a.img"
+    assert problem.message == "/dev/sda and /dev/sdb have the same backing file /a.img"
     assert "exclude" in problem.hint
 
 
@@ -200,10 +200,10 @@ def told(found, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mounted": "tmpfs"}, "/var/cache/etc is taken: tmpfs is mounted there"),
-        ({"mounted": "/dev/sda2:/dev/sdz1"}, "/var/cache/etc is taken: /dev/sda2:/dev/sdz1 is mounted there"),
-        ({"above": "/var", "above_is_folder": False}, "/var/cache/etc cannot be a folder: /var is a file"),
-        ({"refused": "/var: Read-only"}, "/var/cache/etc cannot be made: /var: Read-only"),
+        ({"mounted": "tmpfs"}, "/var/cache/etc is in use: tmpfs is mounted there"),
+        ({"mounted": "/dev/sda2:/dev/sdz1"}, "/var/cache/etc is in use: /dev/sda2:/dev/sdz1 is mounted there"),
+        ({"above": "/var", "above_is_directory": False}, "/var/cache/etc cannot be a directory: /var is a file"),
+        ({"refused": "/var: Read-only"}, "/var/cache/etc cannot be created: /var: Read-only"),
     ],
 )
 def test_a_target_that_cannot_be_mounted_on_is_in_the_way(changes, message):
@@ -219,15 +219,15 @@ def test_a_data_root_that_cannot_be_written_is_told_for_each_new_filesystem():
     found = plan("dual_independent")
     wrong = at("/var/mounts", exists=True, refused="/var/mounts: Read-only")
     assert told(found, **wrong) == [
-        (ConfigError, f"/var/mounts/{one.uuid} cannot be made: /var/mounts: Read-only") for one in found.data
+        (ConfigError, f"/var/mounts/{one.uuid} cannot be created: /var/mounts: Read-only") for one in found.data
     ]
 
 
 def test_the_folder_of_a_finished_filesystem_is_judged_by_itself():
     found = plan(make=False)
     top = found.data[0].top.target
-    assert told(found, **at(top, above=top, above_is_folder=False)) == [
-        (ConfigError, f"{top} cannot be a folder: {top} is a file")
+    assert told(found, **at(top, above=top, above_is_directory=False)) == [
+        (ConfigError, f"{top} cannot be a directory: {top} is a file")
     ]
     there = at("/var/mounts", exists=True, refused="x")["places"] | at(top, exists=True)["places"]
     there["/var/mounts"] = place("/var/mounts", exists=True, refused="/var/mounts: Read-only")
@@ -250,7 +250,7 @@ def test_a_place_that_leads_out_of_the_root_is_in_the_way():
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
-    [({"exists": True}, "it is no file"), ({"refused": "/run: Read-only"}, "/run: Read-only")],
+    [({"exists": True}, "it is not a regular file"), ({"refused": "/run: Read-only"}, "/run: Read-only")],
 )
 def test_a_report_that_cannot_be_written_is_in_the_way(changes, reason):
     path = config().report.path
@@ -264,8 +264,8 @@ def test_an_fstab_is_in_the_way_only_where_it_is_to_be_written():
     assert problems(plan(), **wrong) == []
     messages = [problem.message for problem in problems(plan(fstab="/etc/fstab"), **wrong)]
     assert messages == [
-        "/srv/fstab cannot be written: it is no file",
-        "/etc/fstab mounts something else at one of our targets: 'tmpfs /var/cache/etc tmpfs'",
+        "/srv/fstab cannot be written: it is not a regular file",
+        "/etc/fstab mounts something else at a mount target: 'tmpfs /var/cache/etc tmpfs'",
     ]
 
 

@@ -4,7 +4,7 @@ from support import foreign
 
 from zosstorage.errors import ConfigError, NoDiskError, NotEmptyError, ToolError
 from zosstorage.model import Evidence
-from zosstorage.planning.refusal import contradiction, refusal, tell, together
+from zosstorage.planning.refusal import contradiction, refusal, evidence_text, combined
 
 
 def test_the_refusal_of_one_disk_says_how_many_there_are():
@@ -15,7 +15,7 @@ def test_the_refusal_of_one_disk_says_how_many_there_are():
 
 def test_evidence_is_told_with_its_byte_and_check():
     found = [Evidence("wipefs", 0, "a signature"), Evidence("in use", None, "it is mounted")]
-    assert tell(found) == "a signature (at byte 0, check: wipefs), it is mounted (check: in use)"
+    assert evidence_text(found) == "a signature (at byte 0, check: wipefs), it is mounted (check: in use)"
 
 
 def test_a_contradiction_says_that_nothing_was_written():
@@ -33,7 +33,7 @@ WEIGHTS = [NoDiskError, NotEmptyError, ToolError, ConfigError]
 @pytest.mark.parametrize("heaviest", range(len(WEIGHTS)))
 def test_several_problems_are_one_error_of_the_weightiest_kind(heaviest):
     problems = [kind(kind.__name__, hint="do") for kind in reversed(WEIGHTS[heaviest:])]
-    error = together(problems)
+    error = combined(problems)
     assert type(error) is WEIGHTS[heaviest]
     assert error.message == "; ".join(kind.__name__ for kind in reversed(WEIGHTS[heaviest:]))
 
@@ -45,4 +45,4 @@ def test_every_hint_is_given_once():
         ToolError("c"),
         ToolError("d", hint="x"),
     ]
-    assert together(problems).hint == "install it; x"
+    assert combined(problems).hint == "install it; x"

@@ -41,7 +41,7 @@ def test_of_independent_disks_the_finished_one_is_kept():
 
 def test_an_unfinished_disk_that_is_no_part_of_what_is_finished_is_refused():
     message = refused([A, B, C], [raid(A, 1), raid(B, 2), unfinished(C, tag=3)])
-    assert "/dev/sda, /dev/sdb carry a finished btrfs_raid1, and /dev/sdc an unfinished job" in message
+    assert "the finished btrfs_raid1 on /dev/sda, /dev/sdb and the unfinished job on /dev/sdc are not" in message
 
 
 def test_blank_beside_finished_and_unfinished_is_none_of_ours():
@@ -53,7 +53,7 @@ def test_blank_beside_finished_and_unfinished_is_none_of_ours():
 @pytest.mark.parametrize("verdicts", [[unfinished(A)], [unfinished(A, torn=True, guid="")]], ids=["marked", "torn"])
 def test_abort_on_partial_refuses_unfinished_disks(verdicts):
     message = refused([A], verdicts, validate={"on_partial": "abort"})
-    assert "/dev/sda carry an unfinished job of ours, and validate.on_partial is abort" in message
+    assert "an unfinished job is on /dev/sda, and validate.on_partial is abort" in message
 
 
 def test_abort_on_partial_says_nothing_of_blank_and_finished_disks():
@@ -85,13 +85,13 @@ def test_an_unused_disk_may_be_of_any_firmware():
 
 def test_an_unfinished_cache_that_would_become_data_is_refused():
     message = refused([A], [unfinished(A, role=Role.CACHE)])
-    assert "/dev/sda carries a zoscache partition" in message
-    assert "makes zosdata" in message
+    assert "/dev/sda has a zoscache partition" in message
+    assert "would make it zosdata" in message
 
 
 def test_an_unfinished_data_disk_that_would_become_a_cache_is_refused():
     message = refused([A, HDD_B], [unfinished(A), unfinished(HDD_B, tag=2)])
-    assert "/dev/sda carries a zosdata partition" in message
+    assert "/dev/sda has a zosdata partition" in message
 
 
 def test_unfinished_tiers_resume_as_what_they_were():
@@ -101,4 +101,4 @@ def test_unfinished_tiers_resume_as_what_they_were():
 
 def test_an_unfinished_filesystem_of_another_type_is_refused():
     message = refused([A], [unfinished(A, data=data_content(fstype="bcachefs"))])
-    assert "with bcachefs, and the topology single makes zosdata with btrfs" in message
+    assert "with bcachefs; the topology single would make it zosdata with btrfs" in message

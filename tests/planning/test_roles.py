@@ -4,7 +4,7 @@ from support import blank, config, disk, finished, target
 
 from zosstorage.errors import ExitCode, NoDiskError
 from zosstorage.model import Role
-from zosstorage.planning.roles import assign, carried
+from zosstorage.planning.roles import assign, members_as_made
 from zosstorage.topologies import TOPOLOGIES
 
 
@@ -91,8 +91,11 @@ def test_too_few_or_too_many_disks_for_a_topology_are_refused(mode, kinds, needs
 def test_finished_disks_have_the_roles_that_their_partitions_are_named_for():
     one, other = disks(HDD, SSD)
     pair = [target(one, finished(one, role=Role.CACHE)), target(other, finished(other, tag=2))]
-    assert [member.role for member in carried(TOPOLOGIES["ssd_hdd_bcachefs"], pair)] == [Role.CACHE, Role.BACKING]
-    assert [member.role for member in carried(TOPOLOGIES["btrfs_raid1"], pair[1:])] == [Role.DATA]
+    assert [member.role for member in members_as_made(TOPOLOGIES["ssd_hdd_bcachefs"], pair)] == [
+        Role.CACHE,
+        Role.BACKING,
+    ]
+    assert [member.role for member in members_as_made(TOPOLOGIES["btrfs_raid1"], pair[1:])] == [Role.DATA]
 
 
 def test_a_target_of_a_blank_disk_has_seen_no_partition():

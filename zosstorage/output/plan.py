@@ -10,7 +10,7 @@ from attrs import asdict, frozen
 from zosstorage.model import Discovery, Disk, Firmware, Kind, Verdict
 from zosstorage.planned import Plan, PlannedDisk, PlannedFilesystem
 from zosstorage.planning.commands import PlannedCommand, commands
-from zosstorage.planning.refusal import blankness, tell
+from zosstorage.planning.refusal import blank_text, evidence_text
 from zosstorage.text import size
 
 if TYPE_CHECKING:
@@ -182,5 +182,5 @@ def _disk_lines(disk: Disk, verdict: Verdict | None) -> list[str]:
         return [head]
     lines = [f"{head}  {verdict.kind}"]
     if verdict.kind is Kind.BLANK:
-        lines.append(f"    {blankness(verdict)}")
-    return lines + [f"    {tell([found])}" for found in verdict.evidence]
+        lines.append(f"    {blank_text(verdict)}")
+    return lines + [f"    {evidence_text([found])}" for found in verdict.evidence]

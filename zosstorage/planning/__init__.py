@@ -1,1 +1,1 @@
-"""Decisions: from what the disks hold to the plan of what is made. Pure. docs/ARCHITECTURE.md lists the modules."""
+"""From what was observed to the plan. Only `observe` does I/O. docs/ARCHITECTURE.md lists the modules."""

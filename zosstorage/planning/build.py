@@ -1,4 +1,4 @@
-"""Disks in their roles, and configuration → the plan: pure; the same input and UUIDs give the same plan."""
+"""Build the plan from disks in their roles and the configuration. Pure: equal input and UUIDs give an equal plan."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
 
 @frozen
-class _Part:
-    """A disk of the plan with what it carries today."""
+class _Layout:
+    """A target disk and what is planned for it."""
 
     target: Target
     planned: PlannedDisk
 
     def partition(self, kind: PartitionKind) -> PlannedPartition:
+        """The planned partition of a kind."""
         return next(part for part in self.planned.partitions if part.kind is kind)
 
 
@@ -44,19 +45,28 @@ def build(
     new_uuid: NewUuid,
     unused: Sequence[Disk] = (),
 ) -> Plan:
-    """The plan for those disks: what is finished is kept, all else is to be made.
+    """Plan the disks of a topology: finished filesystems are kept, all others are made.
 
-    A filesystem is finished when one of its partitions is: the marks are cleared only after all of it was read back.
+    One partition without the in-progress flag is enough to call a filesystem finished: a run clears the first flag only
+    after it read back all of the filesystem.
+
+    Args:
+        topology: the topology that the disks get or have.
+        members: the disks in their roles.
+        firmware: how the machine boots.
+        config: sizes, options and paths.
+        new_uuid: called for each new UUID.
+        unused: the eligible disks that the run does not use.
     """
-    done = finished_uuids(member.target for member in members)
-    parts = [_Part(member.target, _disk(member, firmware, config, done, new_uuid)) for member in members]
-    esps = [_esp(part, config, new_uuid) for part in parts]
-    data = _data(topology, parts, config, done, new_uuid)
+    finished = finished_uuids(member.target for member in members)
+    layouts = [_Layout(member.target, _disk(member, firmware, config, finished, new_uuid)) for member in members]
+    esps = [_esp(one, config, new_uuid) for one in layouts]
+    data = _data(topology, layouts, config, finished, new_uuid)
     return Plan(
-        _action(parts),
+        _action(layouts),
         topology.name,
         firmware,
-        tuple(part.planned for part in parts),
+        tuple(one.planned for one in layouts),
         (*esps, *data),
         _primary(data),
         tuple(unused),
@@ -66,46 +76,46 @@ def build(
 
 
 def finished_uuids(targets: Iterable[Target]) -> set[str]:
-    """The UUIDs of the data filesystems that have an unmarked partition."""
-    seen = (target.seen(PartitionKind.DATA) for target in targets)
-    return {data.content.uuid for data in seen if data and data.content and not data.marked}
+    """The UUIDs of the data filesystems that have a partition without the in-progress flag."""
+    partitions = (target.seen(PartitionKind.DATA) for target in targets)
+    return {part.content.uuid for part in partitions if part and part.content and not part.marked}
 
 
-def _disk(member: Member, firmware: Firmware, config: Config, done: set[str], new_uuid: NewUuid) -> PlannedDisk:
+def _disk(member: Member, firmware: Firmware, config: Config, finished: set[str], new_uuid: NewUuid) -> PlannedDisk:
     target, verdict = member.target, member.target.verdict
     blank = verdict.kind is Kind.BLANK
     guid = verdict.guid or str(new_uuid())
-    empty = layout.partitions(target.disk, firmware, member.role, config.partitions.esp_size)
-    partitions = tuple(_partition(part, target, done, new_uuid) for part in empty)
-    marks = blank or any(part.marked for part in verdict.partitions)
-    return PlannedDisk(target.disk, member.role, guid, blank, blank or verdict.torn, marks, partitions)
+    without_uuids = layout.partitions(target.disk, firmware, member.role, config.partitions.esp_size)
+    partitions = tuple(_partition(part, target, finished, new_uuid) for part in without_uuids)
+    clear_marks = blank or any(part.marked for part in verdict.partitions)
+    return PlannedDisk(target.disk, member.role, guid, blank, blank or verdict.torn, clear_marks, partitions)
 
 
-def _partition(part: PlannedPartition, target: Target, done: set[str], new_uuid: NewUuid) -> PlannedPartition:
+def _partition(part: PlannedPartition, target: Target, finished: set[str], new_uuid: NewUuid) -> PlannedPartition:
     seen = target.seen(part.kind)
-    kept = bool(seen and (not seen.marked or (seen.content and seen.content.uuid in done)))
+    kept = bool(seen and (not seen.marked or (seen.content and seen.content.uuid in finished)))
     return evolve(part, uuid=seen.uuid if seen else str(new_uuid()), make=not kept)
 
 
-def _esp(part: _Part, config: Config, new_uuid: NewUuid) -> PlannedFilesystem:
-    planned, seen = part.partition(PartitionKind.ESP), part.target.seen(PartitionKind.ESP)
+def _esp(of: _Layout, config: Config, new_uuid: NewUuid) -> PlannedFilesystem:
+    planned, seen = of.partition(PartitionKind.ESP), of.target.seen(PartitionKind.ESP)
     serial = f"{new_uuid().int & 0xFFFFFFFF:08X}"
-    kept = seen.content.uuid if seen and seen.content and not planned.make else f"{serial[:4]}-{serial[4:]}"
+    volume_id = seen.content.uuid if seen and seen.content and not planned.make else f"{serial[:4]}-{serial[4:]}"
     options = config.filesystems.vfat.mkfs_options
-    return PlannedFilesystem(vfat.TYPE, vfat.LABEL, kept, (planned.uuid,), planned.make, options)
+    return PlannedFilesystem(vfat.TYPE, vfat.LABEL, volume_id, (planned.uuid,), planned.make, options)
 
 
 def _data(
-    topology: Topology, parts: Sequence[_Part], config: Config, done: set[str], new_uuid: NewUuid
+    topology: Topology, layouts: Sequence[_Layout], config: Config, finished: set[str], new_uuid: NewUuid
 ) -> list[PlannedFilesystem]:
-    groups = [parts] if topology.shared else [[part] for part in parts]
-    return [_filesystem(topology, group, config, done, new_uuid) for group in groups]
+    groups = [layouts] if topology.shared else [[one] for one in layouts]
+    return [_filesystem(topology, group, config, finished, new_uuid) for group in groups]
 
 
 def _filesystem(
-    topology: Topology, group: Sequence[_Part], config: Config, done: set[str], new_uuid: NewUuid
+    topology: Topology, group: Sequence[_Layout], config: Config, finished: set[str], new_uuid: NewUuid
 ) -> PlannedFilesystem:
-    kept = [uuid for part in group if (uuid := part.target.verdict.data_uuid) in done]
+    kept = [uuid for one in group if (uuid := one.target.verdict.data_uuid) in finished]
     uuid = kept[0] if kept else str(new_uuid())
     module = filesystems.module(topology.filesystem)
     path = f"{config.mounts.data_root}/{uuid}"
@@ -113,7 +123,7 @@ def _filesystem(
         topology.filesystem,
         module.LABEL,
         uuid,
-        tuple(part.partition(PartitionKind.DATA).uuid for part in group),
+        tuple(one.partition(PartitionKind.DATA).uuid for one in group),
         not kept,
         _mkfs_options(topology, config),
         topology.profile,
@@ -122,22 +132,22 @@ def _filesystem(
 
 
 def _mkfs_options(topology: Topology, config: Config) -> tuple[str, ...]:
-    """Further words for mkfs: what the operator set, else what the topology promises."""
+    """Extra arguments for mkfs: profile and replicas as configured, else as the topology requires."""
     if topology.filesystem == btrfs.TYPE:
-        chosen = config.filesystems.btrfs
-        data, metadata = chosen.data_profile or topology.profile, chosen.metadata_profile or topology.profile
-        return btrfs.mkfs_options(data, metadata, chosen.mkfs_options, discard=chosen.discard)
-    settings = config.filesystems.bcachefs
-    promised = topology.replicas if topology.shared else None  # on one disk there is one copy anyway
-    return bcachefs.mkfs_options(settings.compression, settings.replicas or promised, settings.mkfs_options)
+        settings = config.filesystems.btrfs
+        data, metadata = settings.data_profile or topology.profile, settings.metadata_profile or topology.profile
+        return btrfs.mkfs_options(data, metadata, settings.mkfs_options, discard=settings.discard)
+    of_bcachefs = config.filesystems.bcachefs
+    required = topology.replicas if topology.shared else None  # one disk holds one copy without an option
+    return bcachefs.mkfs_options(of_bcachefs.compression, of_bcachefs.replicas or required, of_bcachefs.mkfs_options)
 
 
 def _mount_options(topology: Topology, config: Config) -> tuple[str, ...]:
     if topology.filesystem == btrfs.TYPE:
-        chosen = config.filesystems.btrfs
-        return btrfs.mount_options(chosen.mount_options, chosen.compression)
-    settings = config.filesystems.bcachefs
-    return bcachefs.mount_options(settings.mount_options, settings.compression)
+        settings = config.filesystems.btrfs
+        return btrfs.mount_options(settings.mount_options, settings.compression)
+    of_bcachefs = config.filesystems.bcachefs
+    return bcachefs.mount_options(of_bcachefs.mount_options, of_bcachefs.compression)
 
 
 def _targets(topology: Topology, config: Config) -> tuple[PlannedMount, ...]:
@@ -150,14 +160,14 @@ def _targets(topology: Topology, config: Config) -> tuple[PlannedMount, ...]:
 
 
 def _primary(data: Sequence[PlannedFilesystem]) -> str | None:
-    """The first one, or the one that is finished; of several finished ones only Mount can see which it is."""
+    """The UUID of the primary: the finished filesystem, or the first if all are new; None if several are finished."""
     kept = [one.uuid for one in data if not one.make]
     if len(kept) > 1:
         return None
     return kept[0] if kept else data[0].uuid
 
 
-def _action(parts: Sequence[_Part]) -> Action:
-    if all(part.planned.blank for part in parts):
+def _action(layouts: Sequence[_Layout]) -> Action:
+    if all(one.planned.blank for one in layouts):
         return Action.CREATE
-    return Action.RESUME if any(part.planned.flagged for part in parts) else Action.ADOPT
+    return Action.RESUME if any(one.planned.flagged for one in layouts) else Action.ADOPT

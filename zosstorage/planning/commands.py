@@ -1,4 +1,4 @@
-"""The commands that carry out a plan: a pure function of it and of device nodes. Printed, and never loaded."""
+"""The commands that carry out a plan: a pure function of the plan and of device nodes. No file stores them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class PlannedCommand:
     """A command line that a state runs.
 
     Attributes:
-        stdin: what it reads, empty for nothing.
+        state: the name of the state.
+        argv: the argument vector.
+        stdin: its standard input; may be empty.
     """
 
     state: str
@@ -30,10 +32,10 @@ class PlannedCommand:
 
 
 def commands(plan: Plan) -> tuple[PlannedCommand, ...]:
-    """All that write to a disk or mount, in their order; what only looks is not among them.
+    """All commands that write to a disk or mount a filesystem, in order. Commands that only read are not included.
 
-    Where the plan leaves open which filesystem is the primary, the mounts of its subvolumes are left out. `partx` runs
-    only on disks whose partitions the kernel does not know; that of a finished disk is left out.
+    If the plan does not name the primary, the mounts of its subvolumes are not included. `partx` is included for the
+    disks whose table is written; a run skips it if the kernel knows the partitions already.
     """
     return (*_partition(plan), *_format(plan), *_mount(plan))
 
@@ -54,7 +56,7 @@ def _format(plan: Plan) -> Iterator[PlannedCommand]:
 
 
 def mkfs(plan: Plan, filesystem: PlannedFilesystem, nodes: Sequence[str], *, force: bool = False) -> list[str]:
-    """The command that makes a filesystem over the nodes of its partitions; `force` only over its own leftovers."""
+    """The command that makes a filesystem on its device nodes; `force` overwrites what an interrupted mkfs left."""
     roles = [disk.role for disk in plan.members(filesystem)]
     argv: list[str] = filesystems.module(filesystem.type).mkfs_argv(
         filesystem, list(zip(nodes, roles, strict=True)), force=force
@@ -63,7 +65,7 @@ def mkfs(plan: Plan, filesystem: PlannedFilesystem, nodes: Sequence[str], *, for
 
 
 def mount(filesystem: PlannedFilesystem, wanted: PlannedMount, nodes: Sequence[str]) -> list[str]:
-    """The command that mounts a filesystem, or a subvolume of it."""
+    """The command that mounts a filesystem or one of its subvolumes."""
     argv: list[str] = filesystems.module(filesystem.type).mount_argv(filesystem.uuid, wanted, nodes)
     return argv
 
@@ -83,7 +85,7 @@ def _mount(plan: Plan) -> Iterator[PlannedCommand]:
 
 
 def _subvolumes(plan: Plan, primary: PlannedFilesystem) -> Iterator[PlannedCommand]:
-    """Those that are made by a command; the others are made by a system call."""
+    """The commands that create subvolumes; there are none if a system call creates them, as for btrfs."""
     if not primary.make or primary.top is None:
         return
     for target in plan.targets:
@@ -93,6 +95,6 @@ def _subvolumes(plan: Plan, primary: PlannedFilesystem) -> Iterator[PlannedComma
 
 
 def _nodes(plan: Plan, filesystem: PlannedFilesystem) -> list[str]:
-    """The nodes that the kernel will give to a filesystem's partitions."""
+    """The device nodes that the partitions of a filesystem have, or will have."""
     by_uuid = {part.uuid: partition_device(one.disk, part.number) for one in plan.disks for part in one.partitions}
     return [by_uuid[member] for member in filesystem.members]

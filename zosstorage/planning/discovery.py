@@ -1,4 +1,4 @@
-"""What the configuration says about disks: which may be taken, and how many there must be. Pure."""
+"""What the configuration says about disks: which may be used, and how many there must be. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def selection(config: Config) -> Selection:
-    """Which disks a configuration takes."""
+    """The disks that a configuration allows, and the firmware that it sets."""
     devices, firmware = config.devices, config.partitions.firmware
     return Selection(
         devices.include,
@@ -27,21 +27,21 @@ def selection(config: Config) -> Selection:
 
 
 def require(found: Discovery, config: Config) -> None:
-    """A node that lost a disk, or got one too many, is not provisioned by guess.
+    """Refuse a machine with a missing or an additional disk: it is not known which disks are meant.
 
     Raises:
-        NoDiskError: no disk is eligible, or not as many as the configuration expects.
+        NoDiskError: no disk is eligible, or their number is not the one that `devices.expect` requires.
     """
     if not found.disks:
         raise NoDiskError(
-            f"no eligible disk; {_seen(found)}",
-            hint="name the disks in devices.include, and see that nothing in devices.exclude names them",
+            f"no eligible disk; {_rejected(found)}",
+            hint="list the disks in devices.include, and check that devices.exclude does not match them",
         )
     if wrong := _unexpected(found, config):
         paths = ", ".join(disk.path for disk in found.disks)
         raise NoDiskError(
-            f"the disks are not those expected: {'; '.join(wrong)} ({paths})",
-            hint="attach or include the missing disks, or correct devices.expect; " + _seen(found),
+            f"the number of disks is not the expected one: {'; '.join(wrong)} ({paths})",
+            hint="attach or include the missing disks, or correct devices.expect; " + _rejected(found),
         )
 
 
@@ -57,8 +57,8 @@ def _unexpected(found: Discovery, config: Config) -> list[str]:
     ]
 
 
-def _seen(found: Discovery) -> str:
-    """What was seen and why each was rejected."""
+def _rejected(found: Discovery) -> str:
+    """The rejected disks, each with the reason."""
     if not found.rejected:
-        return "no other block device was seen: is the driver's module loaded?"
+        return "no other block device was found: is the kernel module of its driver loaded?"
     return "rejected: " + ", ".join(f"{one.disk.path} ({one.reason})" for one in found.rejected)

@@ -1,4 +1,7 @@
-"""All that Validate reads of a machine. It writes nothing that stays: a file made to see that one can be is removed."""
+"""Everything that Validate reads from a machine.
+
+It leaves nothing behind: to test whether a directory is writable, it creates a file there and removes it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from zosstorage.model import Depth, Kind
 from zosstorage.observed import Observations, ObservedDisk, ObservedKernel, ObservedPlace, ObservedTool
 from zosstorage.planning import preflight
 from zosstorage.planning.build import finished_uuids
-from zosstorage.planning.refusal import together
+from zosstorage.planning.refusal import combined
 from zosstorage.planning.roles import Target, assign
 from zosstorage.system import executables, mountinfo, run
 from zosstorage.system.files import read_regular, under, unused_name
@@ -28,19 +31,19 @@ if TYPE_CHECKING:
 
 
 def observe(discovery: Discovery, config: Config) -> Observations:
-    """Everything that the plan for the eligible disks can follow from.
+    """Read everything that the plan for the eligible disks can depend on.
 
     Raises:
-        ToolError: a prober is missing or failed.
+        ToolError: a prober is missing, or it failed.
     """
-    probers = {name: _tool(name) for name in preflight.EXAMINING}
+    probers = {name: _tool(name) for name in preflight.PROBERS}
     if missing := [problem for name, tool in probers.items() if (problem := preflight.tool_problem(name, tool))]:
-        raise together(missing)
+        raise combined(missing)
     disks = emptiness.observe(discovery.disks, config.validate.scan, config.partitions.esp_size)
     targets = [Target(one.disk, emptiness.verdict(one)) for one in disks]
     kept = finished_uuids(targets)
     types = _filesystems(targets, kept, config)
-    tools = (*preflight.ALWAYS, *vfat.TOOLS, *(tool for one in types for tool in filesystems.module(one).TOOLS))
+    tools = (*preflight.ALWAYS_NEEDED, *vfat.TOOLS, *(tool for one in types for tool in filesystems.module(one).TOOLS))
     return Observations(
         discovery,
         disks,
@@ -54,12 +57,12 @@ def observe(discovery: Discovery, config: Config) -> Observations:
 
 
 def _filesystems(targets: Sequence[Target], kept: set[str], config: Config) -> list[str]:
-    """The types of data filesystems that the plan can be about: those that are there, else the one to be made."""
+    """The types of data filesystems that the plan can use: those that are finished, else the one that will be made."""
     if kept:
-        there = [target.verdict.data.content for target in targets if target.verdict.data_uuid in kept]
-        return sorted({content.type for content in there if content})
+        finished = [target.verdict.data.content for target in targets if target.verdict.data_uuid in kept]
+        return sorted({content.type for content in finished if content})
     if any(target.verdict.kind is Kind.FOREIGN for target in targets):
-        return []  # nothing will be made: no module is loaded for it
+        return []  # the run will be refused, so no kernel module is needed
     try:
         topology, _ = assign(targets, config)
     except NoDiskError:
@@ -73,7 +76,7 @@ def _tool(name: str) -> ObservedTool:
 
 
 def _kernel(types: Iterable[str]) -> ObservedKernel:
-    """What the kernel can mount, after modprobe was tried for what it lacks."""
+    """What the kernel can mount, after modprobe ran for the types that were missing."""
     tried = {fstype: _modprobe(fstype) for fstype in types if fstype not in _mountable()}
     versions = [module.MOUNT_VERSION for module in map(filesystems.module, types)]
     return ObservedKernel(_mountable(), tried, _mount_version() if any(versions) else "")
@@ -100,7 +103,7 @@ def _mount_version() -> str:
 
 
 def _contents() -> dict[str, Content]:
-    """The filesystems of ours on all devices of the machine, the disks of the plan among them."""
+    """The superblocks of types that we make, by device node, of all devices of the machine."""
     found = {device: _content(device) for device in sysfs.devices()}
     return {device: content for device, content in found.items() if content}
 
@@ -108,12 +111,12 @@ def _contents() -> dict[str, Content]:
 def _content(device: str) -> Content | None:
     try:
         return read_content(device)
-    except ToolError:  # no medium, or none of our business
+    except ToolError:  # the device has no medium or cannot be opened
         return None
 
 
 def _places(config: Config, kept: Iterable[str]) -> list[ObservedPlace]:
-    """Where a plan for this configuration can mount and write; `kept` are the UUIDs of finished filesystems."""
+    """The paths that a plan can mount on and write; `kept` are the UUIDs of finished filesystems."""
     data_root = under(config.root, config.mounts.data_root)
     fstab = [under(config.root, config.fstab.path)] if config.fstab.enabled else []
     return [
@@ -121,12 +124,12 @@ def _places(config: Config, kept: Iterable[str]) -> list[ObservedPlace]:
         _folder(data_root, parent=True),
         *(_folder(f"{data_root}/{uuid}") for uuid in kept),
         _file(config.report.path, config.report.path),
-        *(_file(path, os.path.realpath(path)) for path in fstab),  # a link to it is kept
+        *(_file(path, os.path.realpath(path)) for path in fstab),  # a symbolic link is kept; its target is replaced
     ]
 
 
 def _folder(path: str, *, parent: bool = False) -> ObservedPlace:
-    """A folder to mount on, or the parent of such. Where one has to be made, a file is made to see that it can be."""
+    """A directory to mount on, or with `parent` one in which mount points are created."""
     above = _above(Path(path))
     exists = above == Path(path)
     real = os.path.realpath(path)
@@ -137,7 +140,7 @@ def _folder(path: str, *, parent: bool = False) -> ObservedPlace:
 
 
 def _file(path: str, where: str) -> ObservedPlace:
-    """A file that is to be replaced; it stands at `where`."""
+    """A file that will be replaced; `where` is its path without a final symbolic link, if that is followed."""
     above = _above(Path(where))
     exists = above == Path(where)
     folder = above.parent if exists else above
@@ -147,12 +150,15 @@ def _file(path: str, where: str) -> ObservedPlace:
 
 
 def _above(path: Path) -> Path:
-    """The path, or the nearest of its parents that is there."""
+    """The path, or its nearest parent that exists."""
     return next(parent for parent in (path, *path.parents) if parent.exists())
 
 
 def _refused(folder: Path) -> str:
-    """Why nothing can be made in a folder: only trying tells (a read-only mount, /proc); no trace is left."""
+    """Why no file can be created in a directory; empty if one can.
+
+    It creates a file and removes it: the permissions do not show a read-only mount or a filesystem like /proc.
+    """
     tried = unused_name(folder / "zosstorage")
     try:
         os.close(os.open(tried, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -163,7 +169,7 @@ def _refused(folder: Path) -> str:
 
 
 def _fstab(config: Config) -> tuple[str, ...]:
-    """The lines of fstab; none where it is not to be written or cannot be read."""
+    """The lines of fstab; none if it is not written or cannot be read."""
     if not config.fstab.enabled:
         return ()
     try:
@@ -174,11 +180,11 @@ def _fstab(config: Config) -> tuple[str, ...]:
 
 
 def observe_rejected(discovery: Discovery, config: Config) -> tuple[ObservedDisk, ...]:
-    """What the other disks carry, for whoever asks for the plan; nothing where there is nothing to look with.
+    """What the rejected disks carry, for `zosstorage plan`; nothing if a prober is missing.
 
-    A full scan is for disks that may be written: of these a sample will do.
+    At most a sample of each disk is read: a full scan is only for disks that may be written.
     """
-    if any(preflight.tool_problem(name, _tool(name)) for name in preflight.EXAMINING):
+    if any(preflight.tool_problem(name, _tool(name)) for name in preflight.PROBERS):
         return ()
     depth = min(config.validate.scan, Depth.SAMPLED, key=list(Depth).index)
     disks: list[Disk] = [one.disk for one in discovery.rejected if one.disk.size_bytes >= 2 << 20]

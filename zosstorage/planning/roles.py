@@ -1,4 +1,4 @@
-"""Which topology the disks become, and what each disk is for. Pure."""
+"""Select the topology and the role of each disk. Pure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @frozen
 class Target:
-    """A disk that the plan is about, and what it carries."""
+    """A disk that the plan may use, with the verdict on it."""
 
     disk: Disk
     verdict: Verdict
 
     def seen(self, kind: PartitionKind) -> SeenPartition | None:
-        """The partition of a kind on a disk of ours."""
+        """The partition of a kind on a disk of ours; None if there is none."""
         return self.verdict.seen(kind)
 
 
@@ -40,10 +40,10 @@ class Member:
 
 
 def assign(targets: Sequence[Target], config: Config) -> tuple[Topology, list[Member]]:
-    """Choose the topology (`auto` by the classes of the disks) and the role of each disk.
+    """Select the topology (`auto`: by number and classes of the disks) and the role of each disk.
 
     Raises:
-        NoDiskError: the topology needs another number of disks, of cache disks or of backing disks.
+        NoDiskError: the topology needs a different number of disks, cache disks or backing disks.
     """
     classes = [_class(target.disk, config) for target in targets]
     mode = config.topology.mode
@@ -55,19 +55,19 @@ def assign(targets: Sequence[Target], config: Config) -> tuple[Topology, list[Me
     return topology, members
 
 
-def carried(topology: Topology, targets: Iterable[Target]) -> list[Member]:
-    """The disks of a finished topology, in the roles that they were made for."""
-    return [Member(target, _carried_role(topology, target)) for target in targets]
+def members_as_made(topology: Topology, targets: Iterable[Target]) -> list[Member]:
+    """The disks of a topology that exists, in the roles that their partition names record."""
+    return [Member(target, _recorded_role(topology, target)) for target in targets]
 
 
-def _carried_role(topology: Topology, target: Target) -> Role:
+def _recorded_role(topology: Topology, target: Target) -> Role:
     if not topology.tiered:
         return Role.DATA
     return Role.CACHE if target.verdict.data.name == CACHE_NAME else Role.BACKING
 
 
 def _class(disk: Disk, config: Config) -> Role:
-    """Cache or backing: by the operator's globs, else an SSD is cache and a rotating disk is backing."""
+    """Cache or backing: as configured, else cache for an SSD and backing for a rotating disk."""
     if matches(disk, config.topology.cache):
         return Role.CACHE
     if matches(disk, config.topology.backing):
@@ -76,16 +76,20 @@ def _class(disk: Disk, config: Config) -> Role:
 
 
 def _check_counts(topology: Topology, members: Sequence[Member]) -> None:
-    have = [member.role for member in members]
+    roles = [member.role for member in members]
     least = {Role.DATA: topology.data, Role.CACHE: topology.cache, Role.BACKING: topology.backing}
-    enough = all(have.count(role) >= number for role, number in least.items())
-    if enough and (topology.most is None or len(have) <= topology.most):
+    enough = all(roles.count(role) >= number for role, number in least.items())
+    if enough and (topology.most is None or len(roles) <= topology.most):
         return
+    eligible = ", ".join(f"{member.target.disk.path} as {member.role}" for member in members) or "none"
+    raise NoDiskError(
+        f"the topology {topology.name} needs {_needs(topology, least)}; eligible: {eligible}",
+        hint="set another topology.mode, or select disks by devices.include, topology.cache and topology.backing",
+    )
+
+
+def _needs(topology: Topology, least: dict[Role, int]) -> str:
     how = "exactly" if topology.most == topology.least else "at least"
     needs = [f"{how} {number} {role} disk{'s' if number > 1 else ''}" for role, number in least.items() if number]
-    needs += [f"at most {topology.most} in all"] if topology.most not in (None, topology.least) else []
-    got = ", ".join(f"{member.target.disk.path} as {member.role}" for member in members) or "none"
-    raise NoDiskError(
-        f"the topology {topology.name} needs {' and '.join(needs)}; eligible: {got}",
-        hint="choose another topology.mode, or the disks by devices.include, topology.cache and topology.backing",
-    )
+    needs += [f"at most {topology.most} in total"] if topology.most not in (None, topology.least) else []
+    return " and ".join(needs)
