@@ -17,11 +17,11 @@ UNMOUNT = "cd /; /usr/bin/umount /m"
 POWER_LOSS = "sync; echo @@end; echo b >/proc/sysrq-trigger"
 FILE = "echo mine >/m/file"
 USED = {
-    "file": (f"{FILE}; {UNMOUNT}", "a file or folder 'file'"),
-    "file and power loss": (f"{FILE}; {POWER_LOSS}", "a file or folder 'file'"),
+    "file": (f"{FILE}; {UNMOUNT}", "a file or directory 'file'"),
+    "file and power loss": (f"{FILE}; {POWER_LOSS}", "a file or directory 'file'"),
     "file in a subvolume": (
         f"bcachefs subvolume create /m/etc; echo mine >/m/etc/hosts; {UNMOUNT}",
-        "a file or folder 'hosts'",
+        "a file or directory 'hosts'",
     ),
 }
 UNUSED = {

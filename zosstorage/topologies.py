@@ -75,7 +75,7 @@ _ROWS = (
     Topology(
         "btrfs_raid1",
         "btrfs",
-        "one btrfs over all, data and metadata in two copies",
+        "one btrfs over all disks, data and metadata in two copies",
         data=2,
         shared=True,
         profile="raid1",
@@ -84,7 +84,7 @@ _ROWS = (
     Topology(
         "ssd_hdd_bcachefs",
         "bcachefs",
-        "one bcachefs: SSDs in front, HDDs behind",
+        "one bcachefs: SSDs as cache, HDDs as backing store",
         cache=1,
         backing=1,
         shared=True,

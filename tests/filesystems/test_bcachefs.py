@@ -136,7 +136,7 @@ SUBVOLUMES = ("system", "etc", "modules", "vm-meta")
 def test_what_a_listing_shows_besides_ours(entries, told):
     lines = ["starting version 1.13: x opts=ro,nochanges", LOST, *(LISTED.format(*entry) for entry in entries), "done"]
     found = bcachefs.listed_use("\n".join(lines), SUBVOLUMES)
-    assert found == (f"a file or folder '{told}'" if told else "")
+    assert found == (f"a file or directory '{told}'" if told else "")
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_a_new_filesystem_of_two_devices_holds_nothing(made: Made, profile: str)
 
 
 def test_a_file_is_found(made: Made) -> None:
-    assert use(made(tree={"notes": "mine"})) == "a file or folder 'notes'"
+    assert use(made(tree={"notes": "mine"})) == "a file or directory 'notes'"
 
 
 def test_either_device_of_a_mirror_tells(made: Made) -> None:
@@ -88,7 +88,7 @@ def test_a_filesystem_without_a_good_copy_cannot_be_read(made: Made) -> None:
     (image,) = made(1, "-m", "dup")
     for place in _places(image):
         image[place + 200] ^= 1
-    with pytest.raises(UnreadableFilesystemError, match="no device that is here has the node"):
+    with pytest.raises(UnreadableFilesystemError, match="no device that is present has a valid copy"):
         use([image])
 
 

@@ -57,9 +57,9 @@ def by_hand(one, script: str, *, power_loss: bool = False) -> None:
 
 
 USES = {
-    "file": ("echo mine >file", "a file or folder 'file'"),
+    "file": ("echo mine >file", "a file or directory 'file'"),
     "file in a subvolume": ("btrfs subvolume create etc; echo mine >etc/hosts", "'hosts' in subvolume"),
-    "folder with the name of a subvolume": ("mkdir system", "a file or folder 'system'"),
+    "folder with the name of a subvolume": ("mkdir system", "a file or directory 'system'"),
     "subvolume of another name": ("btrfs subvolume create home", "'home'"),
     "snapshot with the name of a subvolume": ("btrfs subvolume snapshot . modules", "a snapshot"),
     "nested subvolume": ("btrfs subvolume create etc; btrfs subvolume create etc/system", "'system' in subvolume"),
@@ -156,8 +156,8 @@ def entry(name: bytes, attributes: int) -> bytes:
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        (entry(b"KERNEL  EFI", 0x20), "a file or folder 'KERNEL.EFI'"),
-        (entry(b"EFI        ", 0x10), "a file or folder 'EFI'"),
+        (entry(b"KERNEL  EFI", 0x20), "a file or directory 'KERNEL.EFI'"),
+        (entry(b"EFI        ", 0x10), "a file or directory 'EFI'"),
     ],
     ids=["file", "folder"],
 )

@@ -8,7 +8,7 @@ from zosstorage.block import emptiness, sysfs
 from zosstorage.errors import ToolError
 from zosstorage.planning import observe as observing
 from zosstorage.planning import preflight
-from zosstorage.planning.decide import plan_disks, decide
+from zosstorage.planning.decide import decide, plan_disks
 from zosstorage.planning.roles import Target
 from zosstorage.system import mountinfo
 from zosstorage.system.mountinfo import Mounted

@@ -4,7 +4,7 @@ from support import foreign
 
 from zosstorage.errors import ConfigError, NoDiskError, NotEmptyError, ToolError
 from zosstorage.model import Evidence
-from zosstorage.planning.refusal import contradiction, refusal, evidence_text, combined
+from zosstorage.planning.refusal import combined, contradiction, evidence_text, refusal
 
 
 def test_the_refusal_of_one_disk_says_how_many_there_are():

@@ -1,8 +1,9 @@
-"""What is particular to each filesystem: its mkfs, its superblock, its subvolumes and mount options. Pure.
+"""What differs between the filesystems: mkfs, superblock, content, subvolumes and mount options. Pure.
 
-A module of a filesystem has TYPE, LABEL, TOOLS, `read`, `use` and `mkfs_argv`; one of a data filesystem has besides:
-`mount_options`, `top_options`, `subvolume_options`, `mount_argv`, `scan_argv`, `create_subvolume`, SUBVOLUME_INODE,
-SYNC, FORMAT_STATUS and MOUNT_VERSION; one whose contents only a tool of its own can read, `list_argv` and `listed_use`.
+Each module has TYPE, LABEL, TOOLS, FORMAT_STATUS, `read`, `use` and `mkfs_argv`. The module of a data filesystem also
+has `mkfs_options`, `mount_options`, `top_options`, `subvolume_options`, `mount_argv`, `scan_argv`, `create_subvolume`,
+SUBVOLUME_INODE, SYNC and MOUNT_VERSION. If only the tool of the filesystem can read its content, the module also has
+`list_argv` and `listed_use`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
     from zosstorage.model import Content
 
-# Reserved: no filesystem of ours carries it yet, none of another's may be taken for ours because of it.
+# Reserved: no filesystem that we make has this label, and it never makes a filesystem count as ours.
 CACHE_LABEL = "ZOSCACHE"
-# What Mount makes on the primary filesystem.
+# The subvolumes that Mount creates on the primary filesystem.
 SUBVOLUMES = ("system", "etc", "modules", "vm-meta")
 _DATA = {module.TYPE: module for module in (btrfs, bcachefs)}
 _ALL: dict[str, ModuleType] = {**_DATA, vfat.TYPE: vfat}
@@ -28,42 +29,47 @@ DATA_TYPES = frozenset(_DATA)
 
 
 def module(fstype: str) -> ModuleType:
-    """The module of a filesystem by its type.
+    """The module of a filesystem type.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no module of this type.
     """
     return _ALL[fstype]
 
 
 def read(at: Callable[[int, int], bytes]) -> Content | None:
-    """The superblock of one of our filesystems; `at(offset, length)` reads bytes of the partition."""
+    """The superblock, if it is of a type that we make; `at(offset, length)` reads bytes of the partition."""
     found = (one.read(at) for one in _ALL.values())
     return next((content for content in found if content), None)
 
 
 def use(fstype: str, members: Sequence[Callable[[int, int], bytes]]) -> str:
-    """What somebody put on an unfinished filesystem of ours, besides what Mount makes; empty if nothing.
+    """Find a sign that an unfinished filesystem of ours is in use: something on it that zosstorage does not make.
 
-    `members` are those of its devices that are here: each reads (offset, length) in bytes of its partition.
+    Args:
+        fstype: the type of the filesystem.
+        members: a reader for each of its devices that is present; it takes (offset, length) in bytes of the partition.
+
+    Returns:
+        The first sign, in words; empty if there is none.
 
     Raises:
-        UnreadableFilesystemError: it cannot be told.
-        Exception: what the reading of a member raises.
+        UnreadableFilesystemError: the content of the filesystem cannot be read.
+        Exception: a reader raised it.
     """
     found: str = module(fstype).use(members, SUBVOLUMES)
     return found
 
 
 def list_argv(fstype: str, nodes: Sequence[str]) -> list[str] | None:
-    """The command that lists what a filesystem holds that `use` cannot read; None if there is none."""
+    """The command that lists the content of a filesystem that `use` cannot read; None for other types."""
     return bcachefs.list_argv(nodes) if fstype == bcachefs.TYPE else None
 
 
 def listed_use(listing: str) -> str:
-    """As `use`, from what the command of `list_argv` printed.
+    """The same as `use`, from the output of the command of `list_argv`.
 
     Raises:
-        UnreadableFilesystemError: it cannot be understood.
+        UnreadableFilesystemError: the output has an unknown form.
     """
     return bcachefs.listed_use(listing, SUBVOLUMES)

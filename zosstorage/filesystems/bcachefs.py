@@ -1,4 +1,4 @@
-"""bcachefs: making it, recognising it, mounting it."""
+"""bcachefs: superblock, content, and the commands that make and mount it."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ if TYPE_CHECKING:
 TYPE = "bcachefs"
 LABEL = "ZOSDATA"
 TOOLS = ("bcachefs",)
-# The superblock (bcachefs_format.h, struct bch_sb): at 4 KiB; magic at 24 of it, the user's UUID at 56, label at 72 (32
-# bytes), index of the device at 122, number of devices at 123, flags[0] at 144: bit 0 once format has come to its end,
-# the wanted data replicas in bits 52 to 55.
+# The superblock (bcachefs_format.h, struct bch_sb) is at 4 KiB. Offsets in it, in bytes: magic 24, user UUID 56, label
+# 72 (32 bytes), index of the device 122, number of devices 123, flags[0] 144. Bit 0 of flags[0] is set at the end of
+# bcachefs format; bits 52 to 55 are the number of data replicas.
 SUPERBLOCK = 4096
 _MAGIC = UUID("c68573f6-66ce-90a9-d96a-60cf803df7ef").bytes
 _INITIALIZED = 1
 _REPLICAS_SHIFT, _REPLICAS_MASK = 52, 0xF
-# A line of `bcachefs list` (linux fs/bcachefs/dirent.c, bch2_dirent_to_text), and the root directory's inode.
-# A subvolume has two numbers, its parent's and its own. A name may look like one.
+# A line of `bcachefs list` (linux fs/bcachefs/dirent.c, bch2_dirent_to_text). A subvolume has two numbers: that of its
+# parent and its own. A file name may contain " -> " and numbers too.
 _DIRENT = re.compile(
     r"u64s \d+ type dirent (\d+):\d+:\S+ len \d+ ver \d+: "
     r"(?:(?P<subvolume>.+) -> \d+ -> \d+ type subvol|(?P<name>.+) -> \d+ type (?!subvol)(?P<type>\w+))"
 )
+# The inode of the root directory.
 _ROOT_INODE = "4096"
-# `bcachefs format` now and then segfaults at exit after a complete format: the superblock, read back, is what counts.
+# `bcachefs format` may crash (SIGSEGV) at exit after a complete format: the superblock that is read back counts.
 FORMAT_STATUS = (0, 139, -11)
-# The oldest util-linux whose mount knows X-mount.subdir; an older one mounts the root, and says that all is well.
+# The oldest util-linux whose mount knows X-mount.subdir: an older one ignores it, mounts the root and exits with 0.
 MOUNT_VERSION: tuple[int, int] | None = (2, 39)
-# A subvolume's root has no inode of its own kind.
+# The inode number of a subvolume's root does not identify it as one.
 SUBVOLUME_INODE: int | None = None
-# bcachefs has no call of its own that writes everything through: sync(2) does, for all filesystems.
+# bcachefs has no ioctl that flushes one filesystem; sync(2) flushes all filesystems.
 SYNC: Ioctl | None = None
 
 
@@ -59,11 +60,11 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
     )
 
 
-def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) -> str:  # noqa: ARG001 - see below
-    """What cannot be told without the tool: only that nothing is there, as format did not come to its end.
+def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) -> str:  # noqa: ARG001 - the other types need it
+    """Nothing, if bcachefs format did not complete; otherwise only `bcachefs list` can read the content.
 
     Raises:
-        UnreadableFilesystemError: it did; `listed_use` tells.
+        UnreadableFilesystemError: it completed; use `list_argv` and `listed_use`.
     """
     if any(struct.unpack_from("<Q", at(SUPERBLOCK, 512), 144)[0] & _INITIALIZED for at in members):
         raise UnreadableFilesystemError("only bcachefs list can read it")
@@ -71,56 +72,58 @@ def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) ->
 
 
 def list_argv(nodes: Sequence[str]) -> list[str]:
-    """The command that lists all directory entries of a filesystem; it neither mounts it nor writes to it.
+    """The command that lists all directory entries of a filesystem without mounting or writing it.
 
-    With --fsck it replays the journal, in memory: after a power loss, what was synced may be nowhere else.
+    --fsck makes it replay the journal, in memory: after a power loss, synced entries may be in the journal only.
     """
     return ["bcachefs", "list", "--fsck", "--btree=dirents", *nodes]
 
 
 def listed_use(listing: str, names: Sequence[str]) -> str:
-    """What somebody put on a filesystem besides subvolumes of those names and lost+found; empty if nothing.
+    """The first directory entry other than lost+found and subvolumes with some names; empty if there is none.
 
-    `listing` is what `list_argv` printed: a line for each entry, `u64s … type dirent DIRECTORY:…: NAME -> … type TYPE`,
-    and lines on how the filesystem was opened.
+    Args:
+        listing: the output of the command of `list_argv`: a line for each entry, `u64s … type dirent DIRECTORY:…: NAME
+            -> … type TYPE`, and log lines.
+        names: the names of the subvolumes.
 
     Raises:
-        UnreadableFilesystemError: it has an entry of an unknown form, or none: a new filesystem has lost+found.
+        UnreadableFilesystemError: an entry has an unknown form, or there is no entry: a new filesystem has lost+found.
     """
     lines = [line for line in listing.splitlines() if line.startswith("u64s ")]
     if not lines:
-        raise UnreadableFilesystemError("bcachefs list shows not even lost+found")
+        raise UnreadableFilesystemError("bcachefs list printed no entry, not even lost+found")
     for line in lines:
-        if " type hash_whiteout " in line:  # an entry that was removed
+        if " type hash_whiteout " in line:  # a removed entry
             continue
         entry = _DIRENT.fullmatch(line)
         if entry is None:
-            raise UnreadableFilesystemError(f"bcachefs list shows an entry of an unknown form, {line[:100]!r}")
+            raise UnreadableFilesystemError(f"bcachefs list printed an entry of an unknown form: {line[:100]!r}")
         name, kind = entry["subvolume"] or entry["name"], entry["type"] or "subvol"
-        ours = {("lost+found", "dir"), *((subvolume, "subvol") for subvolume in names)}
-        if entry[1] != _ROOT_INODE or (name, kind) not in ours:
-            return f"a file or folder '{name}'"
+        own = {("lost+found", "dir"), *((subvolume, "subvol") for subvolume in names)}
+        if entry[1] != _ROOT_INODE or (name, kind) not in own:
+            return f"a file or directory '{name}'"
     return ""
 
 
-def mkfs_options(compression: str | None, replicas: int | None, further: Sequence[str]) -> tuple[str, ...]:
-    """Further words for bcachefs format; what is None is left to it."""
+def mkfs_options(compression: str | None, replicas: int | None, more: Sequence[str]) -> tuple[str, ...]:
+    """Arguments for bcachefs format; it uses its default for what is None. `more` are appended."""
     return (
         *((f"--compression={compression}",) if compression else ()),
         *((f"--replicas={replicas}",) if replicas else ()),
-        *further,
+        *more,
     )
 
 
 def mkfs_argv(filesystem: PlannedFilesystem, members: Sequence[tuple[str, Role]], *, force: bool) -> list[str]:
-    """The command bcachefs format over (node, role) pairs; targets only where there is a cache."""
+    """The bcachefs format command for (node, role) pairs; it sets targets only if a cache is among them."""
     forced = ("--force",) if force else ()
     names = ("-L", filesystem.label, f"--uuid={filesystem.uuid}")
-    return ["bcachefs", "format", "--quiet", *forced, *names, *filesystem.options, *_labelled(members)]
+    return ["bcachefs", "format", "--quiet", *forced, *names, *filesystem.options, *_device_arguments(members)]
 
 
-def _labelled(members: Sequence[tuple[str, Role]]) -> list[str]:
-    """Each device behind its label: device options stick to the devices that follow."""
+def _device_arguments(members: Sequence[tuple[str, Role]]) -> list[str]:
+    """The nodes, each after its label: bcachefs format applies a device option to the devices that follow it."""
     if not any(role is Role.CACHE for _, role in members):
         return [node for node, _ in members]
     found, counts = [], {"ssd": 0, "hdd": 0}
@@ -131,14 +134,14 @@ def _labelled(members: Sequence[tuple[str, Role]]) -> list[str]:
     return [*found, "--foreground_target=ssd", "--promote_target=ssd", "--background_target=hdd"]
 
 
-def scan_argv(nodes: Sequence[str]) -> list[str] | None:  # noqa: ARG001 - mount names the members
-    """Nothing has to be made known to the kernel."""
+def scan_argv(nodes: Sequence[str]) -> list[str] | None:  # noqa: ARG001 - mount gets the members
+    """None: the members of a bcachefs need not be registered with the kernel."""
     return None
 
 
-def mount_options(further: Sequence[str], compression: str | None) -> tuple[str, ...]:  # noqa: ARG001 - it is set by mkfs
-    """The options of every mount."""
-    return tuple(further)
+def mount_options(more: Sequence[str], compression: str | None) -> tuple[str, ...]:  # noqa: ARG001 - mkfs sets it
+    """The options of every mount of the filesystem."""
+    return tuple(more)
 
 
 def top_options(options: Sequence[str]) -> tuple[str, ...]:
@@ -152,10 +155,10 @@ def subvolume_options(name: str, options: Sequence[str]) -> tuple[str, ...]:
 
 
 def mount_argv(uuid: str, mount: PlannedMount, nodes: Sequence[str]) -> list[str]:  # noqa: ARG001 - see below
-    """The command mount. It wants the members named where no udev runs; they were found by the UUID."""
+    """The mount command. It names the members, as mount cannot find them by UUID without udev."""
     return ["mount", "-t", TYPE, "-o", ",".join(mount.options), ":".join(nodes), mount.target]
 
 
 def create_subvolume(top: str, name: str) -> Ioctl | list[str]:
-    """What makes a subvolume below the mounted top of a filesystem."""
+    """The command that creates a subvolume; `top` is where the whole filesystem is mounted."""
     return ["bcachefs", "subvolume", "create", f"{top}/{name}"]

@@ -1,4 +1,4 @@
-"""btrfs: making it, recognising it, mounting it."""
+"""btrfs: superblock, content, and the commands that make and mount it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ TYPE = "btrfs"
 LABEL = "ZOSDATA"
 TOOLS = ("mkfs.btrfs", "btrfs")
 FORMAT_STATUS = (0,)
-# Any mount knows its options.
+# Every version of mount supports its options.
 MOUNT_VERSION: tuple[int, int] | None = None
-# The primary superblock (btrfs on-disk format): at 64 KiB; magic at 0x40 of it, fsid 0x20, num_devices 0x88, the UUID
-# of the device at 0x10B (dev_item at 0xC9, UUID 66 bytes into it), the label at 0x12B (256 bytes).
+# The primary superblock (btrfs on-disk format) is at 64 KiB. Offsets in it: fsid 0x20, magic 0x40, num_devices 0x88,
+# UUID of the device 0x10B (dev_item 0xC9 + 66), label 0x12B (256 bytes).
 SUPERBLOCK = 64 * 1024
 _MAGIC = b"_BHRfS_M"
 # BTRFS_FIRST_FREE_OBJECTID: the inode of a subvolume's root directory, and of no other directory.
 SUBVOLUME_INODE: int | None = 256
-# BTRFS_IOC_SYNC, _IO(0x94, 8), and BTRFS_IOC_SUBVOL_CREATE, _IOW(0x94, 14, struct btrfs_ioctl_vol_args), with what that
-# takes, a number of no meaning here and a name (linux/btrfs.h).
+# linux/btrfs.h: BTRFS_IOC_SYNC is _IO(0x94, 8). BTRFS_IOC_SUBVOL_CREATE is _IOW(0x94, 14, struct btrfs_ioctl_vol_args);
+# the structure is a file descriptor, which this call does not use, and a name.
 SYNC: Ioctl | None = Ioctl(0x9408)
 _IOC_SUBVOL_CREATE = 0x5000940E
 _VOL_ARGS = struct.Struct("<q4088s")
@@ -51,12 +51,12 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
 
 
 def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) -> str:
-    """What somebody put on an unfinished filesystem besides empty subvolumes of those names; empty if nothing.
+    """What is on an unfinished filesystem besides empty subvolumes with some names; empty if nothing is.
 
-    One that cannot be read is as mkfs.btrfs was about to make it, if no kernel ever committed to it.
+    A filesystem that cannot be read, and that was never mounted, is the leftover of an interrupted mkfs.btrfs: empty.
 
     Raises:
-        UnreadableFilesystemError: it cannot be read, and may have been mounted.
+        UnreadableFilesystemError: the filesystem cannot be read, and may have been mounted.
     """
     try:
         return btrfs_trees.use(members, names)
@@ -67,37 +67,36 @@ def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) ->
 
 
 def mkfs_options(
-    data_profile: str | None, metadata_profile: str | None, further: Sequence[str], *, discard: bool
+    data_profile: str | None, metadata_profile: str | None, more: Sequence[str], *, discard: bool
 ) -> tuple[str, ...]:
-    """Further words for mkfs.btrfs; a profile that is None is left to mkfs.btrfs.
+    """Arguments for mkfs.btrfs; it selects a profile that is None. `more` are appended.
 
-    Unless `discard`, it leaves the partition's old bytes on the disk: what the scan for blankness missed can be
-    recovered.
+    Without `discard`, mkfs.btrfs does not trim the partition, so data that the scan missed can still be recovered.
     """
     profiles = (("-d", data_profile), ("-m", metadata_profile))
     keep = () if discard else ("--nodiscard",)
-    return (*keep, *(word for pair in profiles if pair[1] for word in pair if word), *further)
+    return (*keep, *(word for pair in profiles if pair[1] for word in pair if word), *more)
 
 
 def mkfs_argv(
     filesystem: PlannedFilesystem,
     members: Sequence[tuple[str, Role]],
     *,
-    force: bool,  # noqa: ARG001 - never: it refuses what it knows, should all our own looking have failed
+    force: bool,  # noqa: ARG001 - unused: without it mkfs.btrfs refuses a known signature, if our own checks missed it
 ) -> list[str]:
-    """The command mkfs.btrfs over (node, role) pairs."""
+    """The mkfs.btrfs command for (node, role) pairs."""
     names = ["-L", filesystem.label, "-U", filesystem.uuid]
     return ["mkfs.btrfs", "-q", *names, *filesystem.options, *(node for node, _ in members)]
 
 
 def scan_argv(nodes: Sequence[str]) -> list[str] | None:
-    """Make the members of a filesystem of several devices known to the kernel: nothing else does where no udev runs."""
+    """The command that registers the members with the kernel, as udev may not run; None for a single device."""
     return ["btrfs", "device", "scan", *nodes] if len(nodes) > 1 else None
 
 
-def mount_options(further: Sequence[str], compression: str | None) -> tuple[str, ...]:
-    """The options of every mount."""
-    return (*further, *((f"compress={compression}",) if compression else ()))
+def mount_options(more: Sequence[str], compression: str | None) -> tuple[str, ...]:
+    """The options of every mount of the filesystem."""
+    return (*more, *((f"compress={compression}",) if compression else ()))
 
 
 def top_options(options: Sequence[str]) -> tuple[str, ...]:
@@ -113,12 +112,12 @@ def subvolume_options(name: str, options: Sequence[str]) -> tuple[str, ...]:
 def mount_argv(
     uuid: str,
     mount: PlannedMount,
-    nodes: Sequence[str],  # noqa: ARG001 - the kernel knows the members
+    nodes: Sequence[str],  # noqa: ARG001 - the kernel knows the members by their UUID
 ) -> list[str]:
-    """The command mount."""
+    """The mount command."""
     return ["mount", "-t", TYPE, "-o", ",".join(mount.options), f"UUID={uuid}", mount.target]
 
 
-def create_subvolume(top: str, name: str) -> Ioctl | list[str]:  # noqa: ARG001 - the call is made on the top
-    """What makes a subvolume below the mounted top of a filesystem."""
+def create_subvolume(top: str, name: str) -> Ioctl | list[str]:  # noqa: ARG001 - the caller opens it
+    """The ioctl that creates a subvolume; it is called on the directory where the whole filesystem is mounted."""
     return Ioctl(_IOC_SUBVOL_CREATE, _VOL_ARGS.pack(0, name.encode()))

@@ -1,8 +1,8 @@
 """What a btrfs holds, read from its trees without a mount: a mount may replay a log, which writes.
 
-Structures as in the documentation of btrfs ("On-disk Format") and linux include/uapi/linux/btrfs_tree.h. All integers
-are little-endian, all sizes and places bytes. Every node is checked before it is believed: its place, its filesystem,
-its generation and, where the checksum is one that Python has, that.
+The structures are those of the btrfs documentation ("On-disk Format") and of linux include/uapi/linux/btrfs_tree.h. All
+integers are little-endian; sizes and addresses are in bytes. Each node is checked before it is used: address, fsid,
+generation and level, and the checksum if Python has the algorithm.
 """
 
 from __future__ import annotations
@@ -22,23 +22,38 @@ if TYPE_CHECKING:
 SUPERBLOCK, _SUPERBLOCK_BYTES = 65536, 4096
 _HEADER, _KEY, _ITEM, _POINTER = 101, struct.Struct("<QBQ"), struct.Struct("<QBQII"), struct.Struct("<QBQQQ")
 _CHUNK, _STRIPE = struct.Struct("<QQQQIIIHH"), struct.Struct("<QQ16s")
-# A fresh filesystem has 10 nodes, and one with four empty subvolumes 14; whoever has more has put something there.
+# A new filesystem has 10 nodes, one with four empty subvolumes 14. One with more nodes than this is in use.
 _MOST_NODES = 256
 # Key types.
 _INODE, _INODE_REF, _ORPHAN, _DIR, _DIR_INDEX, _ROOT, _BACKREF, _CHUNK_ITEM = 1, 12, 48, 84, 96, 132, 144, 228
-# Object ids. Trees that mkfs.btrfs or a mount makes: extents, chunks, devices, the top subvolume, checksums, UUIDs,
-# free space, block groups, stripes, and the inodes of balance.
+# Object ids: the chunk tree, the top-level subvolume, the first and the last id of other subvolumes.
 _CHUNK_TREE, _TOP, _FIRST, _LAST = 3, 5, 256, (1 << 64) - 256
+# Trees that mkfs.btrfs or a mount makes: root, extent, chunk, device, top-level subvolume, checksum, UUID, free space,
+# block group, raid stripe, and data relocation.
 _OWN_TREES = frozenset((1, 2, _CHUNK_TREE, 4, _TOP, 7, 9, 10, 11, 12, (1 << 64) - 9))
-# Chunks whose stripes are each a whole copy: single, RAID1, DUP, RAID1C3, RAID1C4.
+# Chunk profiles, as bits of the type. With those of _COPIES (RAID1, DUP, RAID1C3, RAID1C4) each stripe is a full copy,
+# as with single, which has no bit.
 _COPIES = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 10
 _PROFILES = 0x7F8
-# How a subvolume's name is kept: behind a ROOT_BACKREF, and behind a DIR_ITEM.
+# The structures before a name: ROOT_BACKREF (btrfs_root_ref) and DIR_ITEM or DIR_INDEX (btrfs_dir_item).
 _REF, _ENTRY = struct.Struct("<QQH"), struct.Struct("<QBQQHHB")
 
 
 class Super(NamedTuple):
-    """Of a superblock, what leads to the trees; `never_mounted`: no kernel has ever committed to the filesystem."""
+    """The fields of a superblock that lead to the trees.
+
+    Attributes:
+        generation: the generation of the last commit.
+        root: (logical address, level, generation) of the root tree.
+        chunks: the same of the chunk tree.
+        log_root: the logical address of the log tree; 0 if there is none.
+        node_bytes: the size of a node in bytes.
+        checksum: the number of the checksum algorithm.
+        fsid: the UUID of the filesystem.
+        devid: the number of this device.
+        system_chunks: the chunks of the chunk tree itself, as (key, chunk item) pairs.
+        never_mounted: whether no kernel has committed to the filesystem.
+    """
 
     generation: int
     root: tuple[int, int, int]
@@ -78,13 +93,15 @@ def read_super(at: At) -> Super:
 
 
 def use(members: Sequence[At], names: Sequence[str]) -> str:
-    """What somebody put on a filesystem besides empty subvolumes of some names; empty if nothing.
+    """What is on a filesystem besides empty subvolumes with some names; empty if nothing is.
 
-    `members` are those of its devices that are there: each reads (offset, length) in bytes of one.
+    Args:
+        members: a reader for each device that is present; it takes (offset, length) in bytes.
+        names: the names of the subvolumes.
 
     Raises:
-        UnreadableFilesystemError: the trees cannot be read, or not by this reader.
-        Exception: what the reading of a member raises.
+        UnreadableFilesystemError: the trees are damaged or incomplete, or have a form that this reader does not know.
+        Exception: a reader raised it.
     """
     try:
         trees = _Trees(members)
@@ -98,12 +115,12 @@ def _use(trees: _Trees, names: Sequence[str]) -> str:
     subvolumes: dict[int, str] = {}
     for (number, kind, offset), data in trees.items(trees.super.root):
         if kind == _ORPHAN:
-            return "a subvolume that was deleted"
+            return "a deleted subvolume"
         if kind == _BACKREF and offset == _TOP:
             subvolumes[number] = _name(data[_REF.size :], _REF.unpack_from(data)[2])
         if kind == _ROOT:
             if not (number in _OWN_TREES or _FIRST <= number <= _LAST):
-                return f"the tree {number}, which only an operator's command makes"
+                return f"the tree {number}, which neither mkfs.btrfs nor mount makes"
             if any(data[263:279]):
                 return f"a snapshot, subvolume {number}"
             roots[number] = _root(data)
@@ -116,20 +133,20 @@ def _use(trees: _Trees, names: Sequence[str]) -> str:
 
 
 def _root(item: bytes) -> tuple[int, int, int]:
-    """(place, level, generation) of a tree by its ROOT_ITEM."""
-    generation, _, place = struct.unpack_from("<QQQ", item, 160)
-    return (place, item[238], generation)
+    """(logical address, level, generation) of the root node of a tree, from its ROOT_ITEM."""
+    generation, _, address = struct.unpack_from("<QQQ", item, 160)
+    return (address, item[238], generation)
 
 
 def _entries(trees: _Trees, root: tuple[int, int, int], number: int, names: Sequence[str]) -> str:
-    """What is in a subvolume besides its own root directory and, in the top one, the entries of those subvolumes."""
+    """What is in a subvolume besides its root directory and, in the top-level one, the subvolumes with some names."""
     where = "" if number == _TOP else f" in subvolume {number}"
     for (inode, kind, _), data in trees.items(root):
         if kind in (_DIR, _DIR_INDEX):
             _, target, _, _, _, length, _ = _ENTRY.unpack_from(data)
             name = _name(data[_ENTRY.size :], length)
             if number != _TOP or inode != _FIRST or target != _ROOT or name not in names:
-                return f"a file or folder '{name}'{where}"
+                return f"a file or directory '{name}'{where}"
         elif inode != _FIRST or kind not in (_INODE, _INODE_REF):
             return f"an item of inode {inode} (type {kind}){where}"
     return ""
@@ -140,7 +157,7 @@ def _name(data: bytes, length: int) -> str:
 
 
 class _Trees:
-    """The trees of a filesystem, as far as its members are there."""
+    """The trees of a filesystem, as far as they can be read from the devices that are present."""
 
     def __init__(self, members: Sequence[At]) -> None:
         supers = [(read_super(at), at) for at in members]
@@ -148,77 +165,79 @@ class _Trees:
         self.members = {one.devid: at for one, at in supers}
         self.nodes = 0
         if not 4096 <= self.super.node_bytes <= 65536:  # noqa: PLR2004 - BTRFS_MAX_METADATA_BLOCKSIZE
-            raise UnreadableFilesystemError(f"its superblock says nodes of {self.super.node_bytes} bytes")
+            raise UnreadableFilesystemError(f"its superblock has an invalid node size, {self.super.node_bytes} bytes")
         self.chunks = list(_system_chunks(self.super.system_chunks))
         self.chunks += [
             _chunk(start, data) for (_, kind, start), data in self.items(self.super.chunks) if kind == _CHUNK_ITEM
         ]
 
     def items(self, root: tuple[int, int, int]) -> Iterator[tuple[tuple[int, int, int], bytes]]:
-        """The (key, data) of all items of a tree, given its (place, level, generation).
+        """The (key, data) of all items of a tree, whose root node has this (logical address, level, generation).
 
         Raises:
-            UnreadableFilesystemError: a node of it cannot be read.
+            UnreadableFilesystemError: a node of the tree cannot be read.
         """
-        place, level, generation = root
-        node = self._node(place, level, generation)
+        address, level, generation = root
+        node = self._node(address, level, generation)
         (count,) = struct.unpack_from("<I", node, 96)
         for number in range(count):
             if level:
-                *_, child, born = _POINTER.unpack_from(node, _HEADER + number * _POINTER.size)
-                yield from self.items((child, level - 1, born))
+                *_, child, child_generation = _POINTER.unpack_from(node, _HEADER + number * _POINTER.size)
+                yield from self.items((child, level - 1, child_generation))
             else:
                 *key, start, size = _ITEM.unpack_from(node, _HEADER + number * _ITEM.size)
                 if _HEADER + start + size > len(node):
-                    raise UnreadableFilesystemError(f"an item of the node at {place} lies outside of it")
+                    raise UnreadableFilesystemError(f"an item of the node at {address} is outside of the node")
                 yield (key[0], key[1], key[2]), node[_HEADER + start : _HEADER + start + size]
 
-    def _node(self, place: int, level: int, generation: int) -> bytes:
-        """A node by its logical place: the first of its copies that is what it should be."""
+    def _node(self, address: int, level: int, generation: int) -> bytes:
+        """The node at a logical address: its first valid copy."""
         self.nodes += 1
         if self.nodes > _MOST_NODES:
-            raise UnreadableFilesystemError("it has more nodes than a new one")
-        for at, offset in self._copies(place):
+            raise UnreadableFilesystemError("it has more nodes than a new filesystem")
+        for at, offset in self._copies(address):
             node = at(offset, self.super.node_bytes)
-            if self._is(node, place, level, generation):
+            if self._is_valid(node, address, level, generation):
                 return node
-        raise UnreadableFilesystemError(f"no device that is here has the node at {place}")
+        raise UnreadableFilesystemError(f"no device that is present has a valid copy of the node at {address}")
 
-    def _copies(self, place: int) -> Iterator[tuple[At, int]]:
+    def _copies(self, address: int) -> Iterator[tuple[At, int]]:
+        """Where the copies of a logical address are: (reader of a device, offset on it in bytes)."""
         for start, length, kind, stripes in self.chunks:
-            if start <= place < start + length:
+            if start <= address < start + length:
                 if kind & _PROFILES & ~_COPIES:
-                    raise UnreadableFilesystemError("it is striped over devices")
+                    raise UnreadableFilesystemError("its metadata are striped over several devices")
                 for devid, offset in stripes:
                     if devid in self.members:
-                        yield self.members[devid], offset + place - start
+                        yield self.members[devid], offset + address - start
 
-    def _is(self, node: bytes, place: int, level: int, generation: int) -> bool:
-        found_place, _, _, found_generation = struct.unpack_from("<QQ16sQ", node, 48)
-        same = (node[32:48], found_place, found_generation, node[100]) == (self.super.fsid, place, generation, level)
+    def _is_valid(self, node: bytes, address: int, level: int, generation: int) -> bool:
+        """Whether a node is the expected one, and its checksum is right."""
+        own_address, _, _, own_generation = struct.unpack_from("<QQ16sQ", node, 48)
+        same = (node[32:48], own_address, own_generation, node[100]) == (self.super.fsid, address, generation, level)
         expected = _checksum(self.super.checksum, node[32:])
         return same and (expected is None or node[: len(expected)] == expected)
 
 
 def _system_chunks(array: bytes) -> Iterator[tuple[int, int, int, list[tuple[int, int]]]]:
-    """The chunks that the superblock itself names: those of the chunk tree."""
-    at = 0
-    while at + _KEY.size + _CHUNK.size <= len(array):
-        _, _, start = _KEY.unpack_from(array, at)
-        chunk = _chunk(start, array[at + _KEY.size :])
+    """The chunks that are listed in the superblock: those that the chunk tree is in."""
+    offset = 0
+    while offset + _KEY.size + _CHUNK.size <= len(array):
+        _, _, start = _KEY.unpack_from(array, offset)
+        chunk = _chunk(start, array[offset + _KEY.size :])
         yield chunk
-        at += _KEY.size + _CHUNK.size + _STRIPE.size * len(chunk[3])
+        offset += _KEY.size + _CHUNK.size + _STRIPE.size * len(chunk[3])
 
 
 def _chunk(start: int, data: bytes) -> tuple[int, int, int, list[tuple[int, int]]]:
-    """(logical place, length, type, [(devid, place on that device)])."""
+    """(logical address, length, type, [(devid, offset on that device)]) of a chunk; `start` is its logical address."""
     length, _, _, kind, _, _, _, count, _ = _CHUNK.unpack_from(data)
     stripes = [_STRIPE.unpack_from(data, _CHUNK.size + number * _STRIPE.size)[:2] for number in range(count)]
     return start, length, kind, stripes
 
 
 def _checksum(kind: int, data: bytes) -> bytes | None:
-    """The checksum of a node: CRC-32C, SHA-256 or BLAKE2b; None for xxHash64, which Python has not."""
+    """The checksum of a node: CRC-32C, SHA-256 or BLAKE2b; None for xxHash64, which Python does not have."""
     match kind:
         case 0:
             return _crc32c(data).to_bytes(4, "little")

@@ -1,4 +1,7 @@
-"""The EFI system partition: FAT32 labelled ZOSBOOT."""
+"""vfat: the FAT32 of an EFI system partition, labelled ZOSBOOT.
+
+"fatgen103" is Microsoft's FAT specification, version 1.03.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,13 @@ TYPE = "vfat"
 LABEL = "ZOSBOOT"
 TOOLS = ("mkfs.fat",)
 FORMAT_STATUS = (0,)
+# The smallest number of clusters of a FAT32 (fatgen103, section 3.5).
 _CLUSTERS = 65525
 _MIB = 1 << 20
-# Of a directory entry: its first byte if it was deleted; attribute bits of a part of a long name, and of the label.
+# A directory entry (fatgen103, section 6): first byte of a deleted one; attributes of a part of a long name; attribute
+# bit of the volume label.
 _DELETED, _LONG_NAME, _VOLUME = 0xE5, 0x0F, 0x08
-# Cluster numbers: the first of all, and the first that ends a chain.
+# Cluster numbers: the first one, and the lowest one that marks the end of a chain.
 _FIRST_CLUSTER, _END = 2, 0x0FFFFFF8
 
 
@@ -35,34 +40,39 @@ def read(at: Callable[[int, int], bytes]) -> Content | None:
     return Content(TYPE, sector[71:82].decode("ascii", "replace").rstrip(), f"{serial[:4]}-{serial[4:]}")
 
 
-def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) -> str:  # noqa: ARG001 - as the others
-    """What somebody put into the root directory besides the label; empty if nothing (fatgen103, sections 3 to 6)."""
+def use(members: Sequence[Callable[[int, int], bytes]], names: Sequence[str]) -> str:  # noqa: ARG001 - other types need it
+    """The first entry of the root directory besides the volume label; empty if there is none.
+
+    Args:
+        members: one reader, as the filesystem has one device; it takes (offset, length) in bytes.
+        names: not used.
+
+    Raises:
+        UnreadableFilesystemError: the boot sector is malformed.
+    """
     (at,) = members
     for entry in _root_entries(at):
         if entry[0] in (0, _DELETED) or entry[11] & _LONG_NAME == _LONG_NAME:
             continue
         if not entry[11] & _VOLUME:
             name, extension = (entry[part].decode("ascii", "replace").rstrip() for part in (slice(8), slice(8, 11)))
-            return f"a file or folder '{name}{'.' if extension else ''}{extension}'"
+            return f"a file or directory '{name}{'.' if extension else ''}{extension}'"
     return ""
 
 
 def _root_entries(at: Callable[[int, int], bytes]) -> Iterator[bytes]:
-    """The entries of the root directory, of 32 bytes each, up to the first that was never used.
+    """The entries of the root directory, 32 bytes each, up to the first that was never used (fatgen103, 3 to 6).
 
     Raises:
-        UnreadableFilesystemError: the boot sector contradicts itself.
+        UnreadableFilesystemError: the boot sector is malformed.
     """
     sector = at(0, 512)
     sector_bytes, per_cluster, reserved = struct.unpack_from("<HBH", sector, 11)
-    copies, fat_sectors, cluster = (
-        sector[16],
-        *struct.unpack_from("<I", sector, 36),
-        *struct.unpack_from("<I", sector, 44),
-    )
+    fats = sector[16]
+    fat_sectors, cluster = struct.unpack_from("<I4xI", sector, 36)
     if sector_bytes not in (512, 1024, 2048, 4096) or not per_cluster or not fat_sectors:
         raise UnreadableFilesystemError("its boot sector is malformed")
-    fat, data = reserved * sector_bytes, (reserved + copies * fat_sectors) * sector_bytes
+    fat, data = reserved * sector_bytes, (reserved + fats * fat_sectors) * sector_bytes
     size = per_cluster * sector_bytes
     seen: set[int] = set()
     while _FIRST_CLUSTER <= cluster < _END and cluster not in seen:
@@ -79,14 +89,14 @@ def mkfs_argv(
     filesystem: PlannedFilesystem,
     members: Sequence[tuple[str, Role]],
     *,
-    force: bool,  # noqa: ARG001 - the same call as for the others
+    force: bool,  # noqa: ARG001 - other types need it
 ) -> list[str]:
-    """The command mkfs.fat, which asks nothing and overwrites: what stands there was judged before."""
+    """The mkfs.fat command. It overwrites without asking, so the partition must have been examined before."""
     ((node, _),) = members
     serial = filesystem.uuid.replace("-", "")
     return ["mkfs.fat", "-F", "32", "-n", filesystem.label, "-i", serial, *filesystem.options, node]
 
 
 def smallest(sector_size: int) -> int:
-    """The fewest bytes of a FAT32: 65525 clusters of a sector each (fatgen103, 3.5), and what stands before them."""
+    """The smallest size of a FAT32 in bytes: 65525 clusters of one sector each, and 1 MiB for what precedes them."""
     return -(-_CLUSTERS * sector_size // _MIB) * _MIB + _MIB
