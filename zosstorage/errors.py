@@ -117,7 +117,7 @@ class InterruptedRunError(BaseException):
 
 
 class UnreadableFilesystemError(Exception):
-    """What a filesystem holds cannot be told from its structures; the text says why."""
+    """The content of a filesystem cannot be read from its structures; the message says why."""
 
 
 class UnimplementedError(ZosstorageError):

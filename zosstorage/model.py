@@ -60,7 +60,7 @@ class Disk:
         number: its device number, `major:minor`.
         size_bytes: its size in bytes.
         sector_size: its logical sector size in bytes (512 or 4096).
-        rotational: whether the kernel reports rotating media; it does for every disk that it knows nothing of, as a
+        rotational: whether the kernel reports rotating media; it does for every disk that does not say, such as a
             virtio disk.
         removable: whether the kernel reports removable media.
         read_only: whether the kernel reports it as read-only.
@@ -199,7 +199,7 @@ class Verdict:
     guid: str = ""
     torn: bool = False
     partitions: tuple[SeenPartition, ...] = ()
-    read: str = field(default="", eq=False)  # as far as the verdict goes, a deeper scan says the same
+    read: str = field(default="", eq=False)  # a deeper scan gives the same verdict
 
     def seen(self, kind: PartitionKind) -> SeenPartition | None:
         """The partition of a kind on a disk of ours; None if there is none."""

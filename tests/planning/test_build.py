@@ -1,37 +1,52 @@
+"""The plan that follows from disks in their roles and the configuration."""
+
 import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 from machines import SSD, TYPICAL, disks
 from support import ESP_SIZE, MIB, blank, config, data_content, disk, finished, ours, target, unfinished, uuids
 
 from zosstorage.converter import structure, unstructure
-from zosstorage.model import Firmware, PartitionKind
+from zosstorage.model import Disk, Firmware, PartitionKind, Verdict
 from zosstorage.planned import Action, Plan
 from zosstorage.planning.build import build
 from zosstorage.planning.roles import assign
 from zosstorage.topologies import TOPOLOGIES
 
+Verdicts = Callable[[list[Disk]], Sequence[Verdict]]
 SUBVOLUMES = ["system", "etc", "modules", "vm-meta"]
 
 
-def planned(mode, verdicts, *, firmware=Firmware.UEFI, found=None, **sections):
+def planned(
+    mode: str,
+    verdicts: Verdicts,
+    *,
+    firmware: Firmware = Firmware.UEFI,
+    found: list[Disk] | None = None,
+    **sections: Any,
+) -> Plan:
+    """The plan for disks, whose verdicts are a function of them; the disks are typical ones by default."""
     settings = config(topology={"mode": mode}, **sections)
     found = found or disks(*TYPICAL[mode])
     topology, members = assign([target(*pair) for pair in zip(found, verdicts(found), strict=True)], settings)
     return build(topology, members, firmware, settings, uuids())
 
 
-def all_blank(found):
+def all_blank(found: list[Disk]) -> list[Verdict]:
     return [blank(one) for one in found]
 
 
-def test_every_topology_has_typical_disks():
+def test_every_topology_has_typical_disks() -> None:
     assert set(TYPICAL) == set(TOPOLOGIES)
 
 
 @pytest.mark.parametrize("firmware", list(Firmware))
 @pytest.mark.parametrize("mode", list(TYPICAL))
-def test_plan_of_blank_disks(golden, mode, firmware):
+def test_plan_of_blank_disks(golden: Callable[[str, str], None], mode: str, firmware: Firmware) -> None:
     plan = planned(mode, all_blank, firmware=firmware)
     text = json.dumps(unstructure(plan), indent=1) + "\n"
     assert structure(json.loads(text), Plan) == plan
@@ -39,7 +54,7 @@ def test_plan_of_blank_disks(golden, mode, firmware):
 
 
 @pytest.mark.parametrize("mode", list(TYPICAL))
-def test_blank_disks_get_everything_new(mode):
+def test_everything_on_blank_disks_is_made(mode: str) -> None:
     plan = planned(mode, all_blank)
     assert plan.action is Action.CREATE
     assert all(one.blank and one.write_table and one.clear_marks and one.flagged for one in plan.disks)
@@ -50,7 +65,7 @@ def test_blank_disks_get_everything_new(mode):
 
 
 @pytest.mark.parametrize("sector", [512, 4096])
-def test_large_sectors_and_another_esp_size(sector):
+def test_partitions_follow_from_sector_size_and_esp_size(sector: int) -> None:
     found = [disk(sector_size=sector)]
     plan = planned("single", all_blank, found=found, firmware=Firmware.BIOS, partitions={"esp_size": "300MiB"})
     parts = plan.disks[0].partitions
@@ -60,18 +75,18 @@ def test_large_sectors_and_another_esp_size(sector):
     assert all(part.start_bytes % MIB == part.size_bytes % MIB == 0 for part in parts)
 
 
-def test_a_volume_id_is_eight_hex_digits_in_two_groups():
+def test_a_volume_id_is_eight_hex_digits_in_two_groups() -> None:
     plan = planned("single", all_blank)
     assert [filesystem.uuid for filesystem in plan.filesystems if filesystem.top is None] == ["0000-0004"]
 
 
-def test_caches_are_named_so():
+def test_the_data_partition_of_a_cache_is_named_zoscache() -> None:
     plan = planned("bcachefs_2copy", all_blank)
     assert [one.partitions[-1].name for one in plan.disks] == ["zoscache", "zosdata", "zosdata"]
     assert {part.name for one in plan.disks for part in one.partitions[:-1]} == {"zosboot"}
 
 
-def test_finished_disks_are_kept_as_they_are():
+def test_finished_disks_are_kept() -> None:
     found = disks(SSD)
     plan = planned("single", lambda found: [finished(found[0])])
     verdict = finished(found[0])
@@ -81,10 +96,10 @@ def test_finished_disks_are_kept_as_they_are():
     assert plan.disks[0].guid == verdict.guid
     assert (plan.disks[0].blank, plan.disks[0].write_table, plan.disks[0].clear_marks) == (False, False, False)
     assert not plan.disks[0].flagged
-    assert [filesystem.uuid for filesystem in plan.filesystems] == ["0000-0001", verdict.data.content.uuid]
+    assert [filesystem.uuid for filesystem in plan.filesystems] == ["0000-0001", verdict.data_uuid]
 
 
-def test_unfinished_disks_keep_their_table_and_its_uuids():
+def test_unfinished_disks_keep_their_table_and_its_uuids() -> None:
     found = disks(SSD)
     plan = planned("single", lambda found: [unfinished(found[0], data=data_content())])
     verdict = unfinished(found[0])
@@ -95,34 +110,38 @@ def test_unfinished_disks_keep_their_table_and_its_uuids():
     assert plan.filesystems[-1].uuid != data_content().uuid
 
 
-def test_a_torn_table_is_written_again_with_its_guid_if_it_has_one():
+def torn(guid: str | None, found: list[Disk]) -> list[Verdict]:
+    return [unfinished(found[0], torn=True, guid=guid)]
+
+
+def test_a_torn_table_is_written_again_with_its_guid_if_it_has_one() -> None:
     for guid in (None, ""):
-        plan = planned("single", lambda found, guid=guid: [unfinished(found[0], torn=True, guid=guid)])
+        plan = planned("single", partial(torn, guid))
         assert plan.disks[0].write_table
         assert plan.disks[0].guid
         assert (plan.disks[0].guid == unfinished(disks(SSD)[0]).guid) is (guid is None)
 
 
-def test_a_torn_table_without_marks_is_written_without_marks():
+def test_a_torn_table_without_flags_is_written_without_flags() -> None:
     plan = planned("single", lambda found: [finished(found[0], torn=True)])
     assert plan.action is Action.RESUME
     assert (plan.disks[0].write_table, plan.disks[0].clear_marks, plan.disks[0].flagged) == (True, False, True)
     assert not any(part.make for part in plan.disks[0].partitions)
 
 
-def test_a_member_whose_marks_are_still_there_is_kept():
-    """Marks are cleared disk by disk, after all of the filesystem was read back."""
+def test_a_member_with_flags_is_kept_if_another_member_is_finished() -> None:
+    """The in-progress flags are cleared disk by disk, after all of the filesystem was read back."""
     one, other = data_content(member="a", devices=2), data_content(member="b", devices=2)
     plan = planned("btrfs_raid1", lambda found: [finished(found[0], data=one), unfinished(found[1], tag=2, data=other)])
     data = plan.filesystems[-1]
     assert (data.uuid, data.make, len(data.members)) == (one.uuid, False, 2)
     assert [disk.partitions[-1].make for disk in plan.disks] == [False, False]
     assert [disk.clear_marks for disk in plan.disks] == [False, True]
-    assert [filesystem.make for filesystem in plan.filesystems] == [False, True, False]  # the second ESP is made anew
+    assert [filesystem.make for filesystem in plan.filesystems] == [False, True, False]  # the second ESP is made again
     assert plan.primary == one.uuid
 
 
-def test_a_mark_on_the_esp_alone_has_only_the_esp_made():
+def test_only_the_esp_is_made_if_only_the_esp_has_the_flag() -> None:
     content = {PartitionKind.DATA: data_content()}
     plan = planned("single", lambda found: [ours(found[0], content=content, marked={PartitionKind.ESP})])
     assert [part.make for part in plan.disks[0].partitions] == [True, False]
@@ -130,7 +149,7 @@ def test_a_mark_on_the_esp_alone_has_only_the_esp_made():
     assert plan.disks[0].clear_marks
 
 
-def test_the_esp_size_reaches_the_plan():
+def test_the_esp_size_reaches_the_plan() -> None:
     plan = planned("single", all_blank)
     assert plan.disks[0].partitions[0].size_bytes == ESP_SIZE
 
@@ -138,7 +157,7 @@ def test_the_esp_size_reaches_the_plan():
 # The primary.
 
 
-def test_the_finished_one_of_several_is_the_primary():
+def test_the_only_finished_filesystem_is_the_primary() -> None:
     plan = planned(
         "dual_independent", lambda found: [unfinished(found[0]), finished(found[1], tag=2), unfinished(found[2], tag=3)]
     )
@@ -147,8 +166,8 @@ def test_the_finished_one_of_several_is_the_primary():
 
 
 @pytest.mark.parametrize("rest", [unfinished, finished])
-def test_of_several_finished_ones_the_plan_names_no_primary(rest):
-    """Only their subvolumes tell, which Mount sees."""
+def test_the_plan_names_no_primary_if_several_filesystems_are_finished(rest: Callable[..., Verdict]) -> None:
+    """Only Mount can see which of them has the subvolumes."""
     one, other = (data_content(f"{number}9999999-8888-4777-8666-555555555555") for number in (1, 2))
     plan = planned(
         "dual_independent",
@@ -158,17 +177,17 @@ def test_of_several_finished_ones_the_plan_names_no_primary(rest):
     assert plan.primary is None
 
 
-# Who is on which disk.
+# Owners and members.
 
 
-def test_every_partition_has_an_owner():
+def test_every_partition_has_an_owner() -> None:
     plan = planned("dual_independent", all_blank)
     parts = [(part.uuid, of) for of in plan.disks for part in of.partitions]
     assert len({uuid for uuid, _ in parts}) == 6
     assert all(plan.owner(uuid) is of for uuid, of in parts)
 
 
-def test_members_are_in_the_order_of_the_disks():
+def test_members_are_in_the_order_of_the_disks() -> None:
     plan = planned("bcachefs_2copy", all_blank)
     assert plan.filesystems[-1].members == tuple(one.partitions[-1].uuid for one in plan.disks)
     assert plan.members(plan.filesystems[-1]) == plan.disks
@@ -189,16 +208,18 @@ def test_members_are_in_the_order_of_the_disks():
         ("bcachefs_2copy", ("--replicas=2",), None),
     ],
 )
-def test_what_a_topology_promises_is_told_to_mkfs_and_checked_once_mounted(mode, options, profile):
+def test_profile_and_replicas_of_a_topology_are_planned(
+    mode: str, options: tuple[str, ...], profile: str | None
+) -> None:
     plan = planned(mode, all_blank)
     assert {(one.options, one.profile) for one in plan.data} == {(options, profile)}
 
 
-def test_the_operators_words_for_mkfs_reach_the_plan():
-    words = {"mkfs_options": ["-O", "^free-space-tree"]}
-    settings = {"btrfs": {"data_profile": "dup", "discard": True, **words}, "vfat": {"mkfs_options": ["-h", "63"]}}
+def test_configured_mkfs_options_are_planned() -> None:
+    more = {"mkfs_options": ["-O", "^free-space-tree"]}
+    settings = {"btrfs": {"data_profile": "dup", "discard": True, **more}, "vfat": {"mkfs_options": ["-h", "63"]}}
     btrfs = planned("single", all_blank, filesystems=settings)
-    assert [one.options for one in btrfs.filesystems] == [("-h", "63"), ("-d", "dup", *words["mkfs_options"])]
+    assert [one.options for one in btrfs.filesystems] == [("-h", "63"), ("-d", "dup", *more["mkfs_options"])]
     settings = {"bcachefs": {"compression": "lz4", "replicas": 2, "mkfs_options": ["--discard"]}}
     bcachefs = planned("ssd_hdd_bcachefs", all_blank, filesystems=settings)
     assert bcachefs.data[0].options == ("--compression=lz4", "--replicas=2", "--discard")
@@ -207,9 +228,10 @@ def test_the_operators_words_for_mkfs_reach_the_plan():
 @pytest.mark.parametrize(
     ("mode", "top", "inner"), [("single", ["subvolid=5"], "subvol="), ("bcachefs_single", [], "X-mount.subdir=")]
 )
-def test_where_filesystem_and_subvolumes_are_mounted_and_how(mode, top, inner):
+def test_targets_and_options_of_the_mounts(mode: str, top: list[str], inner: str) -> None:
     plan = planned(mode, all_blank)
     (data,) = plan.data
+    assert data.top
     assert (data.top.target, data.top.inside, data.top.subvolume) == (f"/var/mounts/{data.uuid}",) * 2 + ("",)
     assert data.top.options == (*top, "noatime")
     assert [one.subvolume for one in plan.targets] == SUBVOLUMES
@@ -218,9 +240,10 @@ def test_where_filesystem_and_subvolumes_are_mounted_and_how(mode, top, inner):
     assert plan.fstab is None
 
 
-def test_every_path_has_the_root_prefix_and_its_name_inside(tmp_path):
+def test_paths_have_the_root_prefix_and_are_known_without_it(tmp_path: Path) -> None:
     plan = planned("single", all_blank, root=str(tmp_path), fstab={"enabled": True})
-    mounts = [plan.data[0].top, *plan.targets]
+    mounts = [*(one.top for one in plan.data if one.top), *plan.targets]
+    assert len(mounts) == 5
     assert [one.target for one in mounts] == [f"{tmp_path}{one.inside}" for one in mounts]
     assert [one.inside for one in plan.targets] == [f"/var/cache/{name}" for name in SUBVOLUMES]
     assert plan.fstab == f"{tmp_path}/etc/fstab"

@@ -1,3 +1,5 @@
+"""What the configuration says about disks."""
+
 import pytest
 from support import config
 
@@ -6,7 +8,7 @@ from zosstorage.model import Firmware
 from zosstorage.planning.discovery import selection
 
 
-def test_what_the_configuration_says_about_disks_is_what_is_selected_by():
+def test_the_selection_follows_from_the_configuration() -> None:
     settings = config(
         devices={"include": ["/dev/sd*"], "exclude": ["/dev/sdz"], "allow_removable": True, "min_size": "8GiB"},
         partitions={"esp_size": "300MiB"},
@@ -17,5 +19,5 @@ def test_what_the_configuration_says_about_disks_is_what_is_selected_by():
 @pytest.mark.parametrize(
     ("mode", "firmware"), [("auto", None), ("bios", Firmware.BIOS), ("uefi", Firmware.UEFI)], ids=str
 )
-def test_the_firmware_is_looked_for_unless_it_is_set(mode, firmware):
+def test_the_firmware_is_detected_unless_it_is_configured(mode: str, firmware: Firmware | None) -> None:
     assert selection(config(partitions={"firmware": mode})).firmware is firmware

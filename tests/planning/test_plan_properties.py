@@ -1,4 +1,6 @@
-"""Whatever the disks carry, a plan keeps what it must; hypothesis makes the machines."""
+"""Properties of every plan, for machines that hypothesis makes."""
+
+from collections.abc import Sequence
 
 import pytest
 from attrs import evolve
@@ -22,17 +24,21 @@ from support import (
 from zosstorage import topologies
 from zosstorage.block.sysfs import partition_device
 from zosstorage.errors import NoDiskError, NotEmptyError
-from zosstorage.model import Firmware, Kind, PartitionKind, Role
+from zosstorage.model import Disk, Firmware, Kind, PartitionKind, Role, Verdict
+from zosstorage.planned import Plan, PlannedDisk
 from zosstorage.planning.commands import commands
 
 pytestmark = pytest.mark.slow
+# The disks, the verdict on each, and how the machine boots.
+Machine = tuple[list[Disk], list[Verdict], Firmware]
 
 
 @st.composite
-def machines(draw):
-    """Up to four disks with any verdicts, some of them members of shared filesystems, copies included."""
+def machines(draw: st.DrawFn) -> Machine:
+    """Up to four disks with any verdicts; some are members of one filesystem, some are copies."""
     firmware = draw(st.sampled_from(Firmware))
-    disks, verdicts = [], []
+    disks: list[Disk] = []
+    verdicts: list[Verdict] = []
     for number in range(draw(st.integers(1, 4))):
         of = disk(
             f"sd{chr(97 + number)}", rotational=draw(st.booleans()), sector_size=draw(st.sampled_from([512, 4096]))
@@ -43,7 +49,7 @@ def machines(draw):
     return disks, verdicts, firmware
 
 
-def verdicts_on(of, tag, firmware):
+def verdicts_on(of: Disk, tag: int, firmware: Firmware) -> st.SearchStrategy[Verdict]:
     content = st.builds(
         data_content,
         st.sampled_from([U1, U2, U3]),
@@ -80,7 +86,7 @@ modes = st.sampled_from([topologies.AUTO, *topologies.modes()])
 
 @settings(max_examples=250, deadline=None)
 @given(machine=machines(), mode=modes)
-def test_whatever_the_verdicts_a_plan_keeps_its_promises(machine, mode):
+def test_every_plan_has_the_properties(machine: Machine, mode: str) -> None:
     disks, verdicts, firmware = machine
     try:
         plan = decided(disks, verdicts, firmware=firmware, topology={"mode": mode})
@@ -90,15 +96,15 @@ def test_whatever_the_verdicts_a_plan_keeps_its_promises(machine, mode):
     by_path = {verdict.path: verdict for verdict in verdicts}
     assert sorted([one.disk.path for one in plan.disks] + [one.path for one in plan.unused]) == sorted(by_path)
     for planned in plan.disks:
-        keeps_what_is_there(planned, by_path[planned.disk.path])
-        fits(planned)
-    keeps_finished_filesystems(plan, verdicts)
-    names_are_distinct(plan)
-    commands_make_only_what_is_to_be_made(plan)
+        check_partitions_are_kept(planned, by_path[planned.disk.path])
+        check_partitions_fit(planned)
+    check_finished_filesystems_are_kept(plan, verdicts)
+    check_names_are_distinct(plan)
+    check_commands_follow_the_plan(plan)
     assert plan == decided(disks, verdicts, firmware=firmware, topology={"mode": mode})
 
 
-def keeps_what_is_there(planned, verdict):
+def check_partitions_are_kept(planned: PlannedDisk, verdict: Verdict) -> None:
     assert verdict.kind is not Kind.FOREIGN
     if planned.write_table:
         assert verdict.kind is Kind.BLANK or verdict.torn
@@ -114,7 +120,7 @@ def keeps_what_is_there(planned, verdict):
     assert planned.clear_marks == (verdict.kind is Kind.BLANK or any(part.marked for part in verdict.partitions))
 
 
-def fits(planned):
+def check_partitions_fit(planned: PlannedDisk) -> None:
     for part in planned.partitions:
         assert part.start_bytes % MIB == part.size_bytes % MIB == 0 < part.size_bytes
         assert part.start_bytes >= MIB
@@ -122,8 +128,8 @@ def fits(planned):
         assert part.kind is not PartitionKind.ESP or part.size_bytes == ESP_SIZE
 
 
-def keeps_finished_filesystems(plan, verdicts):
-    """No partition of a filesystem that one of its members shows to be finished is ever made anew."""
+def check_finished_filesystems_are_kept(plan: Plan, verdicts: Sequence[Verdict]) -> None:
+    """No partition of a filesystem with a finished member is made again."""
     parts = [part for verdict in verdicts for part in verdict.partitions if part.kind is PartitionKind.DATA]
     done = {part.content.uuid for part in parts if part.content and not part.marked}
     kept = {part.uuid for part in parts if part.content and part.content.uuid in done}
@@ -132,19 +138,19 @@ def keeps_finished_filesystems(plan, verdicts):
         assert {made[member] for member in filesystem.members} == {filesystem.make}
         assert not (filesystem.make and kept & set(filesystem.members))
         assert not (filesystem.make and filesystem.uuid in done)
-    finished_ones = [one.uuid for one in plan.data if not one.make]
-    expected = finished_ones or [plan.data[0].uuid]
+    finished_uuids = [one.uuid for one in plan.data if not one.make]
+    expected = finished_uuids or [plan.data[0].uuid]
     assert plan.primary == (expected[0] if len(expected) == 1 else None)
 
 
-def names_are_distinct(plan):
+def check_names_are_distinct(plan: Plan) -> None:
     parts = [part.uuid for one in plan.disks for part in one.partitions]
     names = [one.guid for one in plan.disks] + parts + [one.uuid for one in plan.filesystems]
     esps = [one.uuid for one in plan.filesystems if one.top is None and not one.make]
     assert len(set(names)) == len(names) - (len(esps) - len(set(esps)))
 
 
-def commands_make_only_what_is_to_be_made(plan):
+def check_commands_follow_the_plan(plan: Plan) -> None:
     found = commands(plan)
     tables = [one.argv[-1] for one in found if one.stdin]
     assert tables == [one.disk.path for one in plan.disks if one.write_table]
