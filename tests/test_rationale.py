@@ -66,11 +66,11 @@ def test_chances_to_miss_data_follow_from_the_formula() -> None:
     for fraction, *chances in found:
         for places, chance in zip((2048, 512), chances, strict=True):
             missed = (1 - float(fraction) / 100) ** places
-            assert chance == told_chance(missed)
+            assert chance == chance_text(missed)
 
 
-def told_chance(chance: float) -> str:
-    """A chance as the table writes it."""
+def chance_text(chance: float) -> str:
+    """A chance in the form that the table has."""
     if chance < 1e-12:
         return "never in practice"
     if chance < 1e-3:
@@ -99,16 +99,16 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pieces]:
 
 
 @pytest.mark.parametrize("row", rows("T"), ids=row_id)
-def test_table_is_seen_as_its_row_says(row: list[str], written: dict[str, Pieces], tmp_path: Path) -> None:
+def test_torn_table_is_recognised_as_its_row_says(row: list[str], written: dict[str, Pieces], tmp_path: Path) -> None:
     of = image_disk(sparse(tmp_path / "image", GIB))
     for state, number in zip(row[1:6], range(5), strict=True):
         if state != "zero":
             poke(of.path, *written["marked" if state == "protective" else state][number])
-    assert seen_as(of) == row[6]
+    assert recognised_as(of) == row[6]
 
 
-def seen_as(of: Disk) -> str:
-    """What the program sees, in the words of table T."""
+def recognised_as(of: Disk) -> str:
+    """What the program recognises, in the words of table T."""
     head, tail = ends(of)
     if not any(head) and not any(tail):
         return "blank"
@@ -169,7 +169,7 @@ class Machine:
 
 
 def settings(text: str) -> Config:
-    """A configuration from words `key.path=value`."""
+    """A configuration from assignments `key.path=value`."""
     sections: dict[str, Any] = {}
     for word in text.split():
         path, _, value = word.partition("=")
@@ -193,6 +193,6 @@ def outcome(machine: Machine, configured: Config) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("row", rows("M"), ids=row_id)
-def test_machine_gets_what_its_row_says(row: list[str]) -> None:
+def test_machine_is_decided_on_as_its_row_says(row: list[str]) -> None:
     _, disks, configured, expected, unused, _ = row
     assert outcome(Machine(disks), settings(configured)) == (expected, unused)

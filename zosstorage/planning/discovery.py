@@ -60,5 +60,5 @@ def _unexpected(found: Discovery, config: Config) -> list[str]:
 def _rejected(found: Discovery) -> str:
     """The rejected disks, each with the reason."""
     if not found.rejected:
-        return "no other block device was found: is the kernel module of its driver loaded?"
+        return "no other block device was found: is the driver's module loaded?"
     return "rejected: " + ", ".join(f"{one.disk.path} ({one.reason})" for one in found.rejected)
