@@ -22,31 +22,31 @@ log = logging.getLogger(__name__)
 
 @frozen
 class Discover:
-    """Find the eligible disks and the firmware by sysfs alone. It must not open any device.
+    """Finds the eligible disks and the firmware type from sysfs alone; it must not open any device.
 
-    It holds while the same disks, by identity, are eligible and the firmware is the same.
+    It holds while the same disks, by identity, are eligible and the firmware type is the same.
     """
 
     config: Config
 
     def holds(self, facts: Facts) -> bool:
-        """Whether sysfs still shows the same eligible disks."""
+        """Return whether sysfs still shows the same eligible disks and firmware."""
         found = eligibility.discover(discovery.selection(self.config))
         same = _identities(found.disks) == _identities(facts.discovery.disks)
         return same and found.firmware == facts.discovery.firmware
 
     def work(self, facts: Facts) -> Facts:
-        """Find them.
+        """Find the disks and the firmware.
 
         Raises:
-            NoDiskError: there is none, or not the expected number.
+            NoDiskError: there is no eligible disk, or not the expected number.
         """
         found = self.find()
         discovery.require(found, self.config)
         return evolve(facts, discover=found)
 
     def find(self) -> Discovery:
-        """The eligible disks and the rejected ones, logged."""
+        """Return the eligible and the rejected disks, and log them."""
         found = eligibility.discover(discovery.selection(self.config))
         for disk in found.disks:
             log.info("disk", extra={"disk": disk.path, "size_bytes": disk.size_bytes, "serial": disk.serial})
@@ -56,5 +56,5 @@ class Discover:
 
 
 def _identities(disks: Sequence[Disk]) -> list[tuple[object, ...]]:
-    """Links are none of it: udev and mdev make them when they come to it."""
+    """Return path and identity of each disk; not its links, which udev or mdev may make at any time."""
     return [(disk.path, *disk.identity) for disk in disks]

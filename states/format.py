@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 @frozen
 class Format:
-    """Make every ESP and data filesystem that is to be made, all disks at once.
+    """Makes the ESPs and data filesystems of the plan, on all disks in parallel.
 
-    It must not write into a partition that its disk's table does not mark as in progress right now, nor over anything
-    that we would not make there. It holds while every superblock is the one that was made.
+    It must not write to a partition unless the table on its disk has the in-progress flag for it right now, nor over
+    anything that zosstorage would not make there. It holds while every superblock is the one that was made.
     """
 
     def holds(self, facts: Facts) -> bool:
-        """Whether every superblock reads as it did."""
+        """Return whether every superblock is still the one that was made."""
         try:
             return formatting.read_back(facts) == facts.filesystems
         except ZosstorageError:
             return False
 
     def work(self, facts: Facts) -> Facts:
-        """Make them.
+        """Make the filesystems and read them back.
 
         Raises:
-            NotEmptyError: a partition carries what we would not make there, or its mark is gone.
-            ToolError: a mkfs failed twice, or what it made reads otherwise.
+            NotEmptyError: a partition carries something that zosstorage would not make there, or lacks its flag.
+            ToolError: a mkfs failed twice, or a superblock differs from the plan.
         """
         wanted = [filesystem for filesystem in facts.plan.filesystems if filesystem.make]
         with ExitStack() as stack:

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 @frozen
 class Mount:
-    """Mount each data filesystem by UUID, make the subvolumes on a new primary, clear the marks, mount the targets.
+    """Mounts the data filesystems, makes the subvolumes on a new primary, clears the flags, mounts the targets.
 
-    It must not clear a mark before the filesystem was synced and its subvolumes were seen, nor make a subvolume on a
-    filesystem that was finished before. It holds while everything is mounted as it was and no mark is left.
+    It must not clear an in-progress flag before the filesystem is synced and its subvolumes are read back, nor make a
+    subvolume on a filesystem that was finished before. It holds while all mounts are there and no flag is set.
     """
 
     made: list[Wanted] = field(factory=list)
 
     def holds(self, facts: Facts) -> bool:
-        """Whether everything is mounted as it was, and no mark is left."""
+        """Return whether all mounts are there and no in-progress flag is set."""
         try:
             tops = mounting.tops(facts)
             primary = next(top.filesystem for top in tops if top.filesystem.uuid == facts.mounted.primary)
@@ -43,11 +43,11 @@ class Mount:
         return finished and not any(map(mounting.mismatch, wanted))
 
     def work(self, facts: Facts) -> Facts:
-        """Mount and finish them; on any failure, what was mounted is unmounted.
+        """Mount and finish the filesystems; after a failure, undo the mounts of this run.
 
         Raises:
-            NotEmptyError: a finished system is incomplete, or a disk is not what it was.
-            ToolError: something cannot be mounted, or is mounted otherwise than asked for.
+            NotEmptyError: a finished system is incomplete, or a disk has changed.
+            ToolError: a filesystem cannot be mounted, or its mount differs from the plan.
         """
         try:
             return self._work(facts)
@@ -62,7 +62,7 @@ class Mount:
             for planned in facts.plan.disks:
                 if planned.flagged:
                     stack.enter_context(claim.locked(planned.disk, exclusive=False))
-            formatting.read_back(facts)  # nobody made them anew since Format released the locks
+            formatting.read_back(facts)  # Format released the locks: nobody may have made another filesystem since
             pending = _pending(facts.plan)
             formatting.check_unused(_unfinished(facts.plan, pending, tops), facts)
             primary = self._finish(tops, pending, facts.plan)
@@ -72,7 +72,7 @@ class Mount:
         return evolve(facts, mount=Mounted(primary.filesystem.uuid, mounts))
 
     def _finish(self, tops: Sequence[Wanted], pending: Sequence[PlannedDisk], plan: Plan) -> Wanted:
-        """Mount the filesystems and finish the new ones; returns the primary one."""
+        """Mount the filesystems and finish the new ones; return the primary."""
         mounting.scan(tops)
         self._mount(tops)
         for top in tops:
@@ -85,9 +85,9 @@ class Mount:
         return primary
 
     def _mount(self, wanted: Sequence[Wanted]) -> None:
-        """Mount all side by side, but what is mounted already just so (an earlier run was stopped).
+        """Mount all in parallel, except those that are already mounted as wanted (by an interrupted run).
 
-        A new filesystem gets a second attempt; one that was finished before is refused at the first trouble.
+        The mount of a new filesystem is retried once; that of a finished one is not.
         """
         kept, new = ([one for one in wanted if one.filesystem.make is make] for make in (False, True))
         self._try(kept)
@@ -98,7 +98,7 @@ class Mount:
 
 
 def _pending(plan: Plan) -> list[PlannedDisk]:
-    """The disks that carry in-progress flags."""
+    """Return the disks that have in-progress flags."""
     flagged = [planned for planned in plan.disks if planned.flagged]
     done = tables.finished(flagged)
     return [planned for planned in flagged if planned not in done]
@@ -109,15 +109,15 @@ def _is_unfinished(filesystem: PlannedFilesystem, pending: Sequence[PlannedDisk]
 
 
 def _unfinished(plan: Plan, pending: Sequence[PlannedDisk], tops: Sequence[Wanted]) -> list[PlannedFilesystem]:
-    """The unfinished filesystems, without those that an earlier run left mounted."""
+    """Return the unfinished filesystems, without those that an earlier run left mounted."""
     mounted = {top.filesystem.uuid for top in tops if not mounting.is_free(top)}
     return [one for one in plan.filesystems if _is_unfinished(one, pending, plan) and one.uuid not in mounted]
 
 
 def _primary(tops: Sequence[Wanted], pending: Sequence[PlannedDisk], plan: Plan) -> Wanted:
-    """The filesystem with the subvolumes: made now on a new primary; among finished ones the one that has them."""
+    """Return the primary: a new one, on which the subvolumes are made now, or the finished one that has them."""
     names = [target.subvolume for target in plan.targets]
-    # Kept from an earlier run, or made in this boot and without a mark by now.
+    # Finished by an earlier run, or made in this boot with its flags already cleared.
     kept = [top for top in tops if not _is_unfinished(top.filesystem, pending, plan)]
     for new in (top for top in tops if top.filesystem.uuid == plan.primary and top not in kept):
         subvolumes.make(new, names)
@@ -125,16 +125,16 @@ def _primary(tops: Sequence[Wanted], pending: Sequence[PlannedDisk], plan: Plan)
     found = {top.target: subvolumes.present(top, names) for top in kept}
     complete = [top for top in kept if found[top.target] == names]
     if len(complete) != 1:
-        told = "; ".join(f"{target} has {', '.join(have) or 'none'}" for target, have in found.items())
+        shown = "; ".join(f"{target} has {', '.join(have) or 'none'}" for target, have in found.items())
         raise NotEmptyError(
-            f"exactly one filesystem must have the subvolumes {', '.join(names)}: {told}",
+            f"exactly one filesystem must have the subvolumes {', '.join(names)}: {shown}",
             hint="a disk may be missing, or a subvolume was deleted: an incomplete system is not repaired",
         )
     return complete[0]
 
 
 def _clear_marks(pending: Sequence[PlannedDisk], primary: Sequence[PlannedDisk]) -> None:
-    """The primary's disks first: where only one filesystem is finished, it is the one with the subvolumes."""
+    """Clear the flags on the disks of the primary first: if the run ends in between, the primary is finished."""
     first = [planned for planned in pending if planned in primary]
     for batch in (first, [planned for planned in pending if planned not in first]):
         partitioning.clear_marks(batch)

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @frozen
 class Partition:
-    """Write the table, with its marks "in progress", onto every disk that needs one, and tell the kernel.
+    """Writes the table, with its in-progress flags, to each disk that needs one, and makes it known to the kernel.
 
-    It must not write to any disk before all of them were claimed and seen to be the same ones, blank still; and it
-    believes a table only when both copies were read back. It holds while every disk carries the table of the plan, with
-    its marks until Format is done.
+    It must not write to any disk before it has claimed all of them and checked that they are the same and still blank.
+    A table counts as written once both copies are read back. It holds while every disk carries the table of the plan
+    and, until Format is done, all its in-progress flags.
     """
 
     def holds(self, facts: Facts) -> bool:
-        """Whether disks and kernel have the partitions that they had."""
+        """Return whether the disks and the kernel still have the partitions."""
         try:
-            pending = facts.format is None  # what is made next needs the marks: without them the disks decide anew
+            pending = facts.format is None  # Format needs the flags; if one is gone, the disks must be examined again
             return tables.partitions(facts.plan.disks, marked=pending) == facts.partitions
         except ZosstorageError:
             return False
@@ -37,8 +37,8 @@ class Partition:
         """Write the tables.
 
         Raises:
-            NotEmptyError: a disk is in use, is another, or is not what it was; nothing was written to any.
-            ToolError: sfdisk or partx failed twice.
+            NotEmptyError: a disk is in use, was replaced or has changed; nothing was written to any disk.
+            ToolError: sfdisk failed twice, or partx failed.
         """
         disks, total = facts.plan.disks, len(facts.discovery.disks)
         written = [planned for planned in disks if planned.write_table]
@@ -46,7 +46,7 @@ class Partition:
             for planned in written:
                 stack.enter_context(claim.locked(planned.disk, exclusive=True))
             for planned in disks:
-                claim.check(planned.disk)  # once they are held: waiting for a lock leaves time to swap a disk
+                claim.check(planned.disk)  # after the claim: a disk can be swapped while the claim waits for a lock
             partitioning.check_unchanged(written, total)
             run.retry_once(lambda: partitioning.write(written), lambda: partitioning.check_ours(written, total))
         partitioning.tell_kernel(disks)

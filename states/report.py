@@ -19,16 +19,15 @@ if TYPE_CHECKING:
 
 @frozen
 class Report:
-    """Write fstab, if it is enabled, and then the report: what it says is done and synced.
+    """Writes fstab, if it is enabled, and then the report, so that all that the report says is already done.
 
-    It must not write a report of anything that was not read back. It holds while the report is the one that was written
-    and fstab has its lines.
+    It must not report anything that was not read back. It holds while the report is unchanged and fstab has its lines.
     """
 
     path: str
 
     def holds(self, facts: Facts) -> bool:
-        """Whether the report and the lines of fstab are there as they were written."""
+        """Return whether the report is unchanged and fstab has its lines."""
         try:
             same = hashlib.sha256(read_regular(Path(self.path))).hexdigest() == facts.written.sha256
             return same and fstab.is_current(facts)
@@ -36,7 +35,7 @@ class Report:
             return False
 
     def work(self, facts: Facts) -> Facts:
-        """Write them.
+        """Write fstab and the report.
 
         Raises:
             ToolError: a file cannot be written.

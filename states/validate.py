@@ -27,25 +27,25 @@ log = logging.getLogger(__name__)
 
 @frozen
 class Validate:
-    """Decide whether every target disk may be written, make the plan, and check all that the whole run will need.
+    """Decides whether the target disks may be written, makes the plan, and checks all that the rest of the run needs.
 
-    It must not write, and it tells all problems at once. It holds while the disks are the same ones and, until the
-    tables are written, nobody wrote since they were read to a blank one, or to one that is to be written. Where the
-    kernel does not count writes, they are read again.
+    It must not write, and it reports all problems at once. It holds while the disks are the same and, until the tables
+    are written, no blank or unfinished disk was written to since it was read. If the kernel does not count writes, the
+    disks are read again.
     """
 
     config: Config
 
     def holds(self, facts: Facts) -> bool:
-        """Whether the disks are the same ones, and as they were when they were read."""
+        """Return whether the disks are the same and unchanged since they were read."""
         try:
             for planned in facts.plan.disks:
                 claim.check(planned.disk)
-            return facts.partition is not None or self._as_examined(_still(facts), facts.validated)
+            return facts.partition is not None or self._unchanged(_expected_unchanged(facts), facts.validated)
         except ZosstorageError:
             return False
 
-    def _as_examined(self, disks: Sequence[Disk], known: Validated) -> bool:
+    def _unchanged(self, disks: Sequence[Disk], known: Validated) -> bool:
         if any(disk.diskseq is None or known.writes.get(disk.path) is None for disk in disks):
             seen = emptiness.observe(disks, self.config.validate.scan, self.config.partitions.esp_size)
             return all(emptiness.verdict(one) in known.verdicts for one in seen)
@@ -53,10 +53,11 @@ class Validate:
         return all(sysfs.writes(disk) == known.writes[disk.path] for disk in disks)
 
     def work(self, facts: Facts) -> Facts:
-        """Read what the plan follows from, and make it.
+        """Observe the machine and make the plan.
 
         Raises:
-            NoDiskError, NotEmptyError, ToolError, ConfigError: what is in the way, in this order of weight.
+            NoDiskError, NotEmptyError, ToolError, ConfigError: the plan is refused; of several reasons, the class that
+                comes first in this list is raised.
         """
         seen = observe(facts.discovery, self.config)
         verdicts = tuple(map(emptiness.verdict, seen.disks))
@@ -67,8 +68,8 @@ class Validate:
         return evolve(facts, validate=Validated(decide(seen, self.config), verdicts, writes))
 
 
-def _still(facts: Facts) -> list[Disk]:
-    """The disks that nobody has a reason to write to: a finished or a foreign one may be in use."""
+def _expected_unchanged(facts: Facts) -> list[Disk]:
+    """Return the blank and unfinished disks; others may be in use, so writes to them are expected."""
     flagged = [planned.disk.path for planned in facts.plan.disks if planned.flagged]
     blank = [verdict.path for verdict in facts.validated.verdicts if verdict.kind is Kind.BLANK]
     return [disk for disk in facts.discovery.disks if disk.path in (*flagged, *blank)]

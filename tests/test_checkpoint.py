@@ -164,12 +164,12 @@ def test_none_at_all_is_no_news(tmp_path, caplog):
 def test_of_another_boot(tmp_path, caplog, boot):
     checkpoint.save(tmp_path / "c", done(facts()))
     boot.write_text("bbbbbbbb-1111-4222-8333-444444444444\n", "ascii")
-    assert reason(tmp_path / "c", caplog) == ["it is of another boot"]
+    assert reason(tmp_path / "c", caplog) == ["it is from another boot"]
 
 
 def test_of_another_configuration(tmp_path, caplog):
     checkpoint.save(tmp_path / "c", done(facts()))
-    assert reason(tmp_path / "c", caplog, "e" * 64) == ["it is of another configuration"]
+    assert reason(tmp_path / "c", caplog, "e" * 64) == ["it is from another configuration"]
 
 
 @pytest.mark.parametrize("program", ["0.0.9", "", "99.0"])
@@ -177,7 +177,7 @@ def test_of_another_version_of_the_program(tmp_path, caplog, program):
     found = done(facts())
     found.program = program
     checkpoint.save(tmp_path / "c", found)
-    assert reason(tmp_path / "c", caplog) == ["it is of another version of the program"]
+    assert reason(tmp_path / "c", caplog) == ["it is from another version of the program"]
 
 
 def test_a_machine_that_does_not_tell_its_boot(tmp_path, caplog, boot):
@@ -185,7 +185,7 @@ def test_a_machine_that_does_not_tell_its_boot(tmp_path, caplog, boot):
     found = done(facts())
     found.boot_id = ""
     checkpoint.save(tmp_path / "c", found)
-    assert reason(tmp_path / "c", caplog) == ["it is of another boot"]
+    assert reason(tmp_path / "c", caplog) == ["it is from another boot"]
 
 
 def changed(**changes):

@@ -54,7 +54,7 @@ def path(tmp_path):
 
 def machine(states, path, found=None):
     provisioner = Provisioner(states, path, found or checkpoints.load(path) or Checkpoint())
-    provisioner.rely()
+    provisioner.check_completed()
     return provisioner
 
 

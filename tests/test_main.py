@@ -145,7 +145,7 @@ def test_reports_a_damaged_checkpoint_and_reset_forgets_it(
     (tmp_path / "run/checkpoint.json").write_bytes(b"{\xff")
     status, out, err = run_command(capsys, *run_dir, "status")
     assert (status, out) == (1, "")
-    assert "zosstorage reset forgets it" in err
+    assert "remove it with zosstorage reset" in err
     assert run_command(capsys, *run_dir, "reset", "--from", "mount")[0] == 0
     assert run_command(capsys, *run_dir, "status")[0] == 0
 
@@ -157,8 +157,8 @@ def test_refuses_a_directory_in_place_of_the_checkpoint(
     (tmp_path / "run/checkpoint.json").mkdir(parents=True)
     status, _, err = run_command(capsys, *run_dir, *words)
     assert status == ExitCode.CONFIG
-    assert "checkpoint.json is no checkpoint: Is a directory" in err
-    assert "move away what stands there" in err
+    assert "checkpoint.json is not a usable checkpoint: Is a directory" in err
+    assert "move it away" in err
 
 
 @pytest.mark.parametrize(("words", "subject"), [(["status"], "checkpoint"), (["reset"], "the run directory")])

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         sys.stderr.flush()
     except OSError:  # stderr cannot be written; only the exit code is left to report the result
-        streams.let_go(sys.stderr)
+        streams.discard(sys.stderr)
     return status
 
 

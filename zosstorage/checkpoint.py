@@ -1,4 +1,4 @@
-"""checkpoint.json: what each state found or made, and whether a later run may rely on it."""
+"""checkpoint.json: saves what each state found or made, and decides whether a later run may use it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Failure:
 
 @define
 class StateRecord:
-    """A state in the checkpoint; times are RFC 3339 in UTC, `facts` is what the state found or made."""
+    """A state in the checkpoint; times are in RFC 3339, in UTC; `facts` is what the state found or made."""
 
     name: str
     status: Status = "pending"
@@ -53,13 +53,15 @@ def _all_pending() -> list[StateRecord]:
 
 @define
 class Checkpoint:
-    """The file; `states` in the order of the machine.
+    """The content of the file.
 
     Attributes:
-        boot_id: of the boot it was written in (/proc/sys/kernel/random/boot_id).
+        version: the version of the document format.
+        boot_id: the boot in which it was written (/proc/sys/kernel/random/boot_id).
         config_digest: SHA-256 of the settings that decide what is made.
         program: the version of the program that wrote it.
-        digest: SHA-256 of all the rest: a plan that was edited by hand must not be carried out.
+        digest: SHA-256 of everything else in the file: a plan that was edited by hand must not be carried out.
+        states: the states, in the order of the state machine.
     """
 
     version: int = field(default=VERSION, metadata={"schema": {"enum": [VERSION]}})
@@ -70,37 +72,37 @@ class Checkpoint:
     states: list[StateRecord] = field(factory=_all_pending)
 
     def record(self, name: str) -> StateRecord:
-        """The record of a state."""
+        """Return the record of a state."""
         return next(record for record in self.states if record.name == name)
 
     @property
     def completed(self) -> int:
-        """How many states at the start of the machine are done."""
+        """The number of states, counted from the first one, that are done."""
         names = [record.status for record in self.states]
         return next((number for number, status in enumerate(names) if status != "done"), len(names))
 
     def facts(self) -> Facts:
-        """What the completed states know.
+        """Return the facts of the completed states.
 
         Raises:
-            ValueError: it cannot be read as facts.
+            ValueError: the records cannot be read as facts.
         """
         known = {record.name: record.facts for record in self.states[: self.completed]}
         if None in known.values():
             raise ValueError("a state that is done has no facts")
         try:
             return structure(known, Facts)
-        except Exception as error:  # likewise
+        except Exception as error:  # cattrs raises many types of exceptions
             raise ValueError(f"its facts cannot be read: {error}") from error
 
     def forget(self, start: str) -> None:
-        """Make a state and all that follow it pending again."""
+        """Set a state and all later ones to pending."""
         number = STATES.index(start)
         self.states[number:] = [StateRecord(name) for name in STATES[number:]]
 
 
 def boot_id() -> str:
-    """This boot's UUID; empty where there is no /proc."""
+    """Return the UUID of this boot; empty if /proc is not mounted."""
     try:
         return (PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
@@ -108,11 +110,11 @@ def boot_id() -> str:
 
 
 def load(path: Path) -> Checkpoint | None:
-    """The checkpoint of an earlier run; None if there is none.
+    """Read the checkpoint of an earlier run; None if there is no file.
 
     Raises:
-        ValueError: it is not one of ours, damaged, or was edited.
-        OSError: it cannot be read.
+        ValueError: the file is not a checkpoint, is damaged, or was edited.
+        OSError: the file cannot be read.
     """
     try:
         data = read_regular(path)
@@ -120,7 +122,7 @@ def load(path: Path) -> Checkpoint | None:
         return None
     try:
         found = structure(json.loads(data.decode("utf-8")), Checkpoint)
-    except Exception as error:  # whatever is wrong with the file, it is the same to us
+    except Exception as error:  # the cause does not matter: the file cannot be used
         raise ValueError(f"it is damaged: {type(error).__name__}") from error
     if found.version != VERSION or tuple(record.name for record in found.states) != STATES:
         raise ValueError(f"it is not a checkpoint of version {VERSION}")
@@ -130,13 +132,13 @@ def load(path: Path) -> Checkpoint | None:
 
 
 def _digest(checkpoint: Checkpoint) -> str:
-    """SHA-256, in hex, of everything that a checkpoint says."""
-    told = json.dumps(unstructure(evolve(checkpoint, digest="")), sort_keys=True)
-    return hashlib.sha256(told.encode("ascii")).hexdigest()
+    """Return the SHA-256, in hex, of a checkpoint without its own digest."""
+    text = json.dumps(unstructure(evolve(checkpoint, digest="")), sort_keys=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write the checkpoint, readable by root alone.
+    """Write the checkpoint with its digest; only root can read the file.
 
     Raises:
         ConfigError: the run directory cannot be written.
@@ -151,22 +153,22 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def unusable(path: Path, error: ValueError | OSError) -> ZosstorageError:
-    """Why `load` failed, or the removal of the file, and what can be done about it."""
+    """Return the error for a checkpoint that cannot be loaded or removed, with a hint."""
     if isinstance(error, PermissionError):
         return UsageError(f"{path} cannot be reached: {error.strerror}", hint="run it as root")
     if isinstance(error, OSError):
-        hint = "move away what stands there, or name another folder with --run-dir"
-        return ConfigError(f"{path} is no checkpoint: {error.strerror}", hint=hint)
-    return ZosstorageError(f"{path} cannot be read: {error}", hint="zosstorage reset forgets it")
+        hint = "move it away, or name another directory with --run-dir"
+        return ConfigError(f"{path} is not a usable checkpoint: {error.strerror}", hint=hint)
+    return ZosstorageError(f"{path} cannot be read: {error}", hint="remove it with zosstorage reset")
 
 
 def trusted(path: Path, config_digest: str) -> Checkpoint:
-    """The checkpoint, if it is of this boot, configuration and program; else an empty one, and the log says why."""
+    """Return the checkpoint if boot, configuration and program are the same; else log why and return an empty one."""
     fresh = Checkpoint(boot_id=boot_id(), config_digest=config_digest, program=__version__)
     try:
         found = load(path)
     except (ValueError, OSError) as error:
-        log.warning("checkpoint not trusted, the disks decide", extra={"path": str(path), "reason": str(error)})
+        log.warning("checkpoint not trusted, starting at discover", extra={"path": str(path), "reason": str(error)})
         return fresh
     if found is None:
         return fresh
@@ -176,7 +178,7 @@ def trusted(path: Path, config_digest: str) -> Checkpoint:
         ("version of the program", found.program, fresh.program),
     ):
         if then != now or not now:
-            reason = f"it is of another {what}"
-            log.warning("checkpoint not trusted, the disks decide", extra={"path": str(path), "reason": reason})
+            reason = f"it is from another {what}"
+            log.warning("checkpoint not trusted, starting at discover", extra={"path": str(path), "reason": reason})
             return fresh
     return found

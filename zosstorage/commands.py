@@ -1,4 +1,4 @@
-"""The commands, a function for each: options in, exit code out. The states are wired into the machine here."""
+"""One function for each command: options in, exit code out. This module also gives the states to the state machine."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ _DOCUMENTS = {
 
 
 def call(options: CliOptions) -> int:
-    """Run the command that was asked for.
+    """Run the command that the options name and return its exit code.
 
     Raises:
-        ZosstorageError: it failed, in one sentence and with a hint.
+        ZosstorageError: the command failed.
     """
     return int(_COMMANDS[options.command](options))
 
 
 def _load(options: CliOptions) -> Loaded:
-    """The configuration; log, time limit and what a parent left are set up by it."""
+    """Load the configuration; set up the log and the time limit from it, and reset what the parent process left."""
     loaded = load.load(options)
     logs.set_up(loaded.config.logging)
-    streams.take_over()
+    streams.reset_inherited()
     LIMIT.seconds = loaded.config.tools.timeout
     return loaded
 
 
 def _provisioner(loaded: Loaded) -> Provisioner:
-    """The states wired into the machine, over the checkpoint as far as it can be relied on."""
+    """Return the state machine with its states and, if it is trusted, the checkpoint of an earlier run."""
     config = loaded.config
     states: dict[str, machine.State] = {
         "discover": Discover(config),
@@ -80,7 +80,7 @@ def _provisioner(loaded: Loaded) -> Provisioner:
     }
     path = _checkpoint_path(loaded)
     provisioner = Provisioner(states, path, checkpoint.trusted(path, loaded.digest))
-    provisioner.rely()
+    provisioner.check_completed()
     return provisioner
 
 
@@ -89,12 +89,15 @@ def _checkpoint_path(loaded: Loaded) -> Path:
 
 
 def _require_machine() -> None:
-    """What every command that looks at disks needs of its surroundings."""
+    """Check what every command that reads disks needs: root, /proc and /sys.
+
+    Raises:
+        UsageError: the user is not root.
+        ToolError: /proc or /sys is not mounted.
+    """
     if os.geteuid() != 0:
-        raise UsageError(
-            "this command needs root", hint="run it as root; what it does to disks cannot be done otherwise"
-        )
-    # Without /proc the words on the kernel command line were not read either; without /sys no disk would be seen.
+        raise UsageError("this command needs root", hint="run it as root")
+    # Without /proc, the kernel command line was not read; without /sys, no disk is visible.
     for kind, folder, file in (("proc", "/proc", sources.KERNEL_FILE), ("sysfs", "/sys", "/sys/class/block")):
         if not Path(file).exists():
             raise ToolError(f"{folder} is not mounted", hint=f"mount -t {kind} {kind} {folder}")
@@ -134,7 +137,7 @@ def _plan(options: CliOptions) -> ExitCode:
 
 
 def _planned(found: Discovery, config: Config) -> tuple[plan.PlanDocument, ZosstorageError | None]:
-    """What a run would do, or why it would do nothing."""
+    """Return what a run would do and, if it would refuse, the error."""
     verdicts: list[Verdict] = []
     planned, refused = None, None
     try:
@@ -164,7 +167,7 @@ def _reset(options: CliOptions) -> ExitCode:
     with lock.held(loaded.config.run_dir):
         try:
             found = checkpoint.load(path)
-        except (ValueError, OSError):  # damaged: all of it goes
+        except (ValueError, OSError):  # damaged: remove the file
             found = None
         if found and options.start:
             found.forget(options.start)
@@ -207,18 +210,18 @@ def _version(_options: CliOptions) -> ExitCode:
 
 
 def _print(text: str) -> None:
-    """Write to stdout what a command was asked for; a reader that has gone away is no failure.
+    """Write the output of a command to stdout; it is not a failure if the reader has closed the pipe.
 
     Raises:
-        ZosstorageError: it cannot be written.
+        ZosstorageError: the output cannot be written.
     """
     try:
-        if not text.isascii():  # a model's name, a path: no locale may stand in their way
+        if not text.isascii():  # a disk model or a path may have characters that the locale cannot encode
             sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is no other TextIO
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        streams.give_up_stdout(error)
+        streams.discard_stdout(error)
 
 
 _COMMANDS: dict[str, Callable[[CliOptions], ExitCode]] = {

@@ -1,4 +1,4 @@
-"""The state machine: six states forward, or aborted; a checkpoint after each state and on failure."""
+"""The state machine: runs the six states in order, or aborts; saves the checkpoint after each state and failure."""
 
 from __future__ import annotations
 
@@ -33,21 +33,26 @@ EDGES = [
 
 
 class State(Protocol):
-    """One of the six."""
+    """One of the six states."""
 
     def holds(self, facts: Facts) -> bool:
-        """Whether what this state found or made is still true on this machine; writes nothing."""
+        """Return whether the result of this state is still there on this machine; writes nothing."""
 
     def work(self, facts: Facts) -> Facts:
-        """Do it, and hand on the facts with one thing more."""
+        """Do the work of this state and return the facts with its result added."""
 
 
-@define(slots=False)  # the machine adds its triggers
+@define(slots=False)  # transitions adds the triggers as attributes
 class Provisioner:
-    """The model of the machine: drives the states over one checkpoint.
+    """The model of the state machine, in the sense of transitions: runs the states and keeps their checkpoint.
 
     Attributes:
-        skip: how many states at the start are done and still hold.
+        states: the states by name.
+        path: the file of the checkpoint.
+        checkpoint: which states are done, with their facts.
+        facts: what the completed states found or made.
+        skip: how many of the first states are done and still hold.
+        state: the current state.
     """
 
     states: Mapping[str, State]
@@ -57,36 +62,36 @@ class Provisioner:
     skip: int = 0
     state: str = START
 
-    def rely(self) -> None:
-        """Hold every completed state of the checkpoint against the machine; if one no longer holds, begin again."""
+    def check_completed(self) -> None:
+        """Ask each completed state of the checkpoint whether it holds; if one does not, forget the checkpoint."""
         done = self.checkpoint.completed
         try:
             self.facts = self.checkpoint.facts() if done else Facts()
         except ValueError as error:
-            self._begin_again(str(error))
+            self._start_over(str(error))
             return
         for name in STATES[:done]:
             if not self._holds(name):
-                self._begin_again(f"what the state {name} made is no longer there as it was")
+                self._start_over(f"the result of the state {name} is gone or has changed")
                 return
         self.skip = done
 
     def _holds(self, name: str) -> bool:
         try:
             return self.states[name].holds(self.facts)
-        except (LookupError, StopIteration, OSError):  # facts that do not fit each other or the machine
+        except (LookupError, StopIteration, OSError):  # the facts contradict each other or the machine
             return False
 
-    def _begin_again(self, reason: str) -> None:
-        log.warning("checkpoint not trusted, the disks decide", extra={"reason": reason})
+    def _start_over(self, reason: str) -> None:
+        log.warning("checkpoint not trusted, starting at discover", extra={"reason": reason})
         self.checkpoint.forget(STATES[0])
         self.facts = Facts()
 
     def run(self, until: str = STATES[-1]) -> Facts:
-        """Go forward up to and with a state.
+        """Run all states up to and including a state; return the facts.
 
         Raises:
-            ZosstorageError: a state failed; the machine is aborted and the checkpoint tells it.
+            ZosstorageError: a state failed; the machine is aborted and the checkpoint has the error.
         """
         if self.skip == len(STATES):
             log.info("already done in this boot: every state still holds", extra={"states": list(STATES)})
@@ -101,15 +106,15 @@ class Provisioner:
         return self.facts
 
     def advance(self) -> bool:
-        """Go on to the next state; the machine puts its trigger in the place of this method."""
+        """Go to the next state; transitions replaces this method by its trigger."""
         raise NotImplementedError
 
     def abort(self) -> bool:
-        """Go to the state "aborted", from any other; likewise."""
+        """Go to `aborted` from any other state; transitions replaces this method by its trigger."""
         raise NotImplementedError
 
     def enter(self) -> None:
-        """Called by the machine when it has entered a state: work, or skip what holds."""
+        """Do the work of the state that was entered, or skip it if it holds; transitions calls this method."""
         signals.check()
         number = STATES.index(self.state)
         progress = f"state {number + 1}/{len(STATES)} {self.state}"
@@ -128,17 +133,17 @@ class Provisioner:
         except BaseException as error:
             try:
                 self._finish(record, began, "failed", _failure(error))
-            except ZosstorageError as unsaved:  # the reason why the state failed matters more
+            except ZosstorageError as unsaved:  # the error of the state is more important, so it is raised
                 log.warning("%s", unsaved.message)
             raise
         record.facts = unstructure(getattr(self.facts, record.name))
         return self._finish(record, began, "done", None)
 
     def _run_state(self, name: str) -> Facts:
-        """The work of a state; what the system refuses it is a failure of the machine, not a defect of ours.
+        """Call `work` of a state and return the facts.
 
         Raises:
-            ToolError: a system call failed.
+            ToolError: a system call failed, which is a failure of the machine and not a defect of zosstorage.
         """
         try:
             return self.states[name].work(self.facts)
@@ -157,9 +162,10 @@ class Provisioner:
 
 
 def _definition(entered: str | None = None) -> dict[str, Any]:
-    """Forward edges and an explicit abort, nothing automatic.
+    """Return the arguments for Machine: forward edges and an explicit abort, without automatic transitions.
 
-    The work is done after the state has changed (`after` and not `on_enter`, so that "aborted" needs no special case).
+    `entered` is the callback that does the work. It is an `after` callback, which runs when the state has changed;
+    `on_enter` would run for `aborted` too.
     """
     return {
         "states": [START, *STATES, ABORTED],
@@ -173,13 +179,13 @@ def _definition(entered: str | None = None) -> dict[str, Any]:
 
 
 def graph(form: str) -> str:
-    """The machine as a diagram, `mermaid` or `dot`, drawn from the machine itself."""
+    """Return the state machine as a diagram in the language `mermaid` or `dot`."""
     if form == "mermaid":
-        from transitions.extensions import GraphMachine  # noqa: PLC0415 - 20 ms that only a drawing needs
+        from transitions.extensions import GraphMachine  # noqa: PLC0415 - takes 20 ms, which only this command needs
 
-        # The engine writes the title as the whole front matter, which is YAML with the key `title`.
+        # transitions writes the title as the whole front matter, which must be YAML with the key `title`.
         machine = GraphMachine(graph_engine="mermaid", title="title: zosstorage", **_definition())
-        return str(machine.get_combined_graph().source)  # type: ignore[attr-defined]  # the engine's own class
+        return str(machine.get_combined_graph().source)  # type: ignore[attr-defined]  # a class of the mermaid engine
     return _dot(Machine(None, **_definition()))
 
 

@@ -70,7 +70,7 @@ def test_a_tool_that_fails_once_is_tried_again(machine, tmp_path, tool, call, ho
     traps = Traps(tmp_path / "traps")
     done = one("run", env=traps.set(how, f"[ $mine = {call} ]", tool))
     assert done.status == 0, done.stderr
-    assert "tried once more" in done.stderr
+    assert "trying once more" in done.stderr
     check_provisioned(one, "btrfs_raid1")
 
 

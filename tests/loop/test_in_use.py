@@ -122,7 +122,7 @@ def test_a_disk_written_between_two_steps(machine):
     write_mine(one.disks[1])
     done = one("step")
     assert done.status == 0
-    assert "what the state validate made is no longer there as it was" in done.stderr
+    assert "the result of the state validate is gone or has changed" in done.stderr
     assert [record["status"] for record in one.checkpoint["states"]] == ["done"] + ["pending"] * 5
     done = one("run")
     assert done.status == 5
@@ -196,7 +196,7 @@ def test_a_disk_that_vanishes_between_two_steps(machine, until):
         one.disks[1].pull()
         done = one("run")
     assert done.status == 4, done.stderr
-    assert "what the state discover made is no longer there as it was" in done.stderr
+    assert "the result of the state discover is gone or has changed" in done.stderr
     assert "devices.expect.count is 2, found 1" in done.stderr
     assert f"{gone} (" in done.stderr
     assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0]
@@ -216,7 +216,7 @@ def test_another_disk_under_the_same_name(machine):
         swap(one.disks[0])
         done = one("run")
         assert done.status == 0
-        assert "what the state discover made is no longer there as it was" in done.stderr
+        assert "the result of the state discover is gone or has changed" in done.stderr
         one.shutdown()
 
 

@@ -152,7 +152,7 @@ def test_what_changed_is_seen(one, change):
     assert nothing_to_do(one)
     change(one)
     status, messages = outcome(one)
-    assert messages[0] == "checkpoint not trusted, the disks decide"
+    assert messages[0] == "checkpoint not trusted, starting at discover"
     assert status == CHANGES[change], messages
     assert status or nothing_to_do(one)  # all is in its place again
 

@@ -65,7 +65,7 @@ def fake_mounts(found, monkeypatch):
 
     monkeypatch.setattr(mounting, "mount", mount)
     monkeypatch.setattr(mounting, "unmount", unmount)
-    monkeypatch.setattr(mounting, "occupied", found.mounted.get)
+    monkeypatch.setattr(mounting, "mounted_at", found.mounted.get)
     monkeypatch.setattr(mounting, "mismatch", mismatch)
     monkeypatch.setattr(mounting, "scan", lambda _: found.step("scan"))
     monkeypatch.setattr(mounting, "check_profile", lambda top: found.step(f"profile {top.nodes[0]}"))
@@ -105,8 +105,8 @@ def fake_disks(found, monkeypatch):
     monkeypatch.setattr(claim, "check", lambda of: found.step(f"identity {of.name}"))
     monkeypatch.setattr(tables, "read", lambda disks: [SimpleNamespace(planned=one) for one in disks])
     monkeypatch.setattr(tables, "finished", lambda disks: [one for one in disks if one.disk.name not in found.marked])
-    monkeypatch.setattr(partitioning, "_clearing", lambda _: [])
-    monkeypatch.setattr(partitioning, "_carry_out", clear)
+    monkeypatch.setattr(partitioning, "_clearing_writes", lambda _: [])
+    monkeypatch.setattr(partitioning, "_write_in_order", clear)
 
 
 def start(found, *, mode="dual_independent", disks=None, make=True):
@@ -183,7 +183,7 @@ def test_subvolumes_that_an_earlier_run_made_are_not_made_again(creating):
 
 def test_subvolumes_that_are_not_there_after_they_were_made(machine):
     known = start(machine)
-    with pytest.raises(ToolError, match="are not there after they were made"):
+    with pytest.raises(ToolError, match="are missing after they were made"):
         Mount().work(known)
     assert machine.did("clear", "sync") == []
     assert machine.mounted == {}
@@ -265,8 +265,8 @@ def test_marks_that_cannot_be_cleared_are_not_tried_again(creating):
 
 def test_marks_that_are_still_there_after_clearing_are_told(creating, monkeypatch):
     known = start(creating)
-    monkeypatch.setattr(partitioning, "_carry_out", lambda _: None)
-    with pytest.raises(ToolError, match="the marks of /dev/sda are still there"):
+    monkeypatch.setattr(partitioning, "_write_in_order", lambda _: None)
+    with pytest.raises(ToolError, match="the in-progress flags of /dev/sda are still set"):
         Mount().work(known)
 
 

@@ -21,7 +21,7 @@ def number(path):
 
 
 def test_filesystems_by_uuid():
-    with blkidcache.naming({"/dev/null": "aaaa", "/dev/zero": "bbbb"}) as env:
+    with blkidcache.with_filesystems({"/dev/null": "aaaa", "/dev/zero": "bbbb"}) as env:
         assert text(env).splitlines() == [
             f'<device DEVNO="{number(node)}" TIME="0.0" UUID="{uuid}" TYPE="unknown">{node}</device>'
             for node, uuid in {"/dev/null": "aaaa", "/dev/zero": "bbbb"}.items()
@@ -31,14 +31,14 @@ def test_filesystems_by_uuid():
 
 def test_devices_without_a_filesystem():
     before = int(time.time())
-    with blkidcache.looked_at(["/dev/null", "/dev/no-such-node"]) as env:
+    with blkidcache.without_filesystems(["/dev/null", "/dev/no-such-node"]) as env:
         (line,) = text(env).splitlines()
     seen = re.fullmatch(r'<device DEVNO="0x0103" TIME="(\d+)\.999999" TYPE="unknown">/dev/null</device>', line)
     assert before <= int(seen[1]) <= int(time.time())
 
 
 def test_nobody_can_write_to_it_and_it_goes():
-    with blkidcache.naming({"/dev/null": "aaaa"}) as env:
+    with blkidcache.with_filesystems({"/dev/null": "aaaa"}) as env:
         path = Path(env["BLKID_FILE"])
         for flags in (os.O_WRONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND):
             with pytest.raises(OSError, match="not permitted"):
@@ -52,7 +52,7 @@ def test_where_the_kernel_gives_no_such_file(monkeypatch):
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(os, "memfd_create", refuse)
-    with blkidcache.naming({"/dev/null": "aaaa"}) as env:
+    with blkidcache.with_filesystems({"/dev/null": "aaaa"}) as env:
         assert env == {}
 
 
@@ -73,8 +73,8 @@ def test_a_proc_of_another_pid_namespace(monkeypatch, tmp_path):
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "ready\n"
         monkeypatch.setattr(os, "getpid", lambda: holder.pid)
-        with blkidcache.naming({"/dev/null": "aaaa"}) as env:
+        with blkidcache.with_filesystems({"/dev/null": "aaaa"}) as env:
             assert env == {}
         holder.stdin.close()
-    with blkidcache.naming({"/dev/null": "aaaa"}) as env:  # and no process at all
+    with blkidcache.with_filesystems({"/dev/null": "aaaa"}) as env:  # and no process at all
         assert env == {}

@@ -109,7 +109,7 @@ def test_a_process_that_waits_for_the_lock_is_not_named(tmp_path, short_wait):
                 pytest.fail("held twice")
             bystander.kill()
     assert "1002" not in caught.value.message
-    assert "a process that cannot be seen here" in caught.value.message  # it is this very process
+    assert "a process that /proc does not show" in caught.value.message  # it is this very process
 
 
 def test_what_the_work_raises_is_no_lock_that_is_held(tmp_path):

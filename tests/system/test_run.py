@@ -69,7 +69,7 @@ def test_a_status_that_is_not_expected(fake_tools):
     fake_tools("fail", stderr="first line\nno such device\n\n", status=3)
     error = failure("fail", "/dev/sda")
     assert error.message == "fail /dev/sda failed with status 3: no such device"
-    assert error.hint == "nothing more was done; run again when the cause is gone"
+    assert error.hint == "fix the cause and run again; nothing more was done"
     assert (error.argv, error.status) == (("fail", "/dev/sda"), 3)
     assert error.stderr == "first line\nno such device\n\n"
 
@@ -78,7 +78,7 @@ def test_what_it_said_on_stdout_counts_where_stderr_is_empty(fake_tools):
     fake_tools("fail", stdout="told on stdout\n", status=1)
     assert failure("fail").message.endswith(": told on stdout")
     fake_tools("mute", status=1)
-    assert failure("mute").message.endswith(": it said nothing")
+    assert failure("mute").message.endswith(": it printed nothing")
 
 
 def test_the_remark_of_mount_on_dmesg_is_no_reason(fake_tools):
@@ -171,7 +171,7 @@ def test_work_that_fails_is_retried_once():
 def test_a_retry_is_logged(caplog):
     run.retry_once(failing_times(1), lambda: None)
     assert [(record.message, record.reason) for record in caplog.records] == [
-        ("a tool failed, tried once more", "no luck")
+        ("a tool failed, trying once more", "no luck")
     ]
 
 

@@ -37,7 +37,7 @@ def test_a_blocked_signal_mask_does_not_reach_a_tool(fake_tools):
     fake_tools("show", body="/bin/grep '^SigBlk' /proc/self/status")
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
     try:
-        streams.take_over()
+        streams.reset_inherited()
         assert words("show") == ["SigBlk:", "0" * 16]
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -115,7 +115,7 @@ def test_no_descriptor_left_for_its_pipes(fake_tools, monkeypatch):
 def test_a_parent_that_ignores_the_end_of_children(fake_tools):
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        streams.take_over()
+        streams.reset_inherited()
         fake_tools("fail", status=3)
         assert run.command(["fail"], ok=(3,)).status == 3
     finally:

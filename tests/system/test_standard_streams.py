@@ -78,7 +78,7 @@ def test_what_is_printed_into_a_full_file_ends_in_a_sentence(words):
     done = started(*words, redirect=">/dev/full")
     assert done.returncode == ExitCode.DEFECT
     assert "the output cannot be written: No space left on device" in done.stderr
-    assert "free the space, or send stdout elsewhere" in done.stderr
+    assert "free disk space, or redirect stdout" in done.stderr
 
 
 @pytest.mark.parametrize("words", PRINTS, ids=" ".join)

@@ -31,7 +31,7 @@ def test_inherited_descriptors_are_closed_on_exec():
     one, other = os.pipe()
     os.set_inheritable(other, True)
     try:
-        streams.take_over()
+        streams.reset_inherited()
         assert not os.get_inheritable(one)
         assert not os.get_inheritable(other)
         assert all(os.get_inheritable(handle) for handle in (0, 1, 2))
@@ -43,15 +43,15 @@ def test_inherited_descriptors_are_closed_on_exec():
 def test_sigchld_is_reset_and_all_signals_are_unblocked(changed):
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
-    streams.take_over()
+    streams.reset_inherited()
     assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
 def test_without_proc_signals_are_reset_all_the_same(changed, monkeypatch, tmp_path):
-    monkeypatch.setattr(streams, "_HANDLES", tmp_path / "none")
+    monkeypatch.setattr(streams, "_DESCRIPTORS", tmp_path / "none")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    streams.take_over()
+    streams.reset_inherited()
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
@@ -84,7 +84,7 @@ def test_no_file_of_ours_becomes_a_standard_stream(tmp_path, redirect):
 
 def test_without_dev_null_there_is_still_nowhere(monkeypatch):
     monkeypatch.setattr(os, "devnull", "/nonexistent/null")
-    handle = streams._nowhere()
+    handle = streams._open_null()
     assert os.write(handle, b"x") == 1
     assert os.read(handle, 1) == b""
     os.close(handle)
@@ -98,7 +98,7 @@ try:
     print("x", flush=True)
 except OSError as error:
     try:
-        streams.give_up_stdout(error)
+        streams.discard_stdout(error)
     except ZosstorageError as error:
         print(error.message, error.hint, sep="; ", file=sys.stderr)
 print("more")
@@ -107,7 +107,7 @@ print("more")
 
 def test_a_full_stdout_is_an_error_once():
     done = python(GIVEN_UP, redirect=">/dev/full")
-    told = "the output cannot be written: No space left on device; free the space, or send stdout elsewhere\n"
+    told = "the output cannot be written: No space left on device; free disk space, or redirect stdout\n"
     assert (done.returncode, done.stderr) == (0, told)
 
 

@@ -139,7 +139,7 @@ def test_an_unfinished_bcachefs_that_may_be_used_is_left_alone(mkfs_tools, on_fi
     mkfs_tools("wipefs", stdout=signature(known.devices(data(known))[0], "bcachefs", "ZOSDATA"))
     mkfs_tools("bcachefs", stdout=listing)
     fill(known)
-    with pytest.raises(NotEmptyError, match="is left as it is"):
+    with pytest.raises(NotEmptyError, match="nothing was written to it"):
         make(known)
     assert [call[1] for call in mkfs_tools.of("bcachefs")] == ["list"]
 
@@ -317,7 +317,7 @@ def test_blkid_has_to_agree(fake_tools, known):
 def test_blkid_that_sees_something_else_is_told(fake_tools, known, change):
     fill(known)
     fake_tools("blkid", stdout=blkid_text(known, **change))
-    with pytest.raises(ToolError, match=f"blkid sees .*{next(iter(change.values()))}"):
+    with pytest.raises(ToolError, match=f"blkid reports .*{next(iter(change.values()))}"):
         formatting.read_back_twice(known)
 
 

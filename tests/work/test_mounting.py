@@ -134,8 +134,8 @@ def test_members_of_bcachefs_may_be_shown_in_any_order(tmp_path, table):
         ({"source": "/dev/sda2:/dev/sdz1"}, "/dev/sda2:/dev/sdz1 is mounted there, not /dev/sda2"),
         ({"root": "/"}, "/ of the filesystem is mounted there, not /etc"),
         ({"root": "/etc/deeper"}, "/etc/deeper of the filesystem"),
-        ({"options": frozenset(["rw"])}, "the mount has not the options noatime"),
-        ({"options": frozenset(["rw", "relatime"])}, "the mount has not the options noatime"),
+        ({"options": frozenset(["rw"])}, "the mount lacks the options noatime"),
+        ({"options": frozenset(["rw", "relatime"])}, "the mount lacks the options noatime"),
     ],
 )
 def test_a_mount_that_differs_is_told(tmp_path, table, changes, told):
@@ -325,8 +325,8 @@ def test_a_mirror_has_the_profile_of_its_topology(tmp_path, allocation):
 @pytest.mark.parametrize(
     ("data", "metadata", "told"),
     [
-        (["single"], ["raid1"], "the data of"),
-        (["raid1"], ["dup"], "the metadata of"),
+        (["single"], ["raid1"], "the data profile of"),
+        (["raid1"], ["dup"], "the metadata profile of"),
         (["raid1", "single"], ["raid1"], "raid1, single"),
     ],
 )

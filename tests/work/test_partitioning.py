@@ -197,7 +197,7 @@ def test_marks_of_a_disk_that_cannot_be_written(planned, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "pwrite", pwrite)
-        with pytest.raises(ToolError, match=f"marks of {planned[0].disk.path} cannot be cleared: Input/output error"):
+        with pytest.raises(ToolError, match=f"in-progress flags of {planned[0].disk.path} cannot be cleared: Input/output error"):
             partitioning.clear_marks(planned)
     assert [one.table.torn for one in tables.read(planned)] == [True, False]
     partitioning.clear_marks(planned)
@@ -216,5 +216,5 @@ def test_marks_that_are_still_there_after_they_were_cleared(planned, monkeypatch
     """Writes that a medium confirms and loses."""
     write_planned(*planned)
     monkeypatch.setattr(os, "pwrite", lambda _handle, data, _offset: len(data))
-    with pytest.raises(ToolError, match=f"the marks of {planned[0].disk.path}, {planned[1].disk.path} are still there"):
+    with pytest.raises(ToolError, match=f"the in-progress flags of {planned[0].disk.path}, {planned[1].disk.path} are still set"):
         partitioning.clear_marks(planned)

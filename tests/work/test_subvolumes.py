@@ -110,7 +110,7 @@ def test_subvolumes_that_are_all_there_are_not_made_again(top, tmp_path, fake_to
 
 
 def test_subvolumes_that_are_not_there_after_they_were_made(top, calls):
-    with pytest.raises(ToolError, match="are not there after they were made"):
+    with pytest.raises(ToolError, match="are missing after they were made"):
         subvolumes.make(top("btrfs"), NAMES)
     assert len(calls) == 1
 

@@ -182,7 +182,7 @@ def _scan_by_threads(scans: Sequence[_DiskScan]) -> None:
     workers: list[threading.Thread] = []
     try:
         with signals.deferred():  # so that every thread that was started is in `workers`
-            workers.extend(threads.started(work) for _ in range(min(sum(scan.threads for scan in scans), _THREADS)))
+            workers.extend(threads.start(work) for _ in range(min(sum(scan.threads for scan in scans), _THREADS)))
         for worker in workers:
             while not _has_ended(worker):
                 progress.log()

@@ -1,7 +1,7 @@
-"""A libblkid cache file of our own, which spares tools from reading every block device of the machine.
+"""A libblkid cache file of our own, so that tools do not read every block device of the machine.
 
-`mount UUID=` reads all of them where no udev keeps links, again for each mount. `mkfs.btrfs -U` always does, to see
-that no other filesystem has the UUID, which is random. With many disks nothing in a run takes longer.
+Without links from udev, `mount UUID=` reads all devices for each mount. `mkfs.btrfs -U` always reads all devices, to
+check that no other filesystem has the UUID; ours is random. With many disks nothing in a run takes longer.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _LINE = '<device DEVNO="{number:#06x}" TIME="{seen}"{tags} TYPE="{type}">{node}</device>\n'
 # libblkid ignores a line without a type; nothing asks for this one.
 _TYPE = "unknown"
-# libblkid writes what it sees back to the file, which several commands read at the same time: prevent that.
+# libblkid updates its cache file, and several commands read ours at the same time: the seals prevent all changes.
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 @contextmanager
-def naming(filesystems: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """The environment of commands that look for filesystems by UUID; `filesystems` maps node to UUID.
+def with_filesystems(filesystems: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Yield the environment for commands that look for filesystems by UUID; `filesystems` maps node to UUID.
 
     The time is 0: libblkid then verifies the entry on the device itself, and reads all devices if it is wrong.
     """
@@ -34,10 +34,10 @@ def naming(filesystems: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def looked_at(nodes: Iterable[str]) -> Iterator[dict[str, str]]:
-    """The environment of commands for which these nodes carry nothing of interest.
+def without_filesystems(nodes: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield the environment for commands that must not look for filesystems on these nodes.
 
-    libblkid believes an entry that is at most two seconds old, unless the device was written later.
+    libblkid does not verify an entry that is at most two seconds old, unless the device was written later.
     """
     end_of_this_second = f"{int(time.time())}.999999"
     with _file(_line(node, end_of_this_second) for node in nodes) as environment:
@@ -47,14 +47,14 @@ def looked_at(nodes: Iterable[str]) -> Iterator[dict[str, str]]:
 def _line(node: str, seen: str, tags: str = "") -> str:
     try:
         number = Path(node).stat().st_rdev
-    except OSError:  # the kernel knows the device, but it has no node in /dev: no tool can read it
+    except OSError:  # the device has no node in /dev, so no tool can read it
         return ""
     return _LINE.format(number=number, seen=seen, tags=tags, type=_TYPE, node=node)
 
 
 @contextmanager
 def _file(lines: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Where the kernel cannot make such a file, the environment is empty and tools read all devices."""
+    """Yield the environment with a sealed file in memory; empty if it cannot be made, then tools read all devices."""
     try:
         handle = os.memfd_create("blkid.tab", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     except OSError:
@@ -64,13 +64,17 @@ def _file(lines: Iterable[str]) -> Iterator[dict[str, str]]:
         os.write(handle, "".join(lines).encode())
         fcntl.fcntl(handle, fcntl.F_ADD_SEALS, _SEALS)
         path = f"/proc/{os.getpid()}/fd/{handle}"
-        yield {"BLKID_FILE": path} if _leads_to(path, handle) else {}
+        yield {"BLKID_FILE": path} if _is_same_file(path, handle) else {}
     finally:
         os.close(handle)
 
 
-def _leads_to(path: str, handle: int) -> bool:
-    """Whether a path is our file: in the /proc of another PID namespace, it is some process' file and gets written."""
+def _is_same_file(path: str, handle: int) -> bool:
+    """Return whether a path below /proc is our file.
+
+    If /proc is that of another PID namespace, the path belongs to another process, and libblkid would write to its
+    file.
+    """
     try:
         return os.path.samestat(Path(path).stat(), os.fstat(handle))
     except OSError:

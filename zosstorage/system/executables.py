@@ -1,4 +1,4 @@
-"""The executables behind the tools' names: where they are, which package has them, and which are only applets."""
+"""The executables of the tools: where they are, which package has them, and which are applets of busybox or toybox."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _BANNER_WITHIN = 4 << 20
 
 
 def which(name: str) -> str | None:
-    """The path of an executable on PATH or in the system folders; a name with a slash is its own path."""
+    """Return the path of an executable on PATH or in the system folders; a name with a slash is taken as a path."""
     folders = f"{os.environ.get('PATH', '')}{SYSTEM_PATH}".split(":")
-    # An empty entry stands for the working directory, where no tool of ours is.
+    # An empty entry means the working directory, which must not be searched.
     return shutil.which(name, path=":".join(folder for folder in folders if folder))
 
 
 def package(tool: str) -> str:
-    """The package to install for a tool, as a phrase for a hint."""
+    """Return the package to install for a tool, as a phrase for a hint."""
     alpine, debian = _PACKAGES.get(tool, (tool, tool))
     return f"the package {alpine}" if alpine == debian else f"the package {alpine} (Alpine) or {debian} (Debian)"
 
 
 def is_applet(path: str) -> str | None:
-    """The name of the multi-call binary that a tool really is: busybox or toybox, whose applets lack options we need.
+    """Return `busybox` or `toybox` if a tool is an applet of it, else None; applets lack options that we need.
 
-    A link shows it by its target, a copy or hard link by the banner in the binary.
+    A symbolic link is recognised by its target, a copy or a hard link by the banner in the binary.
 
     Raises:
         OSError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Files that are read, files that are replaced atomically, and paths below the root prefix."""
+"""Reads regular files, replaces files atomically, and converts paths to and from the root prefix."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 def read_regular(path: Path) -> bytes:
-    """All of a file.
+    """Return the content of a file.
 
     Raises:
-        OSError: it cannot be read, or is no regular file: a FIFO would be waited for, a device may never end.
+        OSError: it cannot be read, or it is not a regular file: reading a FIFO may block, a device may never end.
     """
     with open(path, "rb", opener=open_at_once) as file:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -22,14 +22,14 @@ def read_regular(path: Path) -> bytes:
 
 
 def open_at_once(path: str, flags: int) -> int:
-    """An opener that does not wait for the other end of a FIFO."""
+    """Open a file without waiting for the other end of a FIFO; an opener for `open`."""
     return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def write_atomic(path: Path, text: str, mode: int) -> None:
-    """Replace a file, so that a reader finds the old one or the new one whole, after a power loss too.
+    """Replace a file atomically: a reader finds the whole old or the whole new file, also after a power loss.
 
-    Missing parent folders are made. Surrogate escapes in the text become the bytes that they stand for.
+    Missing parent folders are made. Surrogate escapes in the text are written as the bytes that they represent.
 
     Raises:
         OSError: it cannot be written; the old file is unchanged, and no temporary file is left.
@@ -63,17 +63,17 @@ def _sync_folder(folder: Path) -> None:
 
 
 def unused_name(path: Path) -> Path:
-    """A unique temporary name in the folder of a file."""
+    """Return a unique temporary name in the folder of a file."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
 
 
 def under(root: str, path: str) -> str:
-    """A path of the system to be, with the root prefix: where it is now."""
+    """Return a path of the system that is provisioned with the root prefix in front of it."""
     return str(Path(root) / path.lstrip("/"))
 
 
 def inside(path: str, root: str) -> str:
-    """The reverse of `under`: a path without the root prefix.
+    """Return a path without the root prefix; the reverse of `under`.
 
     Raises:
         ValueError: the path is not below the root.

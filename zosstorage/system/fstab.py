@@ -1,4 +1,4 @@
-"""The format of fstab(5): our lines, and how they are merged into the lines of others. Pure functions on text."""
+"""Formats lines of fstab(5) and merges them into an existing fstab. Pure functions on text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def line(source: str, target: str, fstype: str, options: str) -> str:
-    """An entry that is neither dumped nor checked at boot; `target` is a path without the root prefix."""
+    """Return an entry that is not dumped and not checked at boot; `target` is a path without the root prefix."""
     return " ".join([*map(_escape, (source, target, fstype, options)), "0", "0"])
 
 
@@ -19,10 +19,10 @@ def _escape(text: str) -> str:
 
 
 def merged(before: str, wanted: Sequence[str]) -> str:
-    """The text of an fstab with our lines in it.
+    """Return the text of an fstab with the wanted lines in it.
 
-    They replace the lines that an earlier system of ours left for the same targets, and are appended in their order.
-    Every other line is unchanged, and the whole text is when our lines, and no others of ours, are in it in order.
+    They are appended in their order; lines that an earlier run wrote for the same targets are removed. All other lines
+    stay unchanged. If the wanted lines are in the text in their order, and no others of ours, the text is unchanged.
     """
     targets = {_target(one) for one in wanted}
     rows = before.removesuffix("\n").split("\n") if before else []
@@ -33,19 +33,19 @@ def merged(before: str, wanted: Sequence[str]) -> str:
 
 
 def others(rows: Iterable[str], targets: Iterable[str]) -> list[str]:
-    """Those of the lines of an fstab that mount something of others at our targets (paths without the root prefix)."""
+    """Return the lines of an fstab that mount something else at our targets (paths without the root prefix)."""
     escaped = {_escape(target) for target in targets}
     return [row for row in rows if _target(row) in escaped and not _is_ours(row, escaped)]
 
 
 def _is_ours(row: str, targets: set[str]) -> bool:
-    """Whether a line mounts a subvolume by UUID at one of our (escaped) targets, as this and earlier systems do."""
+    """Return whether a line mounts a subvolume by UUID at one of our (escaped) targets, as the lines of a run do."""
     source, _, _, options, *_ = [*row.split(), *4 * [""]]
     subvolume = any(option.startswith(("subvol=", "X-mount.subdir=")) for option in options.split(","))
     return _target(row) in targets and source.startswith("UUID=") and subvolume
 
 
 def _target(row: str) -> str:
-    """The escaped target of a line; empty for a comment, or for a line that is no entry."""
+    """Return the escaped target of a line; empty for a comment, or for a line that is not an entry."""
     words = row.split()
     return words[1] if len(words) > 1 and not words[0].startswith("#") else ""

@@ -1,4 +1,4 @@
-"""Calls of ioctl(2) as values: what a filesystem takes on the folder where it is mounted."""
+"""Calls of ioctl(2) as values; filesystems accept them on the folder where they are mounted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Ioctl:
 
 
 def call(folder: str, calls: Iterable[Ioctl]) -> None:
-    """Make the calls on an open folder, one after the other; a signal ends it between two.
+    """Make the calls on a folder, one after the other; between two calls, a signal ends the sequence.
 
     Raises:
         OSError: the kernel refused one.

@@ -1,8 +1,8 @@
-"""Locks that last as long as whoever may still write: this process, and every tool that it started to write.
+"""Locks that last until the last process that may write has ended: this process and the tools that write for it.
 
-A lock of flock(2) belongs to the open file description. A tool that writes inherits the descriptor (`inherited`), and
-nobody unlocks it: the kernel releases it when the last process that has it is gone. So a tool that outlives a killed
-run keeps the next run away.
+A lock of flock(2) belongs to the open file description. Tools that write inherit the descriptor (`inherited`). No
+process unlocks it: the kernel releases the lock when the last process that has the descriptor ends. So if a run is
+killed and one of its tools still runs, the next run waits, or ends with exit code 7.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zosstorage.text import clean
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# How long a run waits for the end of another one, in seconds, and how often it looks.
+# How long a run waits for the lock, and how long it sleeps between two attempts, in seconds.
 _WAIT_SECONDS, _PAUSE = 5.0, 0.02
 # The longest command line in a message, in characters.
 _LONGEST_COMMAND = 160
@@ -31,13 +31,13 @@ _inherited: list[int] = []
 
 
 def inherited() -> tuple[int, ...]:
-    """The descriptors of the locks that a tool that writes has to inherit."""
+    """Return the descriptors of the locks that a tool that writes must inherit."""
     return tuple(_inherited)
 
 
 @contextmanager
 def passed_on(descriptor: int) -> Iterator[None]:
-    """Have the tools that write, and are started within the block, inherit the descriptor of a lock."""
+    """Within the block, tools that write inherit the descriptor of a lock."""
     _inherited.append(descriptor)
     try:
         yield
@@ -46,10 +46,10 @@ def passed_on(descriptor: int) -> Iterator[None]:
 
 
 def take(descriptor: int, seconds: float) -> None:
-    """Take the exclusive lock of an open file; wait for it at most so many seconds.
+    """Take the exclusive lock of an open file; wait for it for at most `seconds`.
 
     Raises:
-        BlockingIOError: another program still has it.
+        BlockingIOError: another process still has it.
     """
     end = time.monotonic() + seconds
     while True:
@@ -63,34 +63,34 @@ def take(descriptor: int, seconds: float) -> None:
 
 @contextmanager
 def held(run_dir: str | Path) -> Iterator[None]:
-    """Hold the lock of a run directory, which is made if it is missing; tools that write inherit it.
+    """Hold the lock of a run directory within the block; tools that write inherit it. Makes a missing directory.
 
     Raises:
-        LockedError: another process has it, for longer than a run waits.
+        LockedError: another process had it during the whole wait.
         ConfigError: the run directory cannot be made or written.
     """
     path = Path(run_dir) / "lock"
-    descriptor = _opened(path)
+    descriptor = _open(path)
     try:
-        _take_or_name(descriptor, path)
+        _wait_for(descriptor, path)
         with passed_on(descriptor):
             yield
     finally:
         os.close(descriptor)
 
 
-def _take_or_name(descriptor: int, path: Path) -> None:
+def _wait_for(descriptor: int, path: Path) -> None:
     try:
         take(descriptor, _WAIT_SECONDS)
     except BlockingIOError:
         who, pids = holders(descriptor)
         raise LockedError(
-            f"another zosstorage is at work, or a tool that it started: {who} holds {path}",
+            f"another zosstorage, or a tool that it started, is still running: {who} holds {path}",
             hint="run again when it has ended" + (f"; ps -fp {pids} shows it" if pids else ""),
         ) from None
 
 
-def _opened(path: Path) -> int:
+def _open(path: Path) -> int:
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         descriptor = open_at_once(str(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
@@ -104,15 +104,15 @@ def _opened(path: Path) -> int:
 
 
 def holders(descriptor: int) -> tuple[str, str]:
-    """The other processes that have the lock of a file that is open here: in words, and their numbers for ps(1).
+    """Return the other processes that have the lock of an open file: as a phrase, and as a list of PIDs for ps(1).
 
-    Only an open file description that has the lock shows it in /proc/PID/fdinfo (proc_pid_fdinfo(5)), so a process
-    that waits for the lock is not named.
+    /proc/PID/fdinfo shows a lock only for an open file description that has it (proc_pid_fdinfo(5)), so a process that
+    waits for the lock is not in the list.
     """
     wanted = os.fstat(descriptor)
     found = {pid: _command(pid) for pid in _processes() if _has_lock(pid, wanted)}
-    told = ", ".join(f"process {pid} ({command})" for pid, command in found.items())
-    return told or "a process that cannot be seen here", ",".join(map(str, found))
+    phrase = ", ".join(f"process {pid} ({command})" for pid, command in found.items())
+    return phrase or "a process that /proc does not show", ",".join(map(str, found))
 
 
 def _processes() -> list[int]:
@@ -120,9 +120,9 @@ def _processes() -> list[int]:
 
 
 def _has_lock(pid: int, wanted: os.stat_result) -> bool:
-    with suppress(OSError):  # it has ended, or is not ours to look into
+    with suppress(OSError):  # the process has ended, or we have no permission
         for link in (PROC / f"{pid}/fd").iterdir():
-            with suppress(OSError):  # it was closed
+            with suppress(OSError):  # the descriptor was closed
                 information = (PROC / f"{pid}/fdinfo/{link.name}").read_text("ascii")
                 if os.path.samestat(link.stat(), wanted) and "lock:" in information:
                     return True
@@ -130,7 +130,7 @@ def _has_lock(pid: int, wanted: os.stat_result) -> bool:
 
 
 def _command(pid: int) -> str:
-    """The command line of a process; the name of its program where it has none left, or is about to end."""
+    """Return the command line of a process; if it is empty, as while a process ends, the name of the program."""
     with suppress(OSError):
         words = (PROC / f"{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ")
         return clean(os.fsdecode(words or (PROC / f"{pid}/comm").read_bytes().strip()), _LONGEST_COMMAND)

@@ -1,4 +1,4 @@
-"""What is mounted, by mountinfo: a mount program may ignore an option that it does not know, the kernel tells."""
+"""Reads mountinfo: what the kernel has really mounted, also if a mount program ignored an option without an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 PROC = Path("/proc")
-_OURS = PROC / "self/mountinfo"
+_SELF = PROC / "self/mountinfo"
 
 
 @attrs.frozen
@@ -20,7 +20,7 @@ class Mounted:
         root: the path within the filesystem that is mounted here: the subvolume.
         target: the path of the mount point.
         source: a device, several joined by colons (bcachefs), or any text.
-        options: those of the mount and of the filesystem together.
+        options: the options of the mount and of the filesystem.
     """
 
     number: str
@@ -31,19 +31,19 @@ class Mounted:
     options: frozenset[str]
 
 
-def read(path: Path = _OURS) -> tuple[Mounted, ...]:
-    """The mounts of one namespace, in the order they were made.
+def read(path: Path = _SELF) -> tuple[Mounted, ...]:
+    """Return the mounts of one mount namespace, in the order in which they were made.
 
     Raises:
-        OSError: it cannot be read (no /proc, or the process is gone).
+        OSError: mountinfo cannot be read (no /proc, or the process has ended).
     """
     text = path.read_bytes().decode("utf-8", "surrogateescape")
-    # No `splitlines`: the kernel escapes the newline, and no other character that ends a line for Python.
+    # Not `splitlines`: the kernel escapes the newline, but not the other characters at which `splitlines` splits.
     return tuple(_parse(line) for line in text.split("\n") if " - " in line)
 
 
-def at(target: str, path: Path = _OURS) -> Mounted | None:
-    """The topmost mount at a path.
+def at(target: str, path: Path = _SELF) -> Mounted | None:
+    """Return the topmost mount at a path, or None.
 
     Raises:
         OSError: mountinfo cannot be read.
@@ -52,7 +52,7 @@ def at(target: str, path: Path = _OURS) -> Mounted | None:
 
 
 def every_namespace() -> tuple[Mounted, ...]:
-    """The mounts of every mount namespace that a visible process lives in."""
+    """Return the mounts of all mount namespaces that have a visible process."""
     seen: dict[str, tuple[Mounted, ...]] = {}
     for process in PROC.glob("[0-9]*"):
         try:

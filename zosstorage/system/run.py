@@ -1,10 +1,10 @@
-"""External commands: the only module that starts them.
+"""Starts external commands; no other module does.
 
-A command is an argument list. It runs in a session and process group of its own, in the locale C.UTF-8, with the stdin
-that it is given; after its time limit the whole group is killed. It is logged once, with its time.
+A command is an argument list. It runs in its own session and process group, in the locale C.UTF-8, with the stdin that
+it is given. After the time limit the whole group is killed. A command is logged once, with its duration.
 
-A command that `writes` inherits the locks that are held (`lock.inherited`), so that they last until it has ended, even
-if this process is killed before.
+A command with `writes` inherits the locks that are held (`lock.inherited`), so that they last until it has ended, even
+if this process is killed first.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-# BLKID_FILE: libblkid caches what it sees in /run/blkid; a stale entry must never choose a disk for us.
-# LOCK_BLOCK_DEVICE: if it is set to 1, sfdisk waits for ever for the lock of a disk, which we hold ourselves.
+# BLKID_FILE: libblkid has a cache in /run/blkid; a stale entry must never choose a disk for us.
+# LOCK_BLOCK_DEVICE: if it is 1, sfdisk waits forever for the BSD lock of the disk, which this process holds.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "BLKID_FILE": "/dev/null", "LOCK_BLOCK_DEVICE": "0"}
-# Every possible exit status; that of a signal is negative.
+# Every possible exit status; a signal is a negative one.
 ANY_STATUS = tuple(range(-64, 256))
 
 
@@ -57,7 +57,7 @@ def command(argv: Sequence[str], *, stdin: str = "", ok: Sequence[int] = (0,), w
     """Run a command to its end.
 
     Raises:
-        ToolError: it is missing, cannot be started, ends with a status that is not in `ok`, or exceeds the time limit.
+        ToolError: it is missing, cannot be started, exits with a status that is not in `ok`, or exceeds the time limit.
     """
     return commands([argv], stdin=[stdin], ok=ok, writes=writes)[0]
 
@@ -70,10 +70,10 @@ def commands(
     env: Mapping[str, str] | None = None,
     writes: bool = False,
 ) -> list[Completed]:
-    """Run commands side by side and wait for all of them, even if one fails.
+    """Run commands in parallel and wait for all of them, even if one fails.
 
     Raises:
-        ToolError: the first one's, in the order of `argvs`.
+        ToolError: as for `command`; that of the first failed command in the order of `argvs`.
     """
     with UnderWay() as under_way:
         under_way.start(argvs, stdin=stdin, env=env, writes=writes)
@@ -86,7 +86,7 @@ def commands(
 
 @attrs.define
 class UnderWay:
-    """Commands that run while something else is done; those that still run at the end of the block are killed."""
+    """Commands that run while the block does something else; those that still run at its end are killed."""
 
     commands: list[Running] = attrs.field(factory=list, init=False)
 
@@ -104,20 +104,20 @@ class UnderWay:
         env: Mapping[str, str] | None = None,
         writes: bool = False,
     ) -> list[Running]:
-        """Start commands, from within the block: an exception may come between any two lines. Returns them.
+        """Start commands and return them. Call it within the block, which kills them if an exception is raised.
 
         Raises:
-            ToolError: there is no such command, or it cannot be started.
+            ToolError: a command is missing or cannot be started.
         """
         before = len(self.commands)
         start_all(argvs, stdin=stdin, env=env, writes=writes, into=self.commands)
         return self.commands[before:]
 
     def wait(self) -> list[Completed]:
-        """Wait for all of them, whatever their exit statuses are.
+        """Wait for all of them and return them with any exit status.
 
         Raises:
-            ToolError: one exceeds the time limit.
+            ToolError: a command exceeds the time limit.
         """
         return wait_all(self.commands)
 
@@ -130,13 +130,13 @@ def start_all(
     writes: bool = False,
     into: list[Running] | None = None,
 ) -> list[Running]:
-    """Start commands side by side; `stdin`, `env` and `writes` are as for `start`.
+    """Start commands in parallel; `stdin`, `env` and `writes` are as for `start`.
 
-    If one cannot be started, the others are waited for; any other exception kills them. A caller who has to know of
-    them whatever happens passes `into`, a list that each is appended to as soon as it runs.
+    If one cannot be started, the function waits for the others; any other exception kills them. Each command is
+    appended to the list `into` as soon as it runs, so that a caller knows them even after an exception.
 
     Raises:
-        ToolError: there is no such command, or it cannot be started.
+        ToolError: a command is missing or cannot be started.
         InterruptedRunError: a signal arrived.
     """
     texts = [""] * len(argvs) if stdin is None else stdin
@@ -161,11 +161,14 @@ def start(
 ) -> Running:
     """Start a command.
 
-    `stdin` is at most 64 KiB as UTF-8; `env` is added to the environment that every command gets. One that `writes`, to
-    a disk or to the kernel's idea of it, inherits the locks that are held.
+    Args:
+        argv: the command and its arguments.
+        stdin: the text that it reads, at most 64 KiB as UTF-8.
+        env: variables that are added to the environment of every command.
+        writes: whether it changes a disk, a mount or the kernel's partitions; it then inherits the locks that are held.
 
     Raises:
-        ToolError: there is no such command, or it cannot be started.
+        ToolError: it is missing or cannot be started.
         ValueError: `stdin` is too long.
     """
     path = executables.which(argv[0])
@@ -177,7 +180,7 @@ def start(
     try:
         return Running.watch(tuple(argv), started, process)
     except BaseException:
-        with process, contextlib.suppress(ProcessLookupError):  # closes its pipes and waits for it
+        with process, contextlib.suppress(ProcessLookupError):  # at its end, Popen closes the pipes and waits
             os.killpg(process.pid, signal.SIGKILL)
         raise
 
@@ -185,7 +188,7 @@ def start(
 def _popen(
     path: str, argv: Sequence[str], stdin: str, env: Mapping[str, str], locks: tuple[int, ...]
 ) -> subprocess.Popen[bytes]:
-    """Start a process; without `preexec_fn`, Popen uses vfork, which does not copy our page tables as fork does."""
+    """Start a process. Popen uses vfork, unless it gets a `preexec_fn`; fork would copy our page tables."""
     try:
         with _pipe_with(stdin) as reading:
             return subprocess.Popen(  # noqa: S603 - an argument list, no shell
@@ -206,7 +209,7 @@ def _popen(
 
 @contextmanager
 def _pipe_with(text: str) -> Iterator[int]:
-    """The reading end of a pipe that contains a text: nothing is left to write when a command reads it, or exits."""
+    """Yield the read end of a pipe that holds a text: no write can block, or fail if the command does not read."""
     data = text.encode()
     if len(data) > PIPE_BYTES:
         raise ValueError(f"stdin is {len(data)} bytes and no pipe holds more than {PIPE_BYTES}")
@@ -219,29 +222,29 @@ def _pipe_with(text: str) -> Iterator[int]:
         os.close(reading)
 
 
-def retry_once(work: Callable[[], T], still_ours: Callable[[], None]) -> T:
-    """Do some work with tools; if one fails or exceeds its time, do all of it again, unless `still_ours` raises.
+def retry_once(work: Callable[[], T], recheck: Callable[[], None]) -> T:
+    """Call `work`; if a tool fails or exceeds the time limit, call `recheck`, and `work` again if that did not raise.
 
     Raises:
-        ToolError: it failed twice, or a tool could not be started or killed.
+        ToolError: `work` failed twice, or a tool could not be started or killed.
     """
     try:
         return work()
     except ToolError as error:
         if not error.argv:
             raise
-        log.warning("a tool failed, tried once more", extra={"reason": error.message})
-        still_ours()
+        log.warning("a tool failed, trying once more", extra={"reason": error.message})
+        recheck()
         return work()
 
 
 def status_error(done: Completed) -> ToolError:
-    """The error of a command whose exit status is not accepted."""
+    """Return the error of a command whose exit status is not accepted."""
     how = f"was killed by signal {-done.status}" if done.status < 0 else f"failed with status {done.status}"
-    said = _last_line(done.stderr) or _last_line(done.stdout) or "it said nothing"
+    reason = _last_line(done.stderr) or _last_line(done.stdout) or "it printed nothing"
     return ToolError(
-        f"{' '.join(done.argv)} {how}: {said}",
-        hint="nothing more was done; run again when the cause is gone",
+        f"{' '.join(done.argv)} {how}: {reason}",
+        hint="fix the cause and run again; nothing more was done",
         argv=done.argv,
         status=done.status,
         stderr=done.stderr,
@@ -249,6 +252,6 @@ def status_error(done: Completed) -> ToolError:
 
 
 def _last_line(text: str) -> str:
-    """The last line that says something, at most 500 characters; mount's remark on dmesg(1) does not."""
+    """Return the last line that is not empty and not mount's remark on dmesg(1), at most 500 characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and "dmesg(1) may have" not in line]
     return lines[-1][:500] if lines else ""

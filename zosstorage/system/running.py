@@ -1,6 +1,6 @@
-"""External commands under way: their output, their end, and their time limit.
+"""Running external commands: reads their output, waits for them, and kills them at the time limit.
 
-One thread reads the output of all commands and waits for them; it sleeps while nothing happens.
+One thread reads the output of all commands and waits for them; it sleeps until there is output or a command ends.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 
 # The capacity of a pipe in bytes (pipe(7)): one read empties it.
 PIPE_BYTES = 1 << 16
-# Seconds from SIGTERM to SIGKILL, and from SIGKILL until a command counts as one that cannot be killed.
+# Seconds from SIGTERM to SIGKILL, and from SIGKILL until a command is reported as one that cannot be killed.
 _GRACE = 1.0
 
 
 @attrs.define
 class TimeLimit:
-    """The longest that one command, or one flush of a disk, may take; set once, from the configuration."""
+    """The longest time that a command, or a flush of a disk, may take; set once, from the configuration."""
 
     seconds: float
 
@@ -44,9 +44,11 @@ class Completed:
     """A command that has ended.
 
     Attributes:
-        status: its exit status; negative for the signal that killed it.
-        stdout: decoded as UTF-8, with U+FFFD for what is not; `stderr` too.
-        seconds: from its start until its end was seen.
+        argv: the command and its arguments.
+        status: its exit status; if a signal killed it, the negative signal number.
+        stdout: decoded as UTF-8, with U+FFFD for other bytes.
+        stderr: likewise.
+        seconds: from its start until this process noticed its end.
     """
 
     argv: tuple[str, ...]
@@ -58,13 +60,15 @@ class Completed:
 
 @attrs.define(eq=False)
 class Running:
-    """A command that was started, in a session and process group of its own.
+    """A command that was started, in its own session and process group.
 
     Attributes:
-        started: seconds of the monotonic clock.
-        output: what it has written so far, by our ends of its stdout and its stderr.
-        open_files: those two and a pidfd, less those that are at their end. The command has ended when none is left:
-            children that hold its output are waited for as well.
+        argv: the command and its arguments.
+        started: when it was started, in seconds of the monotonic clock.
+        process: its process.
+        output: what it has written so far: by the read ends of the pipes for stdout and stderr.
+        open_files: these two pipes and a pidfd, without those that have reached their end. The command counts as ended
+            when none is left, so children that hold a pipe open are waited for as well.
         killed: whether its process group was sent SIGKILL.
         done: the result, once it has ended.
     """
@@ -79,10 +83,10 @@ class Running:
 
     @classmethod
     def watch(cls, argv: tuple[str, ...], started: float, process: subprocess.Popen[bytes]) -> Self:
-        """Open a pidfd for a process whose stdout and stderr are pipes.
+        """Watch a process whose stdout and stderr are pipes: open a pidfd for it.
 
         Raises:
-            OSError: it cannot be opened.
+            OSError: the pidfd cannot be opened.
         """
         pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe]
         pidfd = os.fdopen(os.pidfd_open(process.pid), "rb", buffering=0)
@@ -90,11 +94,11 @@ class Running:
 
     @property
     def deadline(self) -> float:
-        """When its time is over, in seconds of the monotonic clock."""
+        """When it reaches the time limit, in seconds of the monotonic clock."""
         return self.started + LIMIT.seconds
 
     def wait(self) -> Completed:
-        """Wait for its end, whatever the exit status is.
+        """Wait for its end and return it with any exit status.
 
         Raises:
             ToolError: it took longer than the time limit.
@@ -102,7 +106,7 @@ class Running:
         return wait_all([self])[0]
 
     def read(self, file: IO[bytes]) -> bool:
-        """Read from one of `open_files` that is ready; False at its end, which for a pidfd is that of the process."""
+        """Read from one of `open_files` that is ready; return False at its end (of a pidfd: when the process ends)."""
         data = file.read(PIPE_BYTES) if file in self.output else b""
         if data:
             self.output[file] += data
@@ -116,7 +120,7 @@ class Running:
             self._finish()
 
     def _finish(self) -> None:
-        # Popen.wait() returns 0 where the exit status is lost (SIGCHLD ignored); this raises ChildProcessError.
+        # If the exit status is lost (SIGCHLD is ignored), Popen.wait() returns 0, but waitpid raises ChildProcessError.
         _, status = os.waitpid(self.process.pid, 0)
         self.process.returncode = os.waitstatus_to_exitcode(status)
         stdout, stderr = (data.decode("utf-8", "replace") for data in self.output.values())
@@ -126,11 +130,11 @@ class Running:
 
 
 def wait_all(commands: Iterable[Running]) -> list[Completed]:
-    """Wait for commands, whatever their exit statuses are; an exception kills those that still run.
+    """Wait for commands and return them with any exit status; an exception kills those that still run.
 
     Raises:
-        ToolError: the first one, in their order, that took longer than the time limit; all have ended by then, save
-            those that cannot be killed.
+        ToolError: a command took longer than the time limit; the first one in their order is named. All commands have
+            ended by then, except those that cannot be killed.
     """
     commands = list(commands)
     overdue: list[Running] = []
@@ -150,27 +154,27 @@ def wait_all(commands: Iterable[Running]) -> list[Completed]:
 
 
 def kill_all(commands: Iterable[Running]) -> None:
-    """Kill those commands that still run: SIGTERM, a second to react, and SIGKILL.
+    """Kill the commands that still run: SIGTERM, a second to react, and SIGKILL.
 
-    Both signals go to the process group: no child may go on writing after its command was given up.
+    Both signals go to the process group: no child may write any more after its command was killed.
     """
     targets = [one for one in commands if one.open_files and not one.killed]
     for number in (signal.SIGTERM, signal.SIGKILL):
         for one in targets:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(one.process.pid, number)
-            one.killed = number == signal.SIGKILL  # afterwards: an exception in between must not leave it running
+            one.killed = number == signal.SIGKILL  # after the signal: after an exception in between, it is sent again
         _read(targets, time.monotonic() + _GRACE)
 
 
 def _read(commands: Iterable[Running], until: float) -> None:
     """Read output until every command has ended or the monotonic clock reaches `until`.
 
-    What was written before is read even if `until` is in the past, but of a command that writes without end, no more
-    than it writes in the grace period.
+    Output that is there at `until` is still read, even if `until` is in the past; if a command writes without end,
+    reading stops after the grace period.
     """
-    give_up = max(until, time.monotonic()) + _GRACE
-    # Not epoll: it takes a descriptor, and commands must be killed also where none is left.
+    last = max(until, time.monotonic()) + _GRACE
+    # Not epoll: it needs a descriptor, and commands must be killed even if no descriptor is free.
     with selectors.PollSelector() as selector:
         for one in commands:
             for file in one.open_files:
@@ -182,14 +186,14 @@ def _read(commands: Iterable[Running], until: float) -> None:
                 if not key.data.read(key.fileobj):
                     selector.unregister(key.fileobj)
                     key.data.close(key.fileobj)
-            if not left and (not ready or time.monotonic() > give_up):
+            if not left and (not ready or time.monotonic() > last):
                 return
 
 
 def _timeout_error(overdue: Running) -> ToolError:
-    """The error of a command that was killed, or could not be.
+    """Return the error of a command that exceeded the time limit.
 
-    One that could not be has no `argv` in its error: it may wake up and write, so nothing may be tried again beside it.
+    If it could not be killed, the error has no `argv`, so that nobody retries: the command may still wake up and write.
     """
     fate = "was killed" if overdue.done else "cannot be killed: it hangs in the kernel"
     return ToolError(

@@ -1,7 +1,7 @@
-"""Signals that end a run as any failure does: commands are killed, mounts undone, the checkpoint is saved.
+"""Signals end a run as any failure does: commands are killed, mounts are undone, the checkpoint is saved.
 
-A signal handler raises an exception, which is lost where Python cannot pass it on (in a destructor, say). So a signal
-is recorded as well, and every step that writes checks the record first.
+The signal handler raises an exception. Python drops an exception that it cannot propagate, for example in a destructor.
+So the handler records the signal as well, and every step that writes checks the record first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @attrs.define
 class _Record:
-    """What the handler knows.
+    """The state of the signal handler.
 
     Attributes:
         number: the first signal that arrived, or 0.
@@ -37,14 +37,14 @@ _record = _Record()
 
 
 def _stop(number: int, _frame: object) -> None:
-    """Record the first signal and raise; later ones must not interrupt the cleanup that it caused."""
+    """Record the first signal and raise; ignore later ones, which must not interrupt the cleanup after the first."""
     if not _record.number:
         _record.number = number
         check()
 
 
 def check() -> None:
-    """Stop here if a signal arrived; not within `deferred`.
+    """Raise if a signal arrived; do nothing within a `deferred` block.
 
     Raises:
         InterruptedRunError: one arrived.
@@ -55,7 +55,7 @@ def check() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let a signal wait for the end of the block, whose work must not be interrupted: to start and record a command.
+    """Delay signals until the end of the block, which must not be interrupted (a command is started and recorded).
 
     Raises:
         InterruptedRunError: one arrived; raised at the end of the block.
@@ -70,7 +70,7 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def caught() -> Iterator[None]:
-    """Turn the signals that ask a program to end into an InterruptedRunError, within the block.
+    """Within the block, SIGINT, SIGTERM and SIGHUP raise an InterruptedRunError.
 
     Raises:
         InterruptedRunError: one arrived.

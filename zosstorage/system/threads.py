@@ -1,4 +1,4 @@
-"""System calls that wait for a medium, one thread for each device; every thread has ended when a call returns."""
+"""Runs system calls that wait for a medium in one thread for each device; no thread outlives the call."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 
 def each(work: Callable[[T], None], items: Sequence[T], name: Callable[[T], str]) -> None:
-    """Do some work on each item, in a thread each; a signal that arrives meanwhile waits until all of it is done.
+    """Call `work` for each item, each in its own thread; signals are delayed until all threads have ended.
 
     Raises:
-        InterruptedRunError: a signal arrived; before the start, no work is done.
-        ToolError: it took longer than the limit, with the `name` of the items. A thread that hangs in the kernel cannot
-            be stopped.
+        InterruptedRunError: a signal arrived; if it arrived before the start, no work was done.
+        ToolError: the work took longer than the time limit; `name` gives the names of the items for the message. A
+            thread that hangs in the kernel cannot be stopped.
         OSError: a thread cannot be started.
-        Exception: the first item's that has one; the work on the others is done as far as possible.
+        Exception: the exception of the first item that raised one; the work on the other items is done.
     """
     errors: dict[int, Exception] = {}
 
@@ -45,18 +45,18 @@ def each(work: Callable[[T], None], items: Sequence[T], name: Callable[[T], str]
 
 
 def _run(work: Callable[[int, T], None], items: Sequence[T]) -> list[int]:
-    """Start the threads and wait for them; returns which of them have not ended."""
+    """Start the threads and wait for them; return the indexes of those that have not ended."""
     threads: list[Thread] = []
     with signals.deferred():
         try:
-            threads.extend(started(work, *pair) for pair in enumerate(items))
+            threads.extend(start(work, *pair) for pair in enumerate(items))
         finally:
             hanging = _join(threads)
     return hanging
 
 
-def started(work: Callable[..., None], *arguments: object) -> Thread:
-    """Start a thread that does not keep the program alive.
+def start(work: Callable[..., None], *arguments: object) -> Thread:
+    """Start a daemon thread, which does not prevent the program from exiting.
 
     Raises:
         OSError: it cannot be started.
@@ -70,7 +70,7 @@ def started(work: Callable[..., None], *arguments: object) -> Thread:
 
 
 def _join(threads: Sequence[Thread]) -> list[int]:
-    """Wait for all of them, up to the limit; returns which have not ended."""
+    """Wait for all threads, up to the time limit; return the indexes of those that have not ended."""
     until = time.monotonic() + LIMIT.seconds
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
@@ -83,11 +83,11 @@ def _hanging_error(names: Iterable[str]) -> ToolError:
 
 
 def flush(devices: Sequence[str]) -> None:
-    """Write the page caches of some devices, and the disks' own caches, to the medium.
+    """Write the page caches of devices, and the caches of the disks, to the medium.
 
     Raises:
-        ToolError: one hangs.
-        OSError: one cannot be written.
+        ToolError: a device hangs.
+        OSError: a device cannot be written.
     """
     each(_flush, devices, str)
 

@@ -1,1 +1,1 @@
-"""What the states do: tables, filesystems, mounts, subvolumes. docs/ARCHITECTURE.md lists the modules."""
+"""The code that writes: partition tables, filesystems, mounts, subvolumes. docs/ARCHITECTURE.md lists the modules."""

@@ -1,4 +1,4 @@
-"""Making the filesystems of a plan, all at once, and reading back what was made."""
+"""Makes the filesystems of a plan in parallel and reads them back."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 
 
 def make(wanted: Sequence[PlannedFilesystem], facts: Facts, require_marks: Callable[[], None]) -> None:
-    """Make filesystems side by side, into marked partitions, and flush them.
+    """Make filesystems in parallel, in partitions with the in-progress flag, and flush them.
 
-    `require_marks` raises without the marks. It is asked while probers look at the partitions, and once more right
-    before the first tool that writes is started.
+    Args:
+        wanted: the filesystems.
+        facts: what the states before Format found or made.
+        require_marks: raises if a partition lacks the in-progress flag on its disk. It is called while the probers
+            read the partitions, and once more right before the first tool that writes is started.
 
     Raises:
-        NotEmptyError: a partition carries what we would not make there.
+        NotEmptyError: a partition carries something that zosstorage would not make there.
         ToolError: a mkfs is missing, failed or timed out.
     """
     _check_marked(wanted, facts.plan)
@@ -37,30 +40,30 @@ def make(wanted: Sequence[PlannedFilesystem], facts: Facts, require_marks: Calla
     check_unused(wanted, facts, require_marks)
     _erase([filesystem for filesystem in wanted if filesystem.uuid in leftovers], facts)
     argvs = [commands.mkfs(facts.plan, one, facts.devices(one), force=one.uuid in leftovers) for one in wanted]
-    with blkidcache.looked_at(sysfs.devices()) as env:
-        ends = run.commands(argvs, ok=run.ANY_STATUS, env=env, writes=True)
-    for filesystem, done in zip(wanted, ends, strict=True):
+    with blkidcache.without_filesystems(sysfs.devices()) as env:
+        completed = run.commands(argvs, ok=run.ANY_STATUS, env=env, writes=True)
+    for filesystem, done in zip(wanted, completed, strict=True):
         if done.status not in filesystems.module(filesystem.type).FORMAT_STATUS:
             raise run.status_error(done)
     threads.flush([device for filesystem in wanted for device in facts.devices(filesystem)])
 
 
 def _check_marked(wanted: Sequence[PlannedFilesystem], plan: Plan) -> None:
-    """See that the plan marks every partition of what is to be made: only then are the marks asked for on the disk."""
+    """Check that the plan makes each partition of these filesystems: only those flags are required on the disk."""
     marked = {part.uuid for disk in plan.disks for part in disk.partitions if part.make}
     if unmarked := [one.uuid for one in wanted if not marked.issuperset(one.members)]:
         raise NotEmptyError(
-            f"the plan makes {', '.join(unmarked)} in a partition that it keeps, and nothing was made",
-            hint="run zosstorage reset, and then run again: the disks decide",
+            f"the plan makes {', '.join(unmarked)} in a partition that it keeps; nothing was made",
+            hint="run zosstorage reset, then run again",
         )
 
 
 def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts, meanwhile: Callable[[], None]) -> set[str]:
-    """The UUIDs of those whose partitions carry one of their own kind that was never finished.
+    """Return the UUIDs of the filesystems whose partitions carry an unfinished filesystem of the same kind.
 
     Raises:
-        NotEmptyError: a prober sees something else there. A mark says that what we made is worthless, not that what
-            somebody else made is.
+        NotEmptyError: a prober sees something else there. The in-progress flag means that our own content is
+            worthless, but not that of somebody else.
     """
     nodes = {device: filesystem for filesystem in wanted for device in facts.devices(filesystem)}
     signatures = probe.signatures(list(nodes), meanwhile)
@@ -71,19 +74,19 @@ def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts, meanwhile: Cal
     ]
     if foreign:
         raise NotEmptyError(
-            f"{'; '.join(foreign)}: not what is made there, and nothing was made",
+            f"{'; '.join(foreign)}; the plan makes something else there, and nothing was made",
             hint="if it is not needed, erase it by hand (wipefs -a) and run again",
         )
     return {nodes[row.device].uuid for row in signatures}
 
 
 def check_unused(wanted: Sequence[PlannedFilesystem], facts: Facts, then: Callable[[], None] = lambda: None) -> None:
-    """See by our own readers, with nobody else in them, that partitions carry nothing but unfinished work of ours.
+    """Check by our own readers that partitions carry nothing but unfinished work of ours; then call `then`.
 
-    All are claimed until `then` has ended, so that nobody can begin to use them in between.
+    All partitions are claimed until `then` has returned, so that no other program can start to use them.
 
     Raises:
-        NotEmptyError: a partition is in use, or carries what is not ours to overwrite.
+        NotEmptyError: a partition is in use, or carries something that must not be overwritten.
     """
     kinds = {device: one.type for one in wanted for device in facts.devices(one)}
     parts = [part for part in facts.partitions if part.device in kinds]
@@ -103,28 +106,28 @@ def check_unused(wanted: Sequence[PlannedFilesystem], facts: Facts, then: Callab
             if problem
         ]
         if found:
-            raise NotEmptyError(f"{'; '.join(found)}; it is left as it is", hint=unfinished.HINT)
+            raise NotEmptyError(f"{'; '.join(found)}; nothing was written to it", hint=unfinished.HINT)
         then()
 
 
 def _own_label(device: str) -> str:
-    """The superblock's label: wipefs shows none for a FAT whose root directory was never written."""
+    """Return the label in the superblock: wipefs shows none if the root directory of a FAT was never written."""
     content = read_content(device)
     return content.label if content else ""
 
 
 def _erase(unfinished: Sequence[PlannedFilesystem], facts: Facts) -> None:
-    """Erase the signatures of a btrfs that was never finished: mkfs.btrfs takes its UUID for another filesystem's."""
+    """Erase the signatures of an unfinished btrfs; otherwise mkfs.btrfs refuses its UUID as one that is in use."""
     stale = [node for one in unfinished if one.type == btrfs.TYPE for node in facts.devices(one)]
     if stale:
         run.command(["wipefs", "--all", "--quiet", *stale], writes=True)
 
 
 def read_back(facts: Facts) -> tuple[Filesystem, ...]:
-    """The filesystems of the plan, each superblock read and found to be what was planned.
+    """Read each superblock of the filesystems of the plan, compare it with the plan, and return the filesystems.
 
     Raises:
-        ToolError: one is not there, or is another.
+        ToolError: a filesystem is missing or differs from the plan.
     """
     return tuple(_read_back(filesystem, facts) for filesystem in facts.plan.filesystems)
 
@@ -146,10 +149,10 @@ def _read_back(filesystem: PlannedFilesystem, facts: Facts) -> Filesystem:
 
 
 def read_back_twice(facts: Facts) -> tuple[Filesystem, ...]:
-    """As `read_back`, and have libblkid agree.
+    """Do the same as `read_back`, and compare with what libblkid reads.
 
     Raises:
-        ToolError: one is not there, or is another, or libblkid sees another type, label or UUID.
+        ToolError: a filesystem is missing or differs from the plan, or libblkid reads another type, label or UUID.
     """
     wanted = {
         device: (filesystem.type, filesystem.label, filesystem.uuid.lower())
@@ -160,7 +163,7 @@ def read_back_twice(facts: Facts) -> tuple[Filesystem, ...]:
     for device, expected in wanted.items():
         if seen.get(device) != expected:
             raise ToolError(
-                f"blkid sees {seen.get(device)} on {device}, expected {expected}",
+                f"blkid reports {seen.get(device)} on {device}, expected {expected}",
                 hint="look for I/O errors in the kernel's log and run again",
             )
     return found

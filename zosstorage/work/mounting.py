@@ -1,4 +1,4 @@
-"""Mounting the filesystems of a plan, and believing only what mountinfo says."""
+"""Mounts the filesystems of a plan and reads each mount back from mountinfo, whatever the mount command reports."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Options that the kernel shows in mountinfo exactly when they are in force (proc_pid_mountinfo(5)). btrfs shows its own
-# flags as well, but of its values only those that are not its defaults (linux fs/btrfs/super.c, btrfs_show_options).
+# Options that mountinfo shows exactly if they are in force (proc_pid_mountinfo(5)). btrfs also shows its own flags, but
+# an option with a value only if it differs from the default (linux fs/btrfs/super.c, btrfs_show_options).
 _SHOWN = frozenset(
     ("nosuid", "nodev", "noexec", "nosymfollow", "noatime", "nodiratime", "relatime", "lazytime", "sync", "dirsync")
 )
@@ -35,7 +35,7 @@ _SHOWN_VALUES = ("compress=", "compress-force=")
 
 @frozen
 class Wanted:
-    """A mount to be, of a filesystem that is there: `nodes` are those of its partitions."""
+    """A mount that the plan wants, of a filesystem that exists; `nodes` are the device nodes of its partitions."""
 
     filesystem: PlannedFilesystem
     planned: PlannedMount
@@ -43,12 +43,12 @@ class Wanted:
 
     @property
     def target(self) -> str:
-        """Where."""
+        """The path of the mount point."""
         return self.planned.target
 
     @property
     def mount(self) -> Mount:
-        """The mount, once it is made."""
+        """The mount as the facts record it."""
         options = ",".join(self.planned.options)
         return Mount(f"UUID={self.filesystem.uuid}", self.target, self.filesystem.type, options)
 
@@ -59,27 +59,27 @@ class Wanted:
 
 
 def tops(facts: Facts) -> list[Wanted]:
-    """The mount of each data filesystem as a whole."""
+    """Return the wanted mount of the top of each data filesystem."""
     return [Wanted(one, one.top, facts.devices(one)) for one in facts.plan.filesystems if one.top]
 
 
 def targets(primary: PlannedFilesystem, facts: Facts) -> list[Wanted]:
-    """The mounts of the subvolumes, in the order of the plan."""
+    """Return the wanted mounts of the subvolumes of the primary, in the order of the plan."""
     return [Wanted(primary, target, facts.devices(primary)) for target in facts.plan.targets]
 
 
-def occupied(target: str) -> Mounted | None:
-    """What is mounted at a path."""
+def mounted_at(target: str) -> Mounted | None:
+    """Return the topmost mount at a path, or None; symbolic links in the path are resolved."""
     return mountinfo.at(os.path.realpath(target))
 
 
 def is_free(wanted: Wanted) -> bool:
-    """Whether nothing is mounted at the target; False where it is just what is wanted.
+    """Return True if nothing is mounted at the target, False if the wanted mount is there already.
 
     Raises:
         ToolError: something else is mounted there.
     """
-    if occupied(wanted.target) is None:
+    if mounted_at(wanted.target) is None:
         return True
     if problem := mismatch(wanted):
         raise ToolError(f"{wanted.target} is taken: {problem}", hint=f"umount {wanted.target} and run again")
@@ -87,8 +87,8 @@ def is_free(wanted: Wanted) -> bool:
 
 
 def mismatch(wanted: Wanted) -> str:
-    """What is wrong with what is mounted at the target; empty when it is what was asked for."""
-    mounted = occupied(wanted.target)
+    """Return how the mount at the target differs from the wanted one; empty if it does not."""
+    mounted = mounted_at(wanted.target)
     if mounted is None:
         return "nothing is mounted there"
     if mounted.fstype != wanted.filesystem.type:
@@ -97,32 +97,33 @@ def mismatch(wanted: Wanted) -> str:
         return f"{mounted.source} is mounted there, not {' or '.join(wanted.nodes)}"
     if mounted.root != f"/{wanted.planned.subvolume}":
         return f"{mounted.root} of the filesystem is mounted there, not /{wanted.planned.subvolume}"
-    missing = [option for option in wanted.planned.options if not _shown(option, mounted)]
-    return f"the mount has not the options {', '.join(missing)}" if missing else ""
+    missing = [option for option in wanted.planned.options if not _is_in_force(option, mounted)]
+    return f"the mount lacks the options {', '.join(missing)}" if missing else ""
 
 
-def _shown(option: str, mounted: Mounted) -> bool:
-    """Whether an option is in force, as far as mountinfo tells; the subvolume was judged by the mount's root."""
+def _is_in_force(option: str, mounted: Mounted) -> bool:
+    """Return whether an option is in force; True if mountinfo does not show it, as the subvolume (see `root`)."""
     if option == "strictatime":
         return not mounted.options & {"noatime", "relatime"}
     if option.startswith(_SHOWN_VALUES):
-        return any(shown.startswith(option) for shown in mounted.options)
-    told = option in _SHOWN or (mounted.fstype == btrfs.TYPE and "=" not in option and option != "nodiscard")
-    return option in mounted.options or not told
+        return any(one.startswith(option) for one in mounted.options)
+    shown = option in _SHOWN or (mounted.fstype == btrfs.TYPE and "=" not in option and option != "nodiscard")
+    return option in mounted.options or not shown
 
 
 def mount(wanted: Sequence[Wanted], made: list[Wanted]) -> None:
-    """Mount side by side and read every mount back; those that are what was asked for are added to `made`.
+    """Mount in parallel and read each mount back; those that are as wanted are appended to `made`.
 
     Raises:
-        ToolError: a mount failed, or said that all is well and did something else: the first one's. It is undone.
+        ToolError: a mount command failed, or it reported success but the mount differs; that mount is undone. The error
+            is that of the first such mount.
     """
     try:
         for one in wanted:
             _make_folder(one.target)
-        with blkidcache.naming({node: one.filesystem.uuid for one in wanted for node in one.nodes}) as env:
-            ends = run.commands([one.argv for one in wanted], ok=run.ANY_STATUS, env=env, writes=True)
-        problems = [(one, _problem(one, end)) for one, end in zip(wanted, ends, strict=True)]
+        with blkidcache.with_filesystems({node: one.filesystem.uuid for one in wanted for node in one.nodes}) as env:
+            completed = run.commands([one.argv for one in wanted], ok=run.ANY_STATUS, env=env, writes=True)
+        problems = [(one, _problem(one, done)) for one, done in zip(wanted, completed, strict=True)]
         made += [one for one, problem in problems if not problem]
         _raise_first([problem for _, problem in problems if problem])
     except BaseException:
@@ -138,8 +139,8 @@ def _make_folder(target: str) -> None:
 
 
 def _is_ours(wanted: Wanted) -> bool:
-    """Whether what is mounted at the target is of that filesystem: what somebody else put there is not ours to undo."""
-    mounted = occupied(wanted.target)
+    """Return whether the mount at the target is of that filesystem; no other mount may be undone."""
+    mounted = mounted_at(wanted.target)
     return mounted is not None and set(mounted.source.split(":")) <= set(wanted.nodes)
 
 
@@ -148,19 +149,19 @@ def _raise_first(problems: Sequence[ToolError]) -> None:
         raise problems[0]
 
 
-def _problem(wanted: Wanted, end: run.Completed) -> ToolError | None:
-    if end.status:
-        return run.status_error(end)
+def _problem(wanted: Wanted, done: run.Completed) -> ToolError | None:
+    if done.status:
+        return run.status_error(done)
     if problem := mismatch(wanted):
         return ToolError(
-            f"mount said that {wanted.mount.source} is at {wanted.target}, but {problem}",
-            hint="the mount of busybox ignores what it does not know: install util-linux's",
+            f"mount reported success for {wanted.mount.source} at {wanted.target}, but {problem}",
+            hint="the mount of busybox ignores options that it does not know: install that of util-linux",
         )
     return None
 
 
 def scan(wanted: Sequence[Wanted]) -> None:
-    """Make the kernel know the members of filesystems of several devices.
+    """Make the members of filesystems of several devices known to the kernel.
 
     Raises:
         ToolError: the command failed.
@@ -170,29 +171,29 @@ def scan(wanted: Sequence[Wanted]) -> None:
 
 
 def check_profile(wanted: Wanted) -> None:
-    """The profile that the topology promises, as the mounted btrfs says itself.
+    """Check that a mounted btrfs has the profile of its topology, by sysfs.
 
     Raises:
-        NotEmptyError: it has another.
+        NotEmptyError: it has another profile.
     """
-    promised = wanted.filesystem.profile
-    if promised is None:
+    required = wanted.filesystem.profile
+    if required is None:
         return
     folder = Path("/sys/fs/btrfs") / wanted.filesystem.uuid / "allocation"
     for kind in ("data", "metadata"):
         profiles = sorted(entry.name for entry in (folder / kind).iterdir() if entry.is_dir())
-        if profiles != [promised]:
+        if profiles != [required]:
             raise NotEmptyError(
-                f"the {kind} of {wanted.filesystem.uuid} are {', '.join(profiles)}; its topology is {promised} "
-                "throughout",
-                hint="finish its conversion (btrfs balance), or set topology.mode to what the disks carry",
+                f"the {kind} profile of {wanted.filesystem.uuid} is {', '.join(profiles)}; its topology requires "
+                f"{required}",
+                hint="finish the conversion (btrfs balance), or set topology.mode to the topology of the disks",
             )
 
 
 def unmount(made: Sequence[Wanted]) -> None:
-    """Undo mounts, the last one first; what cannot be undone is left and logged."""
+    """Undo mounts, the last one first; a mount that cannot be undone is logged."""
     with signals.deferred():
         for wanted in reversed(made):
             done = run.start(["umount", wanted.target], writes=True).wait()
             if done.status:
-                log.warning("not unmounted", extra={"target": wanted.target, "reason": done.stderr.strip()})
+                log.warning("umount failed", extra={"target": wanted.target, "reason": done.stderr.strip()})

@@ -1,4 +1,4 @@
-"""Writing the partition tables of a plan, telling the kernel, clearing the flags "in progress"."""
+"""Writes the partition tables of a plan, makes them known to the kernel, and clears the in-progress flags."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def write(disks: Sequence[PlannedDisk]) -> None:
-    """Write the tables side by side, with the marks of what is to be made, and flush them.
+    """Write the tables in parallel, with the in-progress flag on each partition to be made, and flush them.
 
     Raises:
         ToolError: sfdisk failed.
@@ -31,41 +31,41 @@ def write(disks: Sequence[PlannedDisk]) -> None:
 
 
 def tell_kernel(disks: Sequence[PlannedDisk]) -> None:
-    """Have the kernel know the partitions, where it does not know them already.
+    """Make the partitions known to the kernel, on the disks where it does not know them yet.
 
     Raises:
         ToolError: partx failed.
     """
-    untold = [
+    unknown = [
         planned.disk.path
         for planned in disks
         if not tables.are_planned(sysfs.partitions(planned.disk).values(), planned)
     ]
-    run.commands([gpt.update_kernel_argv(path) for path in untold], writes=True)
+    run.commands([gpt.update_kernel_argv(path) for path in unknown], writes=True)
 
 
 def check_unchanged(disks: Sequence[PlannedDisk], total: int) -> None:
-    """The last look before the first write, with the disks ours alone: blank ones blank still, torn tables torn still.
+    """Check claimed disks right before the first write: each is still blank, or its table of ours is still torn.
 
-    A table is written over nothing else, whatever the plan says: it may come from a checkpoint that somebody edited.
+    A table is never written over anything else, whatever the plan says: the plan may come from an edited checkpoint.
     `total` is the number of target disks, for the message.
 
     Raises:
-        NotEmptyError: one is another now.
+        NotEmptyError: a disk has changed.
     """
     for one in tables.read([planned for planned in disks if not planned.blank]):
         if not one.table.torn:
-            raise tables.changed(one.planned.disk, "a table that is whole, which is never written again")
+            raise tables.changed(one.planned.disk, "a complete table, which is never overwritten")
     used = emptiness.no_longer_blank([planned.disk for planned in disks if planned.blank])
     if used:
         raise refusal([Verdict(path, Kind.FOREIGN, evidence) for path, evidence in used.items()], total)
 
 
 def check_ours(disks: Sequence[PlannedDisk], total: int) -> None:
-    """After a failed write: each disk carries our table, torn perhaps, or is as blank as it was.
+    """Check disks after a failed write: each carries the table of the plan, perhaps torn, or is still blank.
 
     Raises:
-        NotEmptyError: one does not.
+        NotEmptyError: a disk carries something else.
     """
     for planned in disks:
         claim.check(planned.disk)
@@ -76,40 +76,40 @@ def check_ours(disks: Sequence[PlannedDisk], total: int) -> None:
 
 
 def clear_marks(disks: Sequence[PlannedDisk]) -> None:
-    """Clear all marks on some disks, side by side, and read the tables back.
+    """Clear all in-progress flags on some disks, in parallel, and read the tables back.
 
     Raises:
-        NotEmptyError: a disk is another now, carries another table, or its copies are torn otherwise than by clearing
-            marks.
-        ToolError: a disk cannot be written, or the marks are still there.
+        NotEmptyError: a disk was replaced, carries another table, or its copies differ in more than in-progress flags.
+        ToolError: a disk cannot be written, or a flag is still set.
     """
     for planned in disks:
         claim.check(planned.disk)
-    jobs = [(one.planned.disk, _clearing(one)) for one in tables.read(disks)]
-    threads.each(_carry_out, jobs, lambda job: job[0].path)
+    jobs = [(one.planned.disk, _clearing_writes(one)) for one in tables.read(disks)]
+    threads.each(_write_in_order, jobs, lambda job: job[0].path)
     cleared = tables.finished(disks)
     if left := [planned.disk.path for planned in disks if planned not in cleared]:
-        raise ToolError(f"the marks of {', '.join(left)} are still there", hint="see the kernel's log")
+        raise ToolError(f"the in-progress flags of {', '.join(left)} are still set", hint="see the kernel's log")
 
 
-def _clearing(one: tables.DiskTable) -> list[tuple[int, bytes]]:
+def _clearing_writes(one: tables.DiskTable) -> list[tuple[int, bytes]]:
+    """Return the writes that clear the flags of a disk, in their order: (byte offset, data)."""
     disk, copies = one.planned.disk, one.copies
     if not (copies.primary.intact and copies.backup.intact and copies.protective):
         raise tables.changed(disk, "torn copies")
     return gpt.clearing_writes(copies, disk.size_bytes, disk.sector_size)
 
 
-def _carry_out(job: tuple[Disk, list[tuple[int, bytes]]]) -> None:
-    """Write pieces to a disk, each on the medium before the next."""
-    disk, pieces = job
+def _write_in_order(job: tuple[Disk, list[tuple[int, bytes]]]) -> None:
+    """Write to a disk; each write is on the medium before the next one starts."""
+    disk, writes = job
     try:
         handle = os.open(disk.path, os.O_WRONLY | os.O_DSYNC | os.O_CLOEXEC)
         try:
-            for offset, data in pieces:
+            for offset, data in writes:
                 if os.pwrite(handle, data, offset) != len(data):
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
         finally:
             os.close(handle)
     except OSError as error:
-        message = f"the marks of {disk.path} cannot be cleared: {error.strerror}"
+        message = f"the in-progress flags of {disk.path} cannot be cleared: {error.strerror}"
         raise ToolError(message, hint="look for I/O errors in the kernel's log and run again") from error

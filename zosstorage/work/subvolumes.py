@@ -1,4 +1,4 @@
-"""Making the subvolumes of a mounted filesystem, seeing which are there, and writing everything through."""
+"""Makes the subvolumes of a mounted filesystem, lists which exist, and syncs the filesystem."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from zosstorage.work.mounting import Wanted
 
 
-# bcachefs and others make it for what a check recovers.
+# The folder for files that a filesystem check recovers; bcachefs and others make it.
 _LOST_AND_FOUND = "lost+found"
 
 
 def present(top: Wanted, names: Sequence[str]) -> list[str]:
-    """Those of the names that are subvolumes below the mounted top of a filesystem."""
+    """Return those of the names that are subvolumes below the mounted top of a filesystem."""
     inode = filesystems.module(top.filesystem.type).SUBVOLUME_INODE
     return [name for name in names if _is_subvolume(Path(top.target) / name, inode)]
 
@@ -34,10 +34,10 @@ def _is_subvolume(path: Path, inode: int | None) -> bool:
 
 
 def check_empty(top: Wanted, names: Sequence[str]) -> None:
-    """See that a filesystem that is not finished holds nothing but empty subvolumes, below its mounted top.
+    """Check that an unfinished filesystem holds nothing but empty subvolumes, below its mounted top.
 
     Raises:
-        NotEmptyError: somebody has put something there.
+        NotEmptyError: it holds something else, which somebody else made.
     """
     place = Path(top.target)
     found = [entry for entry in place.iterdir() if entry.name not in (*names, _LOST_AND_FOUND)]
@@ -45,38 +45,39 @@ def check_empty(top: Wanted, names: Sequence[str]) -> None:
         found += (place / name).iterdir() if (place / name).is_dir() else ()
     if found:
         raise NotEmptyError(
-            f"{top.filesystem.uuid} is not finished and holds {found[0].relative_to(place)}: somebody has used it",
+            f"{top.filesystem.uuid} is unfinished and contains {found[0].relative_to(place)}: somebody has used it",
             hint=unfinished.HINT,
         )
 
 
 def make(top: Wanted, names: Sequence[str]) -> None:
-    """Make those of the subvolumes that are not there, and see that all are.
+    """Make the missing subvolumes and check that all exist.
 
     Raises:
-        ToolError: a command failed, the kernel refused, or one is not there afterwards.
+        ToolError: a command failed, the kernel refused, or a subvolume is still missing.
     """
     have = present(top, names)
     module = filesystems.module(top.filesystem.type)
-    _carry_out([module.create_subvolume(top.target, name) for name in names if name not in have], top.target)
+    _create([module.create_subvolume(top.target, name) for name in names if name not in have], top.target)
     if present(top, names) != list(names):
-        raise ToolError(f"the subvolumes of {top.target} are not there after they were made", hint="see dmesg")
+        raise ToolError(f"the subvolumes of {top.target} are missing after they were made", hint="see the kernel's log")
 
 
-def _carry_out(wanted: Sequence[ioctl.Ioctl | list[str]], top: str) -> None:
+def _create(wanted: Sequence[ioctl.Ioctl | list[str]], top: str) -> None:
     run.commands([one for one in wanted if isinstance(one, list)], writes=True)
     try:
         ioctl.call(top, [one for one in wanted if isinstance(one, ioctl.Ioctl)])
     except OSError as error:
-        raise ToolError(f"the subvolumes of {top} cannot be made: {error.strerror}", hint="see dmesg") from error
+        message = f"the subvolumes of {top} cannot be made: {error.strerror}"
+        raise ToolError(message, hint="see the kernel's log") from error
 
 
 def sync(tops: Sequence[Wanted]) -> None:
-    """Write everything of some filesystems through: a new subvolume is lost at a power cut before that.
+    """Sync filesystems to their disks; before that, a power loss can undo a new subvolume.
 
     Raises:
-        ToolError: one hangs.
-        OSError: one cannot be written.
+        ToolError: a filesystem hangs.
+        OSError: a filesystem cannot be written.
     """
     threads.each(_sync, tops, lambda top: top.target)
 
