@@ -2,6 +2,9 @@ import hashlib
 import json
 import logging
 import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve, fields
@@ -14,7 +17,7 @@ from zosstorage.checkpoint import Checkpoint, Failure, StateRecord
 from zosstorage.converter import unstructure
 from zosstorage.errors import ZosstorageError
 from zosstorage.facts import STATES, Facts
-from zosstorage.model import Firmware, PartitionKind
+from zosstorage.model import Disk, Firmware, PartitionKind
 from zosstorage.system import mountinfo
 
 BOOT = "aaaaaaaa-1111-4222-8333-444444444444"
@@ -22,7 +25,7 @@ DIGEST = "d" * 64
 
 
 @pytest.fixture(autouse=True)
-def boot(tmp_path_factory, monkeypatch):
+def boot(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A /proc of our own; its boot_id can be changed."""
     proc = tmp_path_factory.mktemp("proc")
     file = proc / "sys/kernel/random/boot_id"
@@ -33,7 +36,7 @@ def boot(tmp_path_factory, monkeypatch):
     return file
 
 
-def done(known, count=6):
+def done(known: Facts, count: int = 6) -> Checkpoint:
     """A checkpoint in which the first states are done."""
     found = Checkpoint(boot_id=BOOT, config_digest=DIGEST, program=__version__)
     for name in STATES[:count]:
@@ -43,19 +46,21 @@ def done(known, count=6):
     return found
 
 
-def saved(path, found):
+def saved(path: Path, found: Checkpoint) -> Checkpoint:
     checkpoint.save(path, found)
-    return checkpoint.load(path)
+    loaded = checkpoint.load(path)
+    assert loaded
+    return loaded
 
 
-def test_states_in_machine_order():
+def test_states_in_machine_order() -> None:
     assert STATES == ("discover", "validate", "partition", "format", "mount", "report")
     assert [record.name for record in Checkpoint().states] == list(STATES)
     assert {record.status for record in Checkpoint().states} == {"pending"}
 
 
 @pytest.mark.parametrize("count", range(7))
-def test_facts_come_back_as_they_were(tmp_path, count):
+def test_facts_come_back_as_they_were(tmp_path: Path, count: int) -> None:
     known = facts()
     found = saved(tmp_path / "checkpoint.json", done(known, count))
     assert found.completed == count
@@ -74,12 +79,14 @@ def test_facts_come_back_as_they_were(tmp_path, count):
     ids=str,
 )
 @pytest.mark.parametrize("firmware", list(Firmware))
-def test_facts_of_every_topology_come_back(tmp_path, mode, disks, make, firmware):
+def test_facts_of_every_topology_come_back(
+    tmp_path: Path, mode: str, disks: tuple[Disk, ...], make: bool, firmware: Firmware
+) -> None:
     known = facts(mode=mode, disks=disks, make=make) if not make else facts(mode=mode, disks=disks, firmware=firmware)
     assert saved(tmp_path / "c", done(known)).facts() == known
 
 
-def test_verdicts_come_back(tmp_path):
+def test_verdicts_come_back(tmp_path: Path) -> None:
     one = disk("sda")
     content = {
         PartitionKind.ESP: esp_content(),
@@ -91,18 +98,18 @@ def test_verdicts_come_back(tmp_path):
     assert saved(tmp_path / "c", done(known)).facts() == known
 
 
-def test_every_fact_has_a_state():
+def test_every_fact_has_a_state() -> None:
     assert [field.name for field in fields(Facts)] == list(STATES)
 
 
-def test_the_file_is_for_root_alone(tmp_path):
+def test_the_file_is_for_root_alone(tmp_path: Path) -> None:
     path = tmp_path / "run/checkpoint.json"
     checkpoint.save(path, Checkpoint())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == ["checkpoint.json"]
 
 
-def test_the_form_of_the_file(tmp_path):
+def test_the_form_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "c"
     found = done(facts(), 1)
     found.record("validate").status = "failed"
@@ -117,14 +124,14 @@ def test_the_form_of_the_file(tmp_path):
     assert checkpoint.load(path) == found
 
 
-def test_completed_counts_from_the_start():
+def test_completed_counts_from_the_start() -> None:
     found = done(facts(), 3)
     found.record("discover").status = "failed"
     assert found.completed == 0
     assert found.facts() == Facts()
 
 
-def test_forget():
+def test_forget() -> None:
     found = done(facts())
     found.forget("format")
     assert [record.status for record in found.states] == ["done"] * 3 + ["pending"] * 3
@@ -133,7 +140,7 @@ def test_forget():
     assert found.completed == 0
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ZosstorageError) as caught:
         checkpoint.save(tmp_path / "file/c", Checkpoint())
@@ -143,44 +150,44 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 # Trust.
 
 
-def reason(path, caplog, digest=DIGEST):
+def reason(path: Path, caplog: pytest.LogCaptureFixture, digest: str = DIGEST) -> list[str]:
     """Why a checkpoint is not trusted, as the log says it."""
     with caplog.at_level(logging.WARNING, "zosstorage"):
         found = checkpoint.trusted(path, digest)
     assert found == Checkpoint(boot_id=checkpoint.boot_id(), config_digest=digest, program=__version__)
-    return [record.reason for record in caplog.records]
+    return [vars(record)["reason"] for record in caplog.records]
 
 
-def test_one_of_this_boot_and_this_configuration_is_trusted(tmp_path):
+def test_one_of_this_boot_and_this_configuration_is_trusted(tmp_path: Path) -> None:
     found = done(facts(), 4)
     checkpoint.save(tmp_path / "c", found)
     assert checkpoint.trusted(tmp_path / "c", DIGEST) == found
 
 
-def test_none_at_all_is_no_news(tmp_path, caplog):
+def test_none_at_all_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert reason(tmp_path / "c", caplog) == []
 
 
-def test_of_another_boot(tmp_path, caplog, boot):
+def test_of_another_boot(tmp_path: Path, caplog: pytest.LogCaptureFixture, boot: Path) -> None:
     checkpoint.save(tmp_path / "c", done(facts()))
     boot.write_text("bbbbbbbb-1111-4222-8333-444444444444\n", "ascii")
     assert reason(tmp_path / "c", caplog) == ["it is from another boot"]
 
 
-def test_of_another_configuration(tmp_path, caplog):
+def test_of_another_configuration(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     checkpoint.save(tmp_path / "c", done(facts()))
     assert reason(tmp_path / "c", caplog, "e" * 64) == ["it is from another configuration"]
 
 
 @pytest.mark.parametrize("program", ["0.0.9", "", "99.0"])
-def test_of_another_version_of_the_program(tmp_path, caplog, program):
+def test_of_another_version_of_the_program(tmp_path: Path, caplog: pytest.LogCaptureFixture, program: str) -> None:
     found = done(facts())
     found.program = program
     checkpoint.save(tmp_path / "c", found)
     assert reason(tmp_path / "c", caplog) == ["it is from another version of the program"]
 
 
-def test_a_machine_that_does_not_tell_its_boot(tmp_path, caplog, boot):
+def test_a_machine_that_does_not_tell_its_boot(tmp_path: Path, caplog: pytest.LogCaptureFixture, boot: Path) -> None:
     boot.unlink()
     found = done(facts())
     found.boot_id = ""
@@ -188,12 +195,12 @@ def test_a_machine_that_does_not_tell_its_boot(tmp_path, caplog, boot):
     assert reason(tmp_path / "c", caplog) == ["it is from another boot"]
 
 
-def changed(**changes):
-    data = json.loads(json.dumps(unstructure(done(facts()))))
+def changed(**changes: Any) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(json.dumps(unstructure(done(facts()))))
     return data | changes
 
 
-def record(number, **changes):
+def record(number: int, **changes: Any) -> dict[str, Any]:
     data = changed()
     data["states"][number] |= changes
     return data
@@ -237,7 +244,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content", [pytest.param(content, id=name) for name, content in DAMAGED.items()])
-def test_a_damaged_one_is_told_and_not_trusted(tmp_path, caplog, content):
+def test_a_damaged_one_is_told_and_not_trusted(tmp_path: Path, caplog: pytest.LogCaptureFixture, content: Any) -> None:
     path = tmp_path / "c"
     path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
     with pytest.raises(ValueError, match=r"\w"):
@@ -246,19 +253,19 @@ def test_a_damaged_one_is_told_and_not_trusted(tmp_path, caplog, content):
 
 
 @pytest.mark.parametrize("missing", ["boot_id", "config_digest", "program"])
-def test_one_that_does_not_say_what_it_is_of(tmp_path, caplog, missing):
+def test_one_that_does_not_say_what_it_is_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, missing: str) -> None:
     data = changed()
     del data[missing]
     (tmp_path / "c").write_text(json.dumps(data), "utf-8")
     assert len(reason(tmp_path / "c", caplog)) == 1
 
 
-def test_bytes_that_are_no_text(tmp_path, caplog):
+def test_bytes_that_are_no_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "c").write_bytes(b"\xff\xfe")
     assert len(reason(tmp_path / "c", caplog)) == 1
 
 
-def test_a_folder_in_its_place(tmp_path, caplog):
+def test_a_folder_in_its_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "c").mkdir()
     assert len(reason(tmp_path / "c", caplog)) == 1
 
@@ -266,7 +273,7 @@ def test_a_folder_in_its_place(tmp_path, caplog):
 PLAIN = json.loads(json.dumps(unstructure(done(facts()))))
 
 
-def places(value, path=()):
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     """The path of every value in JSON data."""
     yield path
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
@@ -275,7 +282,9 @@ def places(value, path=()):
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_whatever_value_is_wrong_it_is_refused_or_read_as_facts(tmp_path_factory, data):
+def test_whatever_value_is_wrong_it_is_refused_or_read_as_facts(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     """No exception but ValueError, wherever something else stands in the file."""
     path = tmp_path_factory.mktemp("fuzz") / "c"
     where = data.draw(st.sampled_from([place for place in places(PLAIN) if place]))
@@ -290,29 +299,32 @@ def test_whatever_value_is_wrong_it_is_refused_or_read_as_facts(tmp_path_factory
     path.write_text(json.dumps(found), "utf-8")
     try:
         loaded = checkpoint.load(path)
+        assert loaded
         assert isinstance(loaded.facts(), Facts)
     except ValueError:
         pass
 
 
-def _options(document):
+def _options(document: dict[str, Any]) -> None:
     document["states"][1]["facts"]["plan"]["filesystems"][-1]["options"] = ["-f", "/dev/sdz"]
 
 
-def _fewer_targets(document):
+def _fewer_targets(document: dict[str, Any]) -> None:
     document["states"][1]["facts"]["plan"]["targets"].pop()
 
 
-def _fstab(document):
+def _fstab(document: dict[str, Any]) -> None:
     document["states"][1]["facts"]["plan"]["fstab"] = "/etc/passwd"
 
 
-def _done(document):
+def _done(document: dict[str, Any]) -> None:
     document["states"][5]["status"] = "pending"
 
 
 @pytest.mark.parametrize("edit", [_options, _fewer_targets, _fstab, _done], ids=lambda edit: edit.__name__)
-def test_one_that_was_edited_by_hand_is_never_trusted(tmp_path, caplog, edit):
+def test_one_that_was_edited_by_hand_is_never_trusted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, edit: Callable[[dict[str, Any]], None]
+) -> None:
     """What mkfs is told, and what is mounted where, is in it."""
     path = tmp_path / "c"
     checkpoint.save(path, done(facts()))
@@ -323,21 +335,21 @@ def test_one_that_was_edited_by_hand_is_never_trusted(tmp_path, caplog, edit):
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])
-def test_a_truncated_one_is_never_trusted(tmp_path, caplog, keep):
+def test_a_truncated_one_is_never_trusted(tmp_path: Path, caplog: pytest.LogCaptureFixture, keep: float) -> None:
     checkpoint.save(tmp_path / "c", done(facts()))
     text = (tmp_path / "c").read_text("utf-8")
     (tmp_path / "c").write_text(text[: int(len(text) * keep)], "utf-8")
     assert len(reason(tmp_path / "c", caplog)) == 1
 
 
-def test_facts_that_cannot_be_read(tmp_path):
+def test_facts_that_cannot_be_read(tmp_path: Path) -> None:
     found = done(facts())
     found.record("discover").facts["disks"][0]["size_bytes"] = "many"
     with pytest.raises(ValueError, match="its facts cannot be read"):
         saved(tmp_path / "c", found).facts()
 
 
-def test_done_without_facts(tmp_path):
+def test_done_without_facts(tmp_path: Path) -> None:
     found = done(facts(), 2)
     found.record("validate").facts = None
     with pytest.raises(ValueError, match="a state that is done has no facts"):

@@ -1,6 +1,8 @@
 import itertools
 import logging
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -14,21 +16,23 @@ from zosstorage.facts import STATES, Facts
 from zosstorage.machine import ABORTED, EDGES, START, Provisioner, graph
 
 KNOWN = facts()
+States = dict[str, Any]  # FakeState by name
 
 
 class FakeState:
     """A state that knows its result; records what is asked of it."""
 
-    def __init__(self, name, told):
+    def __init__(self, name: str, told: list[str]) -> None:
         self.name, self.told = name, told
-        self.still_true, self.error = True, None
+        self.still_true = True
+        self.error: BaseException | None = None
 
-    def holds(self, known):
+    def holds(self, known: Facts) -> bool:
         self.told.append(f"holds {self.name}")
         assert getattr(known, self.name) is not None
         return self.still_true
 
-    def work(self, known):
+    def work(self, known: Facts) -> Facts:
         self.told.append(f"work {self.name}")
         before = STATES[: STATES.index(self.name)]
         assert all(getattr(known, name) is not None for name in before)
@@ -38,43 +42,49 @@ class FakeState:
 
 
 @pytest.fixture
-def told():
+def told() -> list[str]:
     return []
 
 
 @pytest.fixture
-def states(told):
+def states(told: list[str]) -> States:
     return {name: FakeState(name, told) for name in STATES}
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "checkpoint.json"
 
 
-def machine(states, path, found=None):
+def machine(states: States, path: Path, found: Checkpoint | None = None) -> Provisioner:
     provisioner = Provisioner(states, path, found or checkpoints.load(path) or Checkpoint())
     provisioner.check_completed()
     return provisioner
 
 
-def statuses(path):
-    return [record.status for record in checkpoints.load(path).states]
+def loaded(path: Path) -> Checkpoint:
+    found = checkpoints.load(path)
+    assert found
+    return found
 
 
-def logged(caplog):
+def statuses(path: Path) -> list[str]:
+    return [record.status for record in loaded(path).states]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[Any]:
     """What we said; transitions says things of its own."""
     return [record for record in caplog.records if record.name.startswith("zosstorage")]
 
 
-def works(told):
+def works(told: list[str]) -> list[str]:
     return [line.removeprefix("work ") for line in told if line.startswith("work ")]
 
 
 # The edges.
 
 
-def test_edges_lead_forward_one_by_one_or_out():
+def test_edges_lead_forward_one_by_one_or_out() -> None:
     forward = [(source, target) for trigger, source, target in EDGES if trigger == "advance"]
     assert forward == list(itertools.pairwise((START, *STATES)))
     out = [(source, target) for trigger, source, target in EDGES if trigger == "abort"]
@@ -82,7 +92,7 @@ def test_edges_lead_forward_one_by_one_or_out():
     assert len(EDGES) == len(forward) + len(out)
 
 
-def test_no_edge_leads_back_or_jumps(states, path):
+def test_no_edge_leads_back_or_jumps(states: States, path: Path) -> None:
     provisioner = machine(states, path)
     provisioner.run("validate")
     triggers = {name for name in dir(provisioner) if name.startswith("to_") or name in ("advance", "abort")}
@@ -95,7 +105,7 @@ def test_no_edge_leads_back_or_jumps(states, path):
         provisioner.abort()
 
 
-def test_nothing_follows_the_last_state(states, path):
+def test_nothing_follows_the_last_state(states: States, path: Path) -> None:
     provisioner = machine(states, path)
     provisioner.run()
     with pytest.raises(MachineError):
@@ -105,33 +115,36 @@ def test_nothing_follows_the_last_state(states, path):
 # A run.
 
 
-def test_a_run_does_every_state_once_in_order(states, path, told):
+def test_a_run_does_every_state_once_in_order(states: States, path: Path, told: list[str]) -> None:
     known = machine(states, path).run()
     assert told == [f"work {name}" for name in STATES]
     assert known == KNOWN
     assert statuses(path) == ["done"] * 6
-    assert checkpoints.load(path).facts() == KNOWN
+    assert loaded(path).facts() == KNOWN
 
 
-def test_the_checkpoint_is_saved_after_each_state(states, path, monkeypatch):
+def test_the_checkpoint_is_saved_after_each_state(states: States, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved = []
     monkeypatch.setattr(checkpoints, "save", lambda _, found: saved.append(found.completed))
     machine(states, path, Checkpoint()).run()
     assert saved == [1, 2, 3, 4, 5, 6]
 
 
-def test_times_are_told(states, path):
+def test_times_are_told(states: States, path: Path) -> None:
     machine(states, path).run("discover")
-    record = checkpoints.load(path).record("discover")
+    record = loaded(path).record("discover")
     time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+    assert record.started
+    assert record.finished
     assert re.fullmatch(time, record.started)
     assert re.fullmatch(time, record.finished)
     assert record.started <= record.finished
+    assert record.seconds is not None
     assert record.seconds >= 0
     assert record.error is None
 
 
-def test_progress_is_logged(states, path, caplog):
+def test_progress_is_logged(states: States, path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "zosstorage"):
         machine(states, path).run("validate")
     assert [record.message for record in logged(caplog)] == [
@@ -143,7 +156,7 @@ def test_progress_is_logged(states, path, caplog):
 
 
 @pytest.mark.parametrize("until", STATES)
-def test_up_to_and_with_a_state(states, path, told, until):
+def test_up_to_and_with_a_state(states: States, path: Path, told: list[str], until: str) -> None:
     machine(states, path).run(until)
     count = STATES.index(until) + 1
     assert works(told) == list(STATES[:count])
@@ -154,7 +167,7 @@ def test_up_to_and_with_a_state(states, path, told, until):
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_state_that_fails(states, path, told, name):
+def test_a_state_that_fails(states: States, path: Path, told: list[str], name: str) -> None:
     states[name].error = NotEmptyError("not empty", hint="erase it")
     provisioner = machine(states, path)
     with pytest.raises(NotEmptyError):
@@ -163,7 +176,8 @@ def test_a_state_that_fails(states, path, told, name):
     number = STATES.index(name)
     assert works(told) == list(STATES[: number + 1])
     assert statuses(path) == ["done"] * number + ["failed"] + ["pending"] * (5 - number)
-    record = checkpoints.load(path).record(name)
+    record = loaded(path).record(name)
+    assert record.error
     assert (record.error.message, record.error.hint, record.error.exit_code) == ("not empty", "erase it", 5)
     assert record.facts is None
     assert record.finished
@@ -178,17 +192,18 @@ def test_a_state_that_fails(states, path, told, name):
     ],
     ids=str,
 )
-def test_other_ends_are_saved_too(states, path, error, message, code):
+def test_other_ends_are_saved_too(states: States, path: Path, error: BaseException, message: str, code: int) -> None:
     states["format"].error = error
     provisioner = machine(states, path)
     with pytest.raises(type(error)):
         provisioner.run()
     assert provisioner.state == ABORTED
-    failure = checkpoints.load(path).record("format").error
+    failure = loaded(path).record("format").error
+    assert failure
     assert (failure.message, failure.exit_code) == (message, code)
 
 
-def test_a_failed_state_is_worked_again_and_its_error_forgotten(states, path, told):
+def test_a_failed_state_is_worked_again_and_its_error_forgotten(states: States, path: Path, told: list[str]) -> None:
     states["format"].error = NotEmptyError("not empty")
     with pytest.raises(NotEmptyError):
         machine(states, path).run()
@@ -196,11 +211,13 @@ def test_a_failed_state_is_worked_again_and_its_error_forgotten(states, path, to
     told.clear()
     machine(states, path).run()
     assert works(told) == ["format", "mount", "report"]
-    assert checkpoints.load(path).record("format").error is None
+    assert loaded(path).record("format").error is None
 
 
-def test_an_error_matters_more_than_a_checkpoint_that_cannot_be_saved(states, path, monkeypatch):
-    def full(*_):
+def test_an_error_matters_more_than_a_checkpoint_that_cannot_be_saved(
+    states: States, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
         raise ZosstorageError("no space")
 
     states["discover"].error = NotEmptyError("not empty")
@@ -209,8 +226,10 @@ def test_an_error_matters_more_than_a_checkpoint_that_cannot_be_saved(states, pa
         machine(states, path, Checkpoint()).run()
 
 
-def test_a_checkpoint_that_cannot_be_saved_stops_the_run(states, path, told, monkeypatch):
-    def full(*_):
+def test_a_checkpoint_that_cannot_be_saved_stops_the_run(
+    states: States, path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
         raise ZosstorageError("no space")
 
     monkeypatch.setattr(checkpoints, "save", full)
@@ -225,7 +244,7 @@ def test_a_checkpoint_that_cannot_be_saved_stops_the_run(states, path, told, mon
 
 
 @pytest.mark.parametrize("count", range(1, 7))
-def test_what_is_done_and_holds_is_skipped(states, path, told, count):
+def test_what_is_done_and_holds_is_skipped(states: States, path: Path, told: list[str], count: int) -> None:
     machine(states, path).run(STATES[count - 1])
     told.clear()
     provisioner = machine(states, path)
@@ -234,7 +253,9 @@ def test_what_is_done_and_holds_is_skipped(states, path, told, count):
     assert told == [f"holds {name}" for name in STATES[:count]] + [f"work {name}" for name in STATES[count:]]
 
 
-def test_when_all_holds_nothing_is_done_and_nothing_saved(states, path, told, caplog):
+def test_when_all_holds_nothing_is_done_and_nothing_saved(
+    states: States, path: Path, told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     machine(states, path).run()
     before = path.stat()
     told.clear()
@@ -246,7 +267,9 @@ def test_when_all_holds_nothing_is_done_and_nothing_saved(states, path, told, ca
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_when_one_does_not_hold_all_begins_again(states, path, told, caplog, name):
+def test_when_one_does_not_hold_all_begins_again(
+    states: States, path: Path, told: list[str], caplog: pytest.LogCaptureFixture, name: str
+) -> None:
     machine(states, path).run()
     states[name].still_true = False
     told.clear()
@@ -260,9 +283,9 @@ def test_when_one_does_not_hold_all_begins_again(states, path, told, caplog, nam
     assert f"the state {name}" in logged(caplog)[0].reason
 
 
-def test_facts_that_cannot_be_read_begin_again(states, path, told):
+def test_facts_that_cannot_be_read_begin_again(states: States, path: Path, told: list[str]) -> None:
     machine(states, path).run("partition")
-    found = checkpoints.load(path)
+    found = loaded(path)
     found.record("validate").facts = {"action": "create"}
     checkpoints.save(path, found)
     told.clear()
@@ -270,7 +293,7 @@ def test_facts_that_cannot_be_read_begin_again(states, path, told):
     assert told == [f"work {name}" for name in STATES]
 
 
-def test_relying_writes_nothing(states, path):
+def test_relying_writes_nothing(states: States, path: Path) -> None:
     machine(states, path).run("partition")
     text = path.read_bytes()
     states["discover"].still_true = False
@@ -278,12 +301,12 @@ def test_relying_writes_nothing(states, path):
     assert path.read_bytes() == text
 
 
-def test_nothing_is_asked_where_nothing_is_done(states, path, told):
+def test_nothing_is_asked_where_nothing_is_done(states: States, path: Path, told: list[str]) -> None:
     provisioner = machine(states, path)
     assert (told, provisioner.skip, provisioner.facts) == ([], 0, Facts())
 
 
-def test_step_by_step(states, path, told):
+def test_step_by_step(states: States, path: Path, told: list[str]) -> None:
     """What `step` does: one process a state."""
     for name in STATES:
         told.clear()
@@ -296,7 +319,7 @@ def test_step_by_step(states, path, told):
 # The picture.
 
 
-def test_mermaid():
+def test_mermaid() -> None:
     text = graph("mermaid")
     assert "stateDiagram" in text
     for trigger, source, target in EDGES:
@@ -304,7 +327,7 @@ def test_mermaid():
     assert len(re.findall(r"-->.*: (advance|abort)", text)) == len(EDGES)
 
 
-def test_dot():
+def test_dot() -> None:
     text = graph("dot")
     assert text.startswith("digraph zosstorage {\n")
     assert text.endswith("}\n")
@@ -314,11 +337,13 @@ def test_dot():
 
 
 @pytest.mark.parametrize("error", [IndexError("x"), StopIteration(), KeyError("x")], ids=str)
-def test_facts_that_do_not_fit_each_other_begin_again(states, path, told, error):
+def test_facts_that_do_not_fit_each_other_begin_again(
+    states: States, path: Path, told: list[str], error: BaseException
+) -> None:
     """A checkpoint edited by hand: what its facts name is not in them."""
     machine(states, path).run()
 
-    def holds(_):
+    def holds(_: object) -> bool:
         raise error
 
     states["mount"].holds = holds

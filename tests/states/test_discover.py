@@ -1,4 +1,5 @@
 import logging
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -8,7 +9,7 @@ from states.discover import Discover
 from zosstorage.block import eligibility
 from zosstorage.errors import ExitCode, NoDiskError
 from zosstorage.facts import Facts
-from zosstorage.model import Firmware, Rejected
+from zosstorage.model import Discovery, Firmware, Rejected
 from zosstorage.planning.discovery import selection
 
 A, B = disk("sda"), disk("sdb", rotational=True)
@@ -16,23 +17,24 @@ CDROM = Rejected(disk("sr0"), "a CD-ROM drive")
 
 
 @pytest.fixture
-def machine(monkeypatch):
+def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What sysfs shows."""
-    found = {"now": discovery(A, B)}
+    found: dict[str, Any] = {"now": discovery(A, B)}
 
-    def discover(selected):
+    def discover(selected: eligibility.Selection) -> Discovery:
         found["selected"] = selected
-        return found["now"]
+        now: Discovery = found["now"]
+        return now
 
     monkeypatch.setattr(eligibility, "discover", discover)
     return found
 
 
-def work(**expect):
+def work(**expect: int) -> Facts:
     return Discover(config(devices={"expect": expect})).work(Facts())
 
 
-def refused(**expect):
+def refused(**expect: int) -> NoDiskError:
     with pytest.raises(NoDiskError) as caught:
         work(**expect)
     assert caught.value.exit_code is ExitCode.NO_DISK
@@ -40,11 +42,11 @@ def refused(**expect):
     return caught.value
 
 
-def test_what_was_found_is_handed_on(machine):
+def test_what_was_found_is_handed_on(machine: dict[str, Any]) -> None:
     assert work() == Facts(discover=discovery(A, B))
 
 
-def test_disks_are_looked_for_as_configured(machine):
+def test_disks_are_looked_for_as_configured(machine: dict[str, Any]) -> None:
     settings = config(devices={"include": ["/dev/sd*"]}, partitions={"firmware": "bios"})
     known = Discover(settings).work(Facts())
     assert machine.pop("selected") == selection(settings)
@@ -52,28 +54,28 @@ def test_disks_are_looked_for_as_configured(machine):
     assert machine.pop("selected") == selection(settings)
 
 
-def test_disks_are_logged(machine, caplog):
+def test_disks_are_logged(machine: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     machine["now"] = evolve(discovery(A), rejected=(CDROM,))
     with caplog.at_level(logging.DEBUG, "states"):
         work()
-    assert [(record.message, record.disk) for record in caplog.records] == [
+    assert [(record.message, vars(record)["disk"]) for record in caplog.records] == [
         ("disk", "/dev/sda"),
         ("disk rejected", "/dev/sr0"),
     ]
 
 
-def test_no_disk_at_all_is_refused(machine):
+def test_no_disk_at_all_is_refused(machine: dict[str, Any]) -> None:
     machine["now"] = discovery()
     assert "is the driver's module loaded?" in refused().message
 
 
-def test_no_eligible_disk_says_why_each_was_rejected(machine):
+def test_no_eligible_disk_says_why_each_was_rejected(machine: dict[str, Any]) -> None:
     machine["now"] = evolve(discovery(), rejected=(CDROM,))
     assert "rejected: /dev/sr0 (a CD-ROM drive)" in refused().message
 
 
 @pytest.mark.parametrize("expect", [{"count": 2}, {"ssd": 1}, {"hdd": 1}, {"count": 2, "ssd": 1, "hdd": 1}], ids=str)
-def test_the_disks_that_are_expected_are_taken(machine, expect):
+def test_the_disks_that_are_expected_are_taken(machine: dict[str, Any], expect: dict[str, int]) -> None:
     assert work(**expect).discover == discovery(A, B)
 
 
@@ -88,16 +90,16 @@ def test_the_disks_that_are_expected_are_taken(machine, expect):
     ],
     ids=str,
 )
-def test_other_disks_than_expected_are_refused(machine, expect, told):
+def test_other_disks_than_expected_are_refused(machine: dict[str, Any], expect: dict[str, int], told: str) -> None:
     message = refused(**expect).message
     assert told in message
     assert "/dev/sda, /dev/sdb" in message
 
 
-def test_none_of_a_class_can_be_expected(machine):
+def test_none_of_a_class_can_be_expected(machine: dict[str, Any]) -> None:
     """Zero is a number, not the want of one."""
     machine["now"] = discovery(A)
-    assert work(hdd=0)
+    assert work(hdd=0).discover == discovery(A)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_none_of_a_class_can_be_expected(machine):
         "other firmware",
     ],
 )
-def test_holds_while_the_same_disks_are_eligible(machine, now, holds):
+def test_holds_while_the_same_disks_are_eligible(machine: dict[str, Any], now: Discovery, holds: bool) -> None:
     known = work()
     machine["now"] = now
     assert Discover(config()).holds(known) is holds

@@ -1,4 +1,6 @@
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from support import facts
@@ -6,21 +8,29 @@ from support import facts
 from states.format import Format
 from zosstorage.block import claim, tables
 from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.facts import Facts, Filesystem
+from zosstorage.model import Disk
+from zosstorage.planned import PlannedFilesystem
 from zosstorage.work import formatting
+
+MADE = facts().filesystems
+# The steps that were done, and the errors that steps raise.
+Told = tuple[list[str], dict[str, list[Exception]]]
 
 
 @pytest.fixture
-def told(monkeypatch):
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     """What Format does, in order; `fail` makes a step of it fail once."""
-    steps, fail = [], {}
+    steps: list[str] = []
+    fail: dict[str, list[Exception]] = {}
 
-    def step(name):
+    def step(name: str) -> None:
         steps.append(name)
         if errors := fail.get(name):
             raise errors.pop(0)
 
     @contextmanager
-    def locked(of, *, exclusive):
+    def locked(of: Disk, *, exclusive: bool) -> Iterator[None]:
         step(f"lock {of.name}{' exclusively' if exclusive else ''}")
         yield
         step(f"unlock {of.name}")
@@ -29,13 +39,21 @@ def told(monkeypatch):
     monkeypatch.setattr(claim, "check", lambda of: step(f"identity {of.name}"))
     monkeypatch.setattr(tables, "require_partitions", lambda *_: step("marks and nodes"))
 
-    def make(wanted, _facts, require_marks):
+    def make(wanted: Sequence[PlannedFilesystem], _facts: Facts, require_marks: Callable[[], None]) -> None:
         require_marks()
         step(f"make {len(wanted)}")
 
+    def read_back(_facts: Facts) -> tuple[Filesystem, ...]:
+        step("read back")
+        return MADE
+
+    def read_back_twice(_facts: Facts) -> tuple[Filesystem, ...]:
+        step("read back twice")
+        return MADE
+
     monkeypatch.setattr(formatting, "make", make)
-    monkeypatch.setattr(formatting, "read_back_twice", lambda _: (step("read back twice"), "read")[1])
-    monkeypatch.setattr(formatting, "read_back", lambda known: (step("read back"), known.format or "read")[1])
+    monkeypatch.setattr(formatting, "read_back_twice", read_back_twice)
+    monkeypatch.setattr(formatting, "read_back", read_back)
     return steps, fail
 
 
@@ -44,20 +62,20 @@ CHECKS = ["identity sda", "identity sdb", "marks and nodes"]
 AFTER = ["unlock sdb", "unlock sda", "read back twice"]
 
 
-def known(**rest):
+def known(**rest: Any) -> Facts:
     found = facts(**rest)
-    return type(found)(found.discover, found.validate, found.partition)
+    return Facts(found.discover, found.validate, found.partition)
 
 
-def test_disks_are_locked_and_checked_before_anything_is_made(told):
+def test_disks_are_locked_and_checked_before_anything_is_made(told: Told) -> None:
     """All disks are locked, seen to be the same and marked before anything is made; then all is read back."""
     steps, _ = told
-    assert Format().work(known()).format == "read"
+    assert Format().work(known()).format == MADE
     assert steps == [*BEFORE, *CHECKS, "make 4", *AFTER]
 
 
 @pytest.mark.parametrize("name", ["lock sdb", "identity sdb", "marks and nodes"])
-def test_where_one_disk_is_not_marked_nothing_is_made(told, name):
+def test_where_one_disk_is_not_marked_nothing_is_made(told: Told, name: str) -> None:
     steps, fail = told
     fail[name] = [NotEmptyError("not ours")]
     with pytest.raises(NotEmptyError):
@@ -65,14 +83,14 @@ def test_where_one_disk_is_not_marked_nothing_is_made(told, name):
     assert not any(step.startswith("make") for step in steps)
 
 
-def test_a_mkfs_that_fails_gets_a_second_attempt_after_the_same_checks(told):
+def test_a_mkfs_that_fails_gets_a_second_attempt_after_the_same_checks(told: Told) -> None:
     steps, fail = told
     fail["make 4"] = [ToolError("no luck", argv=("mkfs.btrfs",))]
     Format().work(known())
     assert steps == [*BEFORE, *CHECKS, "make 4", *CHECKS, "make 4", *AFTER]
 
 
-def test_a_mkfs_that_fails_twice_ends_the_run(told):
+def test_a_mkfs_that_fails_twice_ends_the_run(told: Told) -> None:
     steps, fail = told
     fail["make 4"] = [ToolError("no luck", argv=("mkfs.btrfs",)), ToolError("again", argv=("mkfs.btrfs",))]
     with pytest.raises(ToolError, match="again"):
@@ -80,7 +98,7 @@ def test_a_mkfs_that_fails_twice_ends_the_run(told):
     assert "read back twice" not in steps
 
 
-def test_nothing_to_make_is_read_back_all_the_same(told):
+def test_nothing_to_make_is_read_back_all_the_same(told: Told) -> None:
     steps, _ = told
     Format().work(known(make=False))
     assert "make 0" in steps
@@ -88,14 +106,14 @@ def test_nothing_to_make_is_read_back_all_the_same(told):
     assert steps[-1] == "read back"
 
 
-def test_what_reads_otherwise_than_it_was_made_is_refused(told):
+def test_what_reads_otherwise_than_it_was_made_is_refused(told: Told) -> None:
     _, fail = told
     fail["read back twice"] = [ToolError("not there")]
     with pytest.raises(ToolError, match="not there"):
         Format().work(known())
 
 
-def test_holds_while_every_superblock_is_the_one_that_was_made(told, monkeypatch):
+def test_holds_while_every_superblock_is_the_one_that_was_made(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     steps, fail = told
     found = facts()
     state = Format()

@@ -1,9 +1,11 @@
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
+from fakes import FakeTools
 from support import decide, disk, facts, finished, unfinished
 
 from states.mount import Mount
@@ -11,8 +13,11 @@ from zosstorage.block import claim, tables
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Facts
 from zosstorage.filesystems import btrfs
+from zosstorage.model import Disk
 from zosstorage.system import ioctl
+from zosstorage.system.ioctl import Ioctl
 from zosstorage.work import formatting, mounting, partitioning, subvolumes
+from zosstorage.work.mounting import Wanted
 
 NAMES = ["system", "etc", "modules", "vm-meta"]
 
@@ -20,26 +25,31 @@ NAMES = ["system", "etc", "modules", "vm-meta"]
 class Machine:
     """What is mounted, which subvolumes each filesystem has, which tables still carry marks; and what was done."""
 
-    def __init__(self):
-        self.steps, self.errors = [], {}
-        self.mounted, self.wrong = {}, {}
-        self.subvolumes, self.created, self.marked = {}, [], set()
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.errors: dict[str, list[BaseException]] = {}
+        self.mounted: dict[str, Wanted] = {}
+        self.wrong: dict[str, str] = {}
+        self.subvolumes: dict[str, list[str]] = {}
+        self.created: list[str] = []
+        self.marked: set[str] = set()
+        self.fake_tools: FakeTools
 
-    def step(self, name):
+    def step(self, name: str) -> None:
         self.steps.append(name)
         if self.errors.get(name):
             raise self.errors[name].pop(0)
 
-    def did(self, *starts):
+    def did(self, *starts: str) -> list[str]:
         return [step for step in self.steps if step.startswith(starts)]
 
 
-def short(wanted):
+def short(wanted: Wanted) -> str:
     return wanted.planned.subvolume or f"top {wanted.nodes[0]}"
 
 
 @pytest.fixture
-def machine(monkeypatch, fake_tools):
+def machine(monkeypatch: pytest.MonkeyPatch, fake_tools: FakeTools) -> Machine:
     found = Machine()
     found.fake_tools = fake_tools
     fake_mounts(found, monkeypatch)
@@ -48,19 +58,19 @@ def machine(monkeypatch, fake_tools):
     return found
 
 
-def fake_mounts(found, monkeypatch):
-    def mount(wanted, made):
+def fake_mounts(found: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mount(wanted: Sequence[Wanted], made: list[Wanted]) -> None:
         for one in wanted:
             found.step(f"mount {short(one)}")
             found.mounted[one.target] = one
             made.append(one)
 
-    def unmount(made):
+    def unmount(made: Sequence[Wanted]) -> None:
         for wanted in reversed(made):
             found.step(f"umount {short(wanted)}")
             found.mounted.pop(wanted.target)
 
-    def mismatch(wanted):
+    def mismatch(wanted: Wanted) -> str:
         return found.wrong.get(wanted.target, "" if found.mounted.get(wanted.target) == wanted else "nothing")
 
     monkeypatch.setattr(mounting, "mount", mount)
@@ -71,11 +81,11 @@ def fake_mounts(found, monkeypatch):
     monkeypatch.setattr(mounting, "check_profile", lambda top: found.step(f"profile {top.nodes[0]}"))
 
 
-def fake_subvolumes(found, monkeypatch):
-    def have(top, names):
+def fake_subvolumes(found: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def have(top: Wanted, names: Sequence[str]) -> list[str]:
         return [name for name in names if name in found.subvolumes.get(top.filesystem.uuid, ())]
 
-    def call(folder, calls):
+    def call(folder: str, calls: Iterable[Ioctl]) -> None:
         for one in calls:
             if one == btrfs.SYNC:
                 found.step(f"sync {Path(folder).name[:8]}")
@@ -86,15 +96,15 @@ def fake_subvolumes(found, monkeypatch):
     monkeypatch.setattr(ioctl, "call", call)
 
 
-def fake_disks(found, monkeypatch):
+def fake_disks(found: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def locked(of, *, exclusive):
+    def locked(of: Disk, *, exclusive: bool) -> Iterator[None]:
         assert not exclusive
         found.step(f"lock {of.name}")
         yield
         found.step(f"unlock {of.name}")
 
-    def clear(job):
+    def clear(job: tuple[Disk, object]) -> None:
         found.step(f"clear {job[0].name}")
         found.marked.discard(job[0].name)
 
@@ -109,7 +119,9 @@ def fake_disks(found, monkeypatch):
     monkeypatch.setattr(partitioning, "_write_in_order", clear)
 
 
-def start(found, *, mode="dual_independent", disks=None, make=True):
+def start(
+    found: Machine, *, mode: str = "dual_independent", disks: tuple[Disk, ...] | None = None, make: bool = True
+) -> Facts:
     """Facts up to Format over new (or finished) disks."""
     known = facts(mode=mode, disks=disks, make=make) if disks else facts(mode=mode, make=make)
     if make:
@@ -118,11 +130,11 @@ def start(found, *, mode="dual_independent", disks=None, make=True):
 
 
 @pytest.fixture
-def creating(machine, monkeypatch):
+def creating(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Subvolumes are there once they were made."""
     real = subvolumes.present
 
-    def have(top, names):
+    def have(top: Wanted, names: Sequence[str]) -> list[str]:
         made = {Path(path).name for path in machine.created if Path(path).parent == Path(top.target)}
         return [name for name in names if name in made or name in real(top, [name])]
 
@@ -130,7 +142,7 @@ def creating(machine, monkeypatch):
     return machine
 
 
-def test_marks_are_cleared_after_mounts_subvolumes_and_syncs(creating):
+def test_marks_are_cleared_after_mounts_subvolumes_and_syncs(creating: Machine) -> None:
     """No mark is cleared before all was mounted, the subvolumes made, and everything synced."""
     known = start(creating)
     first, second = (one.uuid[:8] for one in known.plan.data)
@@ -166,7 +178,7 @@ def test_marks_are_cleared_after_mounts_subvolumes_and_syncs(creating):
     assert Mount().holds(done)
 
 
-def test_the_marks_of_all_members_of_the_primary_are_cleared_at_once(creating):
+def test_the_marks_of_all_members_of_the_primary_are_cleared_at_once(creating: Machine) -> None:
     known = start(creating, mode="btrfs_raid1", disks=(disk("sda"), disk("sdb")))
     Mount().work(known)
     *checks, first, second = creating.did("identity", "clear")
@@ -174,14 +186,14 @@ def test_the_marks_of_all_members_of_the_primary_are_cleared_at_once(creating):
     assert {first, second} == {"clear sda", "clear sdb"}  # side by side
 
 
-def test_subvolumes_that_an_earlier_run_made_are_not_made_again(creating):
+def test_subvolumes_that_an_earlier_run_made_are_not_made_again(creating: Machine) -> None:
     known = start(creating)
     creating.subvolumes[known.plan.data[0].uuid] = ["system", "modules"]
     Mount().work(known)
     assert sorted(Path(path).name for path in creating.created) == ["etc", "vm-meta"]
 
 
-def test_subvolumes_that_are_not_there_after_they_were_made(machine):
+def test_subvolumes_that_are_not_there_after_they_were_made(machine: Machine) -> None:
     known = start(machine)
     with pytest.raises(ToolError, match="are missing after they were made"):
         Mount().work(known)
@@ -189,7 +201,7 @@ def test_subvolumes_that_are_not_there_after_they_were_made(machine):
     assert machine.mounted == {}
 
 
-def test_what_is_mounted_already_is_not_mounted_again(creating):
+def test_what_is_mounted_already_is_not_mounted_again(creating: Machine) -> None:
     known = start(creating)
     for top in mounting.tops(known):
         creating.mounted[top.target] = top
@@ -197,7 +209,7 @@ def test_what_is_mounted_already_is_not_mounted_again(creating):
     assert creating.did("mount top") == []
 
 
-def test_a_mount_point_that_is_taken_is_refused(creating):
+def test_a_mount_point_that_is_taken_is_refused(creating: Machine) -> None:
     known = start(creating)
     top = mounting.tops(known)[1]
     creating.mounted[top.target] = top
@@ -212,7 +224,7 @@ def test_a_mount_point_that_is_taken_is_refused(creating):
     "name",
     ["lock sdb", "read back", "mount top /dev/sdb2", "profile /dev/sda2", "identity sdb", "clear sda", "mount modules"],
 )
-def test_mounts_of_this_run_are_undone_when_it_fails(creating, name):
+def test_mounts_of_this_run_are_undone_when_it_fails(creating: Machine, name: str) -> None:
     known = start(creating)
     creating.errors[name] = [NotEmptyError("no")] * 2
     with pytest.raises(NotEmptyError):
@@ -222,7 +234,7 @@ def test_mounts_of_this_run_are_undone_when_it_fails(creating, name):
     assert [step.removeprefix("umount ") for step in creating.did("umount")] == mounts[::-1]
 
 
-def test_an_interruption_undoes_the_mounts_too(creating):
+def test_an_interruption_undoes_the_mounts_too(creating: Machine) -> None:
     known = start(creating)
     creating.errors["mount etc"] = [KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
@@ -230,7 +242,7 @@ def test_an_interruption_undoes_the_mounts_too(creating):
     assert creating.mounted == {}
 
 
-def test_a_sync_that_fails_clears_no_mark(creating):
+def test_a_sync_that_fails_clears_no_mark(creating: Machine) -> None:
     known = start(creating)
     creating.errors[f"sync {known.plan.data[1].uuid[:8]}"] = [OSError(5, "Input/output error")]
     with pytest.raises(OSError, match="Input/output error"):
@@ -242,18 +254,18 @@ def test_a_sync_that_fails_clears_no_mark(creating):
 # Second attempts.
 
 
-def trouble(argv=("mount",)):
+def trouble(argv: tuple[str, ...] = ("mount",)) -> ToolError:
     return ToolError("no luck", argv=argv)
 
 
-def test_a_new_filesystem_gets_a_second_attempt(creating):
+def test_a_new_filesystem_gets_a_second_attempt(creating: Machine) -> None:
     known = start(creating)
     creating.errors["mount top /dev/sda2"] = [trouble()]
     Mount().work(known)
     assert creating.did("mount top") == ["mount top /dev/sda2", "mount top /dev/sda2", "mount top /dev/sdb2"]
 
 
-def test_marks_that_cannot_be_cleared_are_not_tried_again(creating):
+def test_marks_that_cannot_be_cleared_are_not_tried_again(creating: Machine) -> None:
     """A sector that cannot be written is no tool that may be luckier the second time."""
     known = start(creating)
     creating.errors["clear sda"] = [trouble(())]
@@ -263,7 +275,7 @@ def test_marks_that_cannot_be_cleared_are_not_tried_again(creating):
     assert creating.mounted == {}
 
 
-def test_marks_that_are_still_there_after_clearing_are_told(creating, monkeypatch):
+def test_marks_that_are_still_there_after_clearing_are_told(creating: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     known = start(creating)
     monkeypatch.setattr(partitioning, "_write_in_order", lambda _: None)
     with pytest.raises(ToolError, match="the in-progress flags of /dev/sda are still set"):
@@ -273,7 +285,7 @@ def test_marks_that_are_still_there_after_clearing_are_told(creating, monkeypatc
 # Finished disks.
 
 
-def test_a_finished_system_is_mounted_and_nothing_else(machine):
+def test_a_finished_system_is_mounted_and_nothing_else(machine: Machine) -> None:
     known = start(machine, mode="single", disks=(disk("sda"),), make=False)
     machine.subvolumes[known.plan.data[0].uuid] = NAMES
     done = Mount().work(known)
@@ -282,7 +294,7 @@ def test_a_finished_system_is_mounted_and_nothing_else(machine):
     assert len(done.mounted.mounts) == 5
 
 
-def test_the_mount_of_a_finished_filesystem_gets_no_second_attempt(machine):
+def test_the_mount_of_a_finished_filesystem_gets_no_second_attempt(machine: Machine) -> None:
     known = start(machine, mode="single", disks=(disk("sda"),), make=False)
     machine.errors["mount top /dev/sda2"] = [trouble()]
     with pytest.raises(ToolError):
@@ -290,7 +302,7 @@ def test_the_mount_of_a_finished_filesystem_gets_no_second_attempt(machine):
     assert len(machine.did("mount top")) == 1
 
 
-def two_finished(machine):
+def two_finished(machine: Machine) -> Facts:
     """Two finished filesystems: the plan does not say which is the primary."""
     known = start(machine, make=False)
     assert known.plan.primary is None
@@ -298,7 +310,7 @@ def two_finished(machine):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_of_several_finished_ones_that_with_the_subvolumes_is_the_primary(machine, number):
+def test_of_several_finished_ones_that_with_the_subvolumes_is_the_primary(machine: Machine, number: int) -> None:
     known = two_finished(machine)
     primary = known.plan.data[number]
     machine.subvolumes[primary.uuid] = NAMES
@@ -312,7 +324,7 @@ def test_of_several_finished_ones_that_with_the_subvolumes_is_the_primary(machin
     assert not Mount().holds(evolve(done, mount=other))
 
 
-def resumed(machine, *, primary):
+def resumed(machine: Machine, *, primary: int) -> Facts:
     """A finished filesystem beside one that was still to be made."""
     one, other = disk("sda"), disk("sdb")
     verdicts = [finished(one), unfinished(other, tag=2)] if primary == 0 else [unfinished(one), finished(other, tag=2)]
@@ -321,7 +333,7 @@ def resumed(machine, *, primary):
     uuids = iter(part.uuid for planned in plan.disks for part in planned.partitions)
     known = evolve(
         known,
-        validate=evolve(known.validate, plan=plan),
+        validate=evolve(known.validated, plan=plan),
         partition=tuple(evolve(part, uuid=next(uuids)) for part in known.partitions),
     )
     machine.marked = {plan.disks[1 - primary].disk.name}
@@ -330,8 +342,9 @@ def resumed(machine, *, primary):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_beside_a_finished_primary_the_new_one_gets_no_subvolumes(creating, number):
+def test_beside_a_finished_primary_the_new_one_gets_no_subvolumes(creating: Machine, number: int) -> None:
     known = resumed(creating, primary=number)
+    assert known.plan.primary
     creating.subvolumes[known.plan.primary] = NAMES
     done = Mount().work(known)
     new = known.plan.data[1 - number]
@@ -341,15 +354,16 @@ def test_beside_a_finished_primary_the_new_one_gets_no_subvolumes(creating, numb
     assert creating.did("clear") == [f"clear {'sdb' if number == 0 else 'sda'}"]
 
 
-def test_a_finished_primary_without_its_subvolumes_is_not_repaired(creating):
+def test_a_finished_primary_without_its_subvolumes_is_not_repaired(creating: Machine) -> None:
     known = resumed(creating, primary=0)
+    assert known.plan.primary
     creating.subvolumes[known.plan.primary] = NAMES[:3]
     with pytest.raises(NotEmptyError, match="exactly one filesystem must have the subvolumes"):
         Mount().work(known)
     assert creating.created == creating.did("clear") == []
 
 
-def test_a_primary_whose_marks_were_cleared_in_this_boot_is_not_made_again(creating):
+def test_a_primary_whose_marks_were_cleared_in_this_boot_is_not_made_again(creating: Machine) -> None:
     """The run was stopped between the marks of the primary and those of the other."""
     known = start(creating)
     creating.marked = {"sdb"}
@@ -361,7 +375,9 @@ def test_a_primary_whose_marks_were_cleared_in_this_boot_is_not_made_again(creat
 
 
 @pytest.mark.parametrize("have", [([], []), (NAMES, NAMES), (NAMES[:3], []), (NAMES[:3], NAMES[1:])], ids=str)
-def test_none_or_several_filesystems_with_the_subvolumes_are_refused(machine, have):
+def test_none_or_several_filesystems_with_the_subvolumes_are_refused(
+    machine: Machine, have: tuple[list[str], list[str]]
+) -> None:
     known = two_finished(machine)
     machine.subvolumes = {one.uuid: names for one, names in zip(known.plan.data, have, strict=True)}
     with pytest.raises(NotEmptyError, match="exactly one filesystem must have the subvolumes"):
@@ -373,7 +389,7 @@ def test_none_or_several_filesystems_with_the_subvolumes_are_refused(machine, ha
 # Does it still hold?
 
 
-def test_holds_while_all_is_mounted_and_no_mark_is_left(creating):
+def test_holds_while_all_is_mounted_and_no_mark_is_left(creating: Machine) -> None:
     done = Mount().work(start(creating))
     state = Mount()
     assert state.holds(done)
@@ -384,10 +400,10 @@ def test_holds_while_all_is_mounted_and_no_mark_is_left(creating):
     assert not state.holds(done)
 
 
-def test_does_not_hold_where_a_disk_carries_another_table(creating, monkeypatch):
+def test_does_not_hold_where_a_disk_carries_another_table(creating: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     done = Mount().work(start(creating))
 
-    def other(*_):
+    def other(*_: object) -> None:
         raise NotEmptyError("another table")
 
     monkeypatch.setattr(tables, "finished", other)

@@ -1,8 +1,11 @@
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
+from fakes import FakeTools
 from support import GIB, blank, decide, discovery, ends, image_disk, poke, sparse, unfinished
 
 from states.partition import Partition
@@ -10,7 +13,8 @@ from zosstorage import facts
 from zosstorage.block import claim, sysfs, tables
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.facts import Facts, Validated
-from zosstorage.model import Firmware
+from zosstorage.model import Disk, Firmware, Verdict
+from zosstorage.planned import PlannedPartition
 from zosstorage.planning.commands import commands
 from zosstorage.work import partitioning
 
@@ -18,7 +22,7 @@ SIZE = 1 * GIB
 
 
 @pytest.fixture
-def disks(tmp_path, monkeypatch):
+def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Disk]:
     """Two images as disks, which sysfs knows."""
     found = {
         name: image_disk(sparse(tmp_path / name, SIZE), name=name, number=f"7:{number}", serial=name, wwn=name)
@@ -30,22 +34,23 @@ def disks(tmp_path, monkeypatch):
     return found
 
 
-def in_kernel(of, part):
+def in_kernel(of: Disk, part: PlannedPartition) -> facts.Partition:
     """A partition as the kernel knows it: without name, type and UUID."""
     node = f"{of.path}p{part.number}"
     return facts.Partition(part.number, node, "", "", "", part.start_bytes, part.size_bytes)
 
 
 @pytest.fixture
-def kernel(monkeypatch, fake_tools, disks):
+def kernel(monkeypatch: pytest.MonkeyPatch, fake_tools: FakeTools, disks: dict[str, Disk]) -> dict[str, Any]:
     """A kernel that reads a table when partx says so (or before that)."""
-    known = {}
+    known: dict[str, Any] = {}
     fake_tools.real("sfdisk")
     fake_tools("partx")
 
-    def partitions(of, **_):
+    def partitions(of: Disk, **_: object) -> dict[int, facts.Partition]:
         if of.path in known:
-            return known[of.path]
+            found: dict[int, facts.Partition] = known[of.path]
+            return found
         if not any(call[-1] == of.path for call in fake_tools.of("partx")):
             return {}
         return {part.number: in_kernel(of, part) for part in known["plan"][of.path].partitions}
@@ -55,10 +60,10 @@ def kernel(monkeypatch, fake_tools, disks):
 
 
 @pytest.fixture
-def planned(disks, kernel):
+def planned(disks: dict[str, Disk], kernel: dict[str, Any]) -> Callable[..., Facts]:
     """Facts up to the plan, for blank disks or by other verdicts."""
 
-    def plan(verdicts=None):
+    def plan(verdicts: Sequence[Verdict] | None = None) -> Facts:
         found = discovery(*disks.values(), firmware=Firmware.BIOS)
         verdicts = verdicts or [blank(one) for one in disks.values()]
         known = Facts(discover=found, validate=Validated(decide(found, verdicts), tuple(verdicts), {}))
@@ -68,19 +73,21 @@ def planned(disks, kernel):
     return plan
 
 
-def work(known):
+def work(known: Facts) -> Facts:
     return Partition().work(known)
 
 
-def content(disks):
+def content(disks: dict[str, Disk]) -> list[tuple[bytes, bytes]]:
     return [ends(one) for one in disks.values()]
 
 
-def untouched(*disks):
+def untouched(*disks: Disk) -> bool:
     return not any(any(end) for one in disks for end in ends(one))
 
 
-def test_every_table_is_written_and_read_back(planned, disks, fake_tools):
+def test_every_table_is_written_and_read_back(
+    planned: Callable[..., Facts], disks: dict[str, Disk], fake_tools: FakeTools
+) -> None:
     known = work(planned())
     assert [part.device for part in known.partitions] == [
         f"{one.path}p{number}" for one in disks.values() for number in (1, 2, 3)
@@ -90,20 +97,22 @@ def test_every_table_is_written_and_read_back(planned, disks, fake_tools):
     assert Partition().holds(known)
 
 
-def test_the_commands_are_those_of_the_plan(planned, fake_tools):
+def test_the_commands_are_those_of_the_plan(planned: Callable[..., Facts], fake_tools: FakeTools) -> None:
     (fake_tools.bin / "sfdisk").unlink()
     fake_tools("sfdisk")
     known = planned()
     with pytest.raises(NotEmptyError):  # nothing was written
         work(known)
-    planned = [one for one in commands(known.plan) if one.state == "partition"]
+    expected = [one for one in commands(known.plan) if one.state == "partition"]
     assert [call[0] for call in fake_tools.calls] == ["sfdisk", "sfdisk", "partx", "partx"]
-    assert sorted(fake_tools.calls) == sorted([*one.argv] for one in planned)
-    assert fake_tools.stdin("sfdisk") == sorted(one.stdin for one in planned if one.stdin)
+    assert sorted(fake_tools.calls) == sorted([*one.argv] for one in expected)
+    assert fake_tools.stdin("sfdisk") == sorted(one.stdin for one in expected if one.stdin)
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
-def test_one_disk_that_is_not_blank_any_longer_and_none_is_written(planned, disks, name, fake_tools):
+def test_one_disk_that_is_not_blank_any_longer_and_none_is_written(
+    planned: Callable[..., Facts], disks: dict[str, Disk], name: str, fake_tools: FakeTools
+) -> None:
     known = planned()
     poke(disks[name].path, 65536 + 0x40, b"_BHRfS_M")
     before = content(disks)
@@ -115,7 +124,9 @@ def test_one_disk_that_is_not_blank_any_longer_and_none_is_written(planned, disk
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
-def test_another_disk_in_its_place_and_none_is_written(planned, disks, name):
+def test_another_disk_in_its_place_and_none_is_written(
+    planned: Callable[..., Facts], disks: dict[str, Disk], name: str
+) -> None:
     known = planned()
     disks[name] = evolve(disks[name], serial="another")
     with pytest.raises(NotEmptyError, match="its serial was"):
@@ -123,11 +134,13 @@ def test_another_disk_in_its_place_and_none_is_written(planned, disks, name):
     assert untouched(*disks.values())
 
 
-def test_a_disk_in_use_and_none_is_written(planned, disks, monkeypatch):
+def test_a_disk_in_use_and_none_is_written(
+    planned: Callable[..., Facts], disks: dict[str, Disk], monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = planned()
     real = os.open
 
-    def busy(path, flags, *rest):
+    def busy(path: str, flags: int, *rest: Any) -> int:
         if path == disks["two"].path and flags & os.O_EXCL:
             raise OSError(16, "Device or resource busy")
         return real(path, flags, *rest)
@@ -138,7 +151,9 @@ def test_a_disk_in_use_and_none_is_written(planned, disks, monkeypatch):
     assert untouched(*disks.values())
 
 
-def test_partitions_that_appeared_meanwhile_are_refused(planned, disks, kernel):
+def test_partitions_that_appeared_meanwhile_are_refused(
+    planned: Callable[..., Facts], disks: dict[str, Disk], kernel: dict[str, Any]
+) -> None:
     known = planned()
     kernel[disks["two"].path] = {1: facts.Partition(1, "/dev/twop1", "", "", "", 1048576, 512)}
     with pytest.raises(NotEmptyError, match="kernel partitions"):
@@ -146,7 +161,9 @@ def test_partitions_that_appeared_meanwhile_are_refused(planned, disks, kernel):
     assert untouched(*disks.values())
 
 
-def test_a_disk_with_its_table_is_left_as_it_is(planned, disks, fake_tools):
+def test_a_disk_with_its_table_is_left_as_it_is(
+    planned: Callable[..., Facts], disks: dict[str, Disk], fake_tools: FakeTools
+) -> None:
     """The power went between the two disks."""
     first = planned([blank(one) for one in disks.values()])
     partitioning.write([first.plan.disks[0]])
@@ -162,7 +179,7 @@ def test_a_disk_with_its_table_is_left_as_it_is(planned, disks, fake_tools):
     assert Path(disks["one"].path).stat().st_mtime_ns == before
 
 
-def torn(planned, disks):
+def torn(planned: Callable[..., Facts], disks: dict[str, Disk]) -> Facts:
     """One disk whose table lacks its MBR, another blank, and the plan for them."""
     first = planned([blank(one) for one in disks.values()])
     partitioning.write([first.plan.disks[0]])
@@ -175,14 +192,14 @@ def torn(planned, disks):
     return planned([evolve(verdict, guid=first.plan.disks[0].guid, partitions=parts), blank(disks["two"])])
 
 
-def test_a_torn_table_is_written_again(planned, disks):
+def test_a_torn_table_is_written_again(planned: Callable[..., Facts], disks: dict[str, Disk]) -> None:
     known = torn(planned, disks)
     work(known)
     (found,) = tables.read(known.plan.disks[:1])
     assert (found.table.torn, found.table.guid) == (False, known.plan.disks[0].guid)
 
 
-def test_a_torn_table_that_is_another_now_is_refused(planned, disks):
+def test_a_torn_table_that_is_another_now_is_refused(planned: Callable[..., Facts], disks: dict[str, Disk]) -> None:
     known = torn(planned, disks)
     poke(disks["one"].path, 0, bytes(1 << 20))
     poke(disks["one"].path, 510, b"\x55\xaa")
@@ -191,7 +208,9 @@ def test_a_torn_table_that_is_another_now_is_refused(planned, disks):
     assert untouched(disks["two"])
 
 
-def test_sfdisk_gets_a_second_attempt_while_the_disks_are_still_ours(planned, fake_tools):
+def test_sfdisk_gets_a_second_attempt_while_the_disks_are_still_ours(
+    planned: Callable[..., Facts], fake_tools: FakeTools
+) -> None:
     real = (fake_tools.bin / "sfdisk").resolve()
     (fake_tools.bin / "sfdisk").unlink()
     flag = fake_tools.records / "failed"
@@ -201,7 +220,9 @@ def test_sfdisk_gets_a_second_attempt_while_the_disks_are_still_ours(planned, fa
     assert len(known.partitions) == 6
 
 
-def test_no_second_attempt_on_what_is_not_ours(planned, disks, fake_tools):
+def test_no_second_attempt_on_what_is_not_ours(
+    planned: Callable[..., Facts], disks: dict[str, Disk], fake_tools: FakeTools
+) -> None:
     (fake_tools.bin / "sfdisk").unlink()
     script = "printf foreign | /bin/dd of=$path conv=notrunc 2>/dev/null"
     fake_tools("sfdisk", body=f'for path in "$@"; do :; done; {script}', status=1)
@@ -211,27 +232,31 @@ def test_no_second_attempt_on_what_is_not_ours(planned, disks, fake_tools):
     assert len(fake_tools.of("sfdisk")) == 2
 
 
-def test_sfdisk_that_lies_is_not_believed(planned, fake_tools):
+def test_sfdisk_that_lies_is_not_believed(planned: Callable[..., Facts], fake_tools: FakeTools) -> None:
     (fake_tools.bin / "sfdisk").unlink()
     fake_tools("sfdisk")
     with pytest.raises(NotEmptyError, match="does not carry the table of the plan"):
         work(planned())
 
 
-def test_a_partx_that_fails_ends_the_run(planned, fake_tools):
+def test_a_partx_that_fails_ends_the_run(planned: Callable[..., Facts], fake_tools: FakeTools) -> None:
     fake_tools("partx", status=1, stderr="no")
     with pytest.raises(ToolError, match="partx"):
         work(planned())
 
 
-def test_a_kernel_that_does_not_take_the_table_ends_the_run(planned, kernel, disks):
+def test_a_kernel_that_does_not_take_the_table_ends_the_run(
+    planned: Callable[..., Facts], kernel: dict[str, Any], disks: dict[str, Disk]
+) -> None:
     known = planned()
     kernel["plan"] = {one.disk.path: evolve(one, partitions=()) for one in known.plan.disks}
     with pytest.raises(ToolError, match="the kernel does not have the partitions"):
         work(known)
 
 
-def test_holds_while_every_disk_carries_the_table_of_the_plan(planned, disks):
+def test_holds_while_every_disk_carries_the_table_of_the_plan(
+    planned: Callable[..., Facts], disks: dict[str, Disk]
+) -> None:
     known = work(planned())
     state = Partition()
     assert state.holds(known)
@@ -243,7 +268,9 @@ def test_holds_while_every_disk_carries_the_table_of_the_plan(planned, disks):
     assert not state.holds(known)
 
 
-def test_does_not_hold_where_the_kernel_lost_a_partition(planned, disks, kernel):
+def test_does_not_hold_where_the_kernel_lost_a_partition(
+    planned: Callable[..., Facts], disks: dict[str, Disk], kernel: dict[str, Any]
+) -> None:
     known = work(planned())
     kernel[disks["two"].path] = {}
     assert not Partition().holds(known)

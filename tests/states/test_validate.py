@@ -1,5 +1,7 @@
 import json
 import logging
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -8,10 +10,12 @@ from support import blank, config, discovery, disk, finished, foreign, observati
 from states import validate
 from states.validate import Validate
 from zosstorage.block import claim, emptiness, sysfs
+from zosstorage.config.schema import Config
 from zosstorage.converter import structure, unstructure
 from zosstorage.errors import NoDiskError, NotEmptyError, ToolError
 from zosstorage.facts import Facts, Validated
-from zosstorage.observed import ObservedKernel
+from zosstorage.model import Discovery, Disk, Verdict
+from zosstorage.observed import Observations, ObservedKernel
 from zosstorage.planned import Action
 
 A, B = disk("sda"), disk("sdb")
@@ -22,21 +26,23 @@ WRITES = "1 8 0 0"
 class Machine:
     """What is read of a machine on which all is well; a test changes what it is about."""
 
-    def __init__(self):
-        self.verdicts, self.changes = [blank(A), blank(B)], {}
-        self.gone, self.flushed = set(), []
-        self.writes = {"/dev/sda": WRITES, "/dev/sdb": WRITES}
+    def __init__(self) -> None:
+        self.verdicts = [blank(A), blank(B)]
+        self.changes: dict[str, Any] = {}
+        self.gone: set[str] = set()
+        self.flushed: list[Disk] = []
+        self.writes: dict[str, str | None] = {"/dev/sda": WRITES, "/dev/sdb": WRITES}
 
-    def observe(self, found, settings):
+    def observe(self, found: Discovery, settings: Config) -> Observations:
         return observations(found, self.verdicts, settings, **self.changes)
 
-    def check(self, of):
+    def check(self, of: Disk) -> None:
         if of.path in self.gone:
             raise NotEmptyError(f"{of.path} is gone")
 
 
 @pytest.fixture
-def machine(monkeypatch):
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     found = Machine()
     monkeypatch.setattr(validate, "observe", found.observe)
     monkeypatch.setattr(claim, "check", found.check)
@@ -45,11 +51,11 @@ def machine(monkeypatch):
     return found
 
 
-def work(**sections):
+def work(**sections: Any) -> Facts:
     return Validate(config(**sections)).work(FOUND)
 
 
-def test_plan_verdicts_and_counts_of_writes_are_handed_on(machine):
+def test_plan_verdicts_and_counts_of_writes_are_handed_on(machine: Machine) -> None:
     known = work()
     assert known.discover == FOUND.discover
     assert (known.plan.action, known.plan.topology) == (Action.CREATE, "dual_independent")
@@ -57,31 +63,34 @@ def test_plan_verdicts_and_counts_of_writes_are_handed_on(machine):
     assert known.validated.writes == {"/dev/sda": WRITES, "/dev/sdb": WRITES}
 
 
-def test_what_is_handed_on_can_be_saved(machine):
+def test_what_is_handed_on_can_be_saved(machine: Machine) -> None:
     machine.changes = {"disks": (observed(A, writes=None), observed(B))}
     known = work()
     assert structure(json.loads(json.dumps(unstructure(known.validated))), Validated) == known.validated
     assert known.validated.writes["/dev/sda"] is None
 
 
-def test_every_verdict_is_logged_with_its_evidence(machine, caplog):
+def test_every_verdict_is_logged_with_its_evidence(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
     machine.verdicts = [finished(A), foreign(B)]
     with caplog.at_level(logging.INFO, "states"):
         work()
-    assert [(record.disk, record.kind) for record in caplog.records] == [("/dev/sda", "ours"), ("/dev/sdb", "foreign")]
-    assert caplog.records[1].found == "a signature of ext4 (at byte 1080, check: wipefs)"
+    assert [(vars(record)["disk"], vars(record)["kind"]) for record in caplog.records] == [
+        ("/dev/sda", "ours"),
+        ("/dev/sdb", "foreign"),
+    ]
+    assert vars(caplog.records[1])["found"] == "a signature of ext4 (at byte 1080, check: wipefs)"
 
 
-def test_verdicts_are_logged_before_a_refusal_too(machine, caplog):
+def test_verdicts_are_logged_before_a_refusal_too(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
     machine.verdicts = [blank(A), foreign(B)]
     with caplog.at_level(logging.INFO, "states"), pytest.raises(NotEmptyError):
         work()
-    assert [record.kind for record in caplog.records] == ["blank", "foreign"]
-    assert caplog.records[0].found == "no signature, nothing uses it, every byte that was read is zero"
+    assert [vars(record)["kind"] for record in caplog.records] == ["blank", "foreign"]
+    assert vars(caplog.records[0])["found"] == "no signature, nothing uses it, every byte that was read is zero"
 
 
-def test_disks_that_cannot_be_read_give_no_plan(machine, monkeypatch):
-    def fail(*_):
+def test_disks_that_cannot_be_read_give_no_plan(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
         raise ToolError("no blkid", hint="install")
 
     monkeypatch.setattr(validate, "observe", fail)
@@ -89,18 +98,18 @@ def test_disks_that_cannot_be_read_give_no_plan(machine, monkeypatch):
         work()
 
 
-def test_a_foreign_disk_is_refused(machine):
+def test_a_foreign_disk_is_refused(machine: Machine) -> None:
     machine.verdicts = [blank(A), foreign(B)]
     with pytest.raises(NotEmptyError):
         work()
 
 
-def test_too_few_disks_are_refused(machine):
+def test_too_few_disks_are_refused(machine: Machine) -> None:
     with pytest.raises(NoDiskError):
         work(topology={"mode": "bcachefs_2copy"})
 
 
-def test_what_the_rest_of_a_run_lacks_is_refused(machine):
+def test_what_the_rest_of_a_run_lacks_is_refused(machine: Machine) -> None:
     machine.changes = {"kernel": ObservedKernel(frozenset(["ext4"]))}
     with pytest.raises(ToolError, match="this kernel has no btrfs"):
         work()
@@ -110,10 +119,10 @@ def test_what_the_rest_of_a_run_lacks_is_refused(machine):
 
 
 @pytest.fixture
-def holds(machine, monkeypatch):
+def holds(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Callable[[Facts], bool]:
     """Whether it holds; nothing may be read of the disks to know."""
 
-    def ask(known):
+    def ask(known: Facts) -> bool:
         with monkeypatch.context() as patch:
             patch.setattr(validate, "observe", lambda *_: pytest.fail("the machine was observed"))
             return Validate(config()).holds(known)
@@ -121,20 +130,22 @@ def holds(machine, monkeypatch):
     return ask
 
 
-def test_holds_while_no_disk_was_written_to(holds):
+def test_holds_while_no_disk_was_written_to(holds: Callable[[Facts], bool]) -> None:
     assert holds(work())
 
 
-def test_what_the_page_cache_holds_is_written_before_it_is_counted(machine, holds):
+def test_what_the_page_cache_holds_is_written_before_it_is_counted(
+    machine: Machine, holds: Callable[[Facts], bool]
+) -> None:
     assert holds(work())
     assert machine.flushed == [A, B]
 
 
-def read_again(monkeypatch, *verdicts):
+def read_again(monkeypatch: pytest.MonkeyPatch, *verdicts: Verdict) -> list[Disk]:
     """Have the disks read again, with those verdicts; returns which disks are."""
-    read = []
+    read: list[Disk] = []
 
-    def observe(disks, depth, esp_size):
+    def observe(disks: Sequence[Disk], depth: object, esp_size: int) -> tuple[Verdict, ...]:
         read.extend(disks)
         return verdicts
 
@@ -144,7 +155,9 @@ def read_again(monkeypatch, *verdicts):
 
 
 @pytest.mark.parametrize("now", [None, WRITES])
-def test_disks_without_counts_are_read_again(machine, holds, monkeypatch, now):
+def test_disks_without_counts_are_read_again(
+    machine: Machine, holds: Callable[[Facts], bool], monkeypatch: pytest.MonkeyPatch, now: str | None
+) -> None:
     """Else a kernel that keeps none could not be stepped through: it would begin again for ever."""
     machine.changes = {"disks": (observed(A), observed(B, writes=None))}
     known = work()
@@ -156,7 +169,9 @@ def test_disks_without_counts_are_read_again(machine, holds, monkeypatch, now):
     assert not holds(known)
 
 
-def test_disks_without_a_diskseq_are_read_again(machine, holds, monkeypatch):
+def test_disks_without_a_diskseq_are_read_again(
+    machine: Machine, holds: Callable[[Facts], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Counts begin anew with another medium: the same number of them says nothing."""
     old = evolve(B, diskseq=None)
     machine.verdicts = [blank(A), blank(old)]
@@ -169,13 +184,15 @@ def test_disks_without_a_diskseq_are_read_again(machine, holds, monkeypatch):
 
 @pytest.mark.parametrize("path", ["/dev/sda", "/dev/sdb"])
 @pytest.mark.parametrize("now", ["2 16 0 0", "1 8 1 8", None])
-def test_does_not_hold_once_a_disk_was_written_to_or_its_counts_are_gone(machine, holds, path, now):
+def test_does_not_hold_once_a_disk_was_written_to_or_its_counts_are_gone(
+    machine: Machine, holds: Callable[[Facts], bool], path: str, now: str | None
+) -> None:
     known = work()
     machine.writes[path] = now
     assert not holds(known)
 
 
-def test_a_disk_beside_the_plan_counts_as_well(machine, holds):
+def test_a_disk_beside_the_plan_counts_as_well(machine: Machine, holds: Callable[[Facts], bool]) -> None:
     """What is written to it may make it foreign, or one of ours."""
     machine.verdicts = [finished(A), blank(B)]
     known = work()
@@ -186,7 +203,9 @@ def test_a_disk_beside_the_plan_counts_as_well(machine, holds):
 
 
 @pytest.mark.parametrize("verdict", [finished, foreign])
-def test_a_disk_that_may_be_in_use_does_not_count(machine, holds, verdict):
+def test_a_disk_that_may_be_in_use_does_not_count(
+    machine: Machine, holds: Callable[[Facts], bool], verdict: Callable[[Disk], Verdict]
+) -> None:
     """Else a machine whose disks are in use could not be stepped through."""
     machine.verdicts = [finished(A), foreign(B)]
     known = work()
@@ -194,13 +213,15 @@ def test_a_disk_that_may_be_in_use_does_not_count(machine, holds, verdict):
     assert holds(known)
 
 
-def test_does_not_hold_for_a_disk_without_a_record(holds):
+def test_does_not_hold_for_a_disk_without_a_record(holds: Callable[[Facts], bool]) -> None:
     known = work()
     without = evolve(known.validated, writes={"/dev/sda": WRITES})
     assert not holds(evolve(known, validate=without))
 
 
-def test_once_the_tables_are_written_the_disks_need_only_be_the_same(machine, holds):
+def test_once_the_tables_are_written_the_disks_need_only_be_the_same(
+    machine: Machine, holds: Callable[[Facts], bool]
+) -> None:
     known = evolve(work(), partition=())
     machine.writes = dict.fromkeys(machine.writes, "99 999 0 0")
     assert holds(known)
@@ -208,7 +229,7 @@ def test_once_the_tables_are_written_the_disks_need_only_be_the_same(machine, ho
     assert not holds(known)
 
 
-def test_does_not_hold_when_a_disk_is_gone(machine, holds):
+def test_does_not_hold_when_a_disk_is_gone(machine: Machine, holds: Callable[[Facts], bool]) -> None:
     known = work()
     machine.gone = {"/dev/sda"}
     assert not holds(known)

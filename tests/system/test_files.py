@@ -1,5 +1,6 @@
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,12 @@ import pytest
 from zosstorage.system import files
 
 
-def mode(path):
+def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
 @pytest.mark.parametrize("wanted", [0o600, 0o644, 0o666])
-def test_mode_whatever_the_umask_is(tmp_path, wanted):
+def test_mode_whatever_the_umask_is(tmp_path: Path, wanted: int) -> None:
     before = os.umask(0o077)
     try:
         files.write_atomic(tmp_path / "file", "text\n", wanted)
@@ -22,7 +23,7 @@ def test_mode_whatever_the_umask_is(tmp_path, wanted):
     assert (tmp_path / "file").read_text("utf-8") == "text\n"
 
 
-def test_parents_are_made_and_nothing_is_left_beside(tmp_path):
+def test_parents_are_made_and_nothing_is_left_beside(tmp_path: Path) -> None:
     path = tmp_path / "a/b/file"
     for text in ("one", "two"):
         files.write_atomic(path, text, 0o600)
@@ -30,16 +31,16 @@ def test_parents_are_made_and_nothing_is_left_beside(tmp_path):
     assert path.read_text("utf-8") == "two"
 
 
-def test_bytes_that_are_no_text_survive(tmp_path):
+def test_bytes_that_are_no_text_survive(tmp_path: Path) -> None:
     files.write_atomic(tmp_path / "file", b"\xff\n".decode("utf-8", "surrogateescape"), 0o600)
     assert (tmp_path / "file").read_bytes() == b"\xff\n"
 
 
-def test_the_old_file_stays_when_writing_fails(tmp_path, monkeypatch):
+def test_the_old_file_stays_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.write_text("old", "utf-8")
 
-    def full(_):
+    def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
@@ -49,17 +50,19 @@ def test_the_old_file_stays_when_writing_fails(tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-def test_the_content_is_flushed_before_the_name_and_the_name_after(tmp_path, monkeypatch):
+def test_the_content_is_flushed_before_the_name_and_the_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = []
     real_sync, real_replace = os.fsync, Path.replace
 
-    def fsync(handle):
+    def fsync(handle: int) -> None:
         told.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
         real_sync(handle)
 
-    def replace(self, target):
+    def replace(path: Path, target: Path) -> Path:
         told.append("replace")
-        return real_replace(self, target)
+        return real_replace(path, target)
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)
@@ -67,12 +70,12 @@ def test_the_content_is_flushed_before_the_name_and_the_name_after(tmp_path, mon
     assert told == ["file", "replace", "folder"]
 
 
-def test_a_reader_never_sees_a_file_that_others_may_read(tmp_path, monkeypatch):
+def test_a_reader_never_sees_a_file_that_others_may_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mode is set before the content is there."""
     seen = []
     real = os.fchmod
 
-    def fchmod(handle, wanted):
+    def fchmod(handle: int, wanted: int) -> None:
         seen.append((stat.S_IMODE(os.fstat(handle).st_mode), os.fstat(handle).st_size))
         real(handle, wanted)
 
@@ -90,22 +93,22 @@ def test_a_reader_never_sees_a_file_that_others_may_read(tmp_path, monkeypatch):
         ("/a/b", "/", "/a/b"),
     ],
 )
-def test_under_a_root(root, path, expected):
+def test_under_a_root(root: str, path: str, expected: str) -> None:
     assert files.under(root, path) == expected
 
 
 @pytest.mark.parametrize("root", ["/", "/sysroot", "/a b/c"])
-def test_inside_is_the_way_back(root):
+def test_inside_is_the_way_back(root: str) -> None:
     assert files.inside(files.under(root, "/var/cache/vm-meta"), root) == "/var/cache/vm-meta"
 
 
-def test_a_regular_file_is_read(tmp_path):
+def test_a_regular_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"\xffx\n")
     assert files.read_regular(tmp_path / "f") == b"\xffx\n"
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, make):
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "f")
     with pytest.raises(OSError, match=r"regular file|directory"):
         files.read_regular(tmp_path / "f")

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,11 +19,11 @@ TEXT = r"""
 
 
 @pytest.fixture
-def proc(tmp_path, monkeypatch):
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int, str], None]:
     """A /proc in which processes live in mount namespaces of their own."""
     monkeypatch.setattr(mountinfo, "PROC", tmp_path)
 
-    def add(pid, namespace, text):
+    def add(pid: int, namespace: int, text: str) -> None:
         folder = tmp_path / str(pid)
         (folder / "ns").mkdir(parents=True)
         (folder / "ns/mnt").symlink_to(f"mnt:[{namespace}]")
@@ -29,7 +32,7 @@ def proc(tmp_path, monkeypatch):
     return add
 
 
-def test_lines(tmp_path):
+def test_lines(tmp_path: Path) -> None:
     (tmp_path / "mountinfo").write_text(TEXT, "utf-8")
     root, system, top, bind, proc, _ = mountinfo.read(tmp_path / "mountinfo")
     assert (root.number, root.root, root.target, root.fstype, root.source) == ("254:1", "/", "/", "ext4", "/dev/vda1")
@@ -46,39 +49,44 @@ plain = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 
 @given(target=plain)
-def test_escapes(target):
+def test_escapes(target: str) -> None:
     escaped = "".join(f"\\{ord(char):03o}" if char in " \t\n\\#" else char for char in target)
     assert mountinfo._unescaped(escaped) == target
 
 
-def test_names_that_are_no_text(tmp_path):
+def test_names_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "mountinfo").write_bytes(b"1 0 8:1 / /mnt/\xff rw - ext4 /dev/sda1 rw\n")
     assert mountinfo.read(tmp_path / "mountinfo")[0].target == "/mnt/\udcff"
 
 
-def test_what_else_ends_lines_elsewhere(tmp_path):
+def test_what_else_ends_lines_elsewhere(tmp_path: Path) -> None:
     """The kernel escapes the newline alone."""
     target = "/mnt/a\rb\x0cc\x85d\u2028e"
     path = tmp_path / "mountinfo"
     path.write_bytes(f"1 0 8:1 / {target} rw - ext4 /dev/sda1 rw\n".encode())
     assert [mounted.target for mounted in mountinfo.read(path)] == [target]
-    assert mountinfo.at(target, path).source == "/dev/sda1"
+    mounted = mountinfo.at(target, path)
+    assert mounted
+    assert mounted.source == "/dev/sda1"
 
 
-def test_the_real_one():
+def test_the_real_one() -> None:
     assert any(mounted.target == "/" for mounted in mountinfo.read())
 
 
-def test_topmost_mount_at_a_path(tmp_path):
+def test_topmost_mount_at_a_path(tmp_path: Path) -> None:
     path = tmp_path / "mountinfo"
     path.write_text(TEXT, "utf-8")
-    assert mountinfo.at("/mnt/a b", path).fstype == "xfs"
+    xfs, system = mountinfo.at("/mnt/a b", path), mountinfo.at("/var/cache/system", path)
+    assert xfs
+    assert xfs.fstype == "xfs"
     assert mountinfo.at("/mnt", path) is None
-    assert mountinfo.at("/var/cache/system", path).root == "/system"
+    assert system
+    assert system.root == "/system"
     assert mountinfo.at("/") == [mounted for mounted in mountinfo.read() if mounted.target == "/"][-1]
 
 
-def test_every_namespace_is_looked_at_once(proc):
+def test_every_namespace_is_looked_at_once(proc: Callable[[int, int, str], None]) -> None:
     for pid in (1, 2):
         proc(pid, 100, "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
     proc(3, 200, "2 0 8:17 / /container rw - ext4 /dev/sdb1 rw\n")
@@ -86,7 +94,7 @@ def test_every_namespace_is_looked_at_once(proc):
     assert sorted(found) == ["/", "/container"]
 
 
-def test_processes_that_end_meanwhile(proc, tmp_path):
+def test_processes_that_end_meanwhile(proc: Callable[[int, int, str], None], tmp_path: Path) -> None:
     proc(1, 100, "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
     (tmp_path / "7/ns").mkdir(parents=True)
     proc(8, 300, "")

@@ -1,38 +1,40 @@
 """One command: its output, its status, its errors, its log line."""
 
 import logging
+from collections.abc import Callable
 
 import attrs
 import pytest
 from children import failure, handles
+from fakes import FakeTools
 
 from zosstorage.errors import ToolError
 from zosstorage.system import run
 
 
-def test_what_a_command_says(fake_tools):
+def test_what_a_command_says(fake_tools: FakeTools) -> None:
     fake_tools("say", stdout="out\n", stderr="err\n")
     done = run.command(["say", "a b", "", "$x"])
     assert (done.argv, done.status, done.stdout, done.stderr) == (("say", "a b", "", "$x"), 0, "out\n", "err\n")
     assert fake_tools.calls == [["say", "a b", "", "$x"]]
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        done.status = 1
+        done.status = 1  # type: ignore[misc]  # this is the test
 
 
-def test_in_the_background(fake_tools):
+def test_in_the_background(fake_tools: FakeTools) -> None:
     fake_tools("say", stdout="out\n", status=3)
     done = run.start(["say"]).wait()
     assert (done.status, done.stdout) == (3, "out\n")
 
 
-def test_stdin_is_empty_or_what_it_is_given(fake_tools):
+def test_stdin_is_empty_or_what_it_is_given(fake_tools: FakeTools) -> None:
     fake_tools("eat")
     run.command(["eat"])
     run.command(["eat"], stdin="table\n")
     assert fake_tools.stdin("eat") == ["", "table\n"]
 
 
-def test_stdin_up_to_what_a_pipe_holds(fake_tools):
+def test_stdin_up_to_what_a_pipe_holds(fake_tools: FakeTools) -> None:
     fake_tools("eat")
     run.command(["eat"], stdin="x" * 65536)
     assert fake_tools.stdin("eat") == ["x" * 65536]
@@ -42,30 +44,31 @@ def test_stdin_up_to_what_a_pipe_holds(fake_tools):
     assert handles() == before
 
 
-def test_a_command_that_does_not_read_its_stdin(fake_tools):
+def test_a_command_that_does_not_read_its_stdin(fake_tools: FakeTools) -> None:
     fake_tools.real("true")
     assert run.command(["true"], stdin="x" * 65536).status == 0
 
 
-def test_bytes_that_are_no_text(fake_tools):
+def test_bytes_that_are_no_text(fake_tools: FakeTools) -> None:
     fake_tools("noise", body=r"printf '\377\376'; printf '\377' >&2")
     done = run.command(["noise"])
     assert (done.stdout, done.stderr) == ("\ufffd\ufffd", "\ufffd")
 
 
-def test_a_command_is_logged_once_with_its_time(fake_tools, caplog):
+def test_a_command_is_logged_once_with_its_time(fake_tools: FakeTools, caplog: pytest.LogCaptureFixture) -> None:
     fake_tools("say")
     with caplog.at_level(logging.INFO, "zosstorage"):
         done = run.command(["say", "x"])
     (record,) = [record for record in caplog.records if record.name.startswith("zosstorage")]
-    assert (record.message, record.argv, record.status) == ("command", "say x", 0)
-    assert record.seconds == done.seconds >= 0
+    logged = vars(record)
+    assert (record.message, logged["argv"], logged["status"]) == ("command", "say x", 0)
+    assert logged["seconds"] == done.seconds >= 0
 
 
 # Failures.
 
 
-def test_a_status_that_is_not_expected(fake_tools):
+def test_a_status_that_is_not_expected(fake_tools: FakeTools) -> None:
     fake_tools("fail", stderr="first line\nno such device\n\n", status=3)
     error = failure("fail", "/dev/sda")
     assert error.message == "fail /dev/sda failed with status 3: no such device"
@@ -74,40 +77,40 @@ def test_a_status_that_is_not_expected(fake_tools):
     assert error.stderr == "first line\nno such device\n\n"
 
 
-def test_what_it_said_on_stdout_counts_where_stderr_is_empty(fake_tools):
+def test_what_it_said_on_stdout_counts_where_stderr_is_empty(fake_tools: FakeTools) -> None:
     fake_tools("fail", stdout="told on stdout\n", status=1)
     assert failure("fail").message.endswith(": told on stdout")
     fake_tools("mute", status=1)
     assert failure("mute").message.endswith(": it printed nothing")
 
 
-def test_the_remark_of_mount_on_dmesg_is_no_reason(fake_tools):
+def test_the_remark_of_mount_on_dmesg_is_no_reason(fake_tools: FakeTools) -> None:
     fake_tools(
         "mount", stderr="wrong fs type\n       dmesg(1) may have more information after failed mount.\n", status=32
     )
     assert failure("mount").message.endswith(": wrong fs type")
 
 
-def test_a_long_stderr_is_kept_and_the_message_is_short(fake_tools):
+def test_a_long_stderr_is_kept_and_the_message_is_short(fake_tools: FakeTools) -> None:
     fake_tools("fail", stderr="x" * 20000, status=1)
     error = failure("fail")
     assert len(error.message) < 600
     assert len(error.stderr) == 20000
 
 
-def test_a_status_that_is_expected(fake_tools):
+def test_a_status_that_is_expected(fake_tools: FakeTools) -> None:
     fake_tools("fail", status=2)
     assert run.command(["fail"], ok=(0, 2)).status == 2
     assert failure("fail", ok=(0, 8)).status == 2
 
 
 @pytest.mark.parametrize("status", [0, 1, 127, 139, 255])
-def test_any_status(fake_tools, status):
+def test_any_status(fake_tools: FakeTools, status: int) -> None:
     fake_tools("end", status=status)
     assert run.command(["end"], ok=run.ANY_STATUS).status == status
 
 
-def test_a_signal(fake_tools):
+def test_a_signal(fake_tools: FakeTools) -> None:
     fake_tools("crash", body="kill -SEGV $$")
     error = failure("crash")
     assert error.status == -11
@@ -119,14 +122,14 @@ def test_a_signal(fake_tools):
     ("name", "packages"),
     [("mkfs.fat", ["dosfstools"]), ("sfdisk", ["sfdisk (Alpine)", "fdisk (Debian)"]), ("unheard-of", ["unheard-of"])],
 )
-def test_a_missing_tool(fake_tools, name, packages):
+def test_a_missing_tool(fake_tools: FakeTools, name: str, packages: list[str]) -> None:
     error = failure(name, "/dev/sda")
     assert error.message == f"the tool {name} was not found"
     assert all(package in error.hint for package in packages)
     assert (error.argv, error.status) == ((name, "/dev/sda"), None)
 
 
-def test_only_the_fake_tools_can_run(fake_tools):
+def test_only_the_fake_tools_can_run(fake_tools: FakeTools) -> None:
     assert failure("ls", "/").message == "the tool ls was not found"
 
 
@@ -134,7 +137,7 @@ def test_only_the_fake_tools_can_run(fake_tools):
     ("content", "reason"),
     [(b"#!/no/such/interpreter\n", "No such file or directory"), (b"\0\1\2\3", "Exec format error")],
 )
-def test_a_tool_that_cannot_be_executed(fake_tools, content, reason):
+def test_a_tool_that_cannot_be_executed(fake_tools: FakeTools, content: bytes, reason: str) -> None:
     (fake_tools.bin / "broken").write_bytes(content)
     (fake_tools.bin / "broken").chmod(0o755)
     before = handles()
@@ -147,10 +150,10 @@ def test_a_tool_that_cannot_be_executed(fake_tools, content, reason):
 # Once more.
 
 
-def failing_times(count, *, argv=("tool",)):
+def failing_times(count: int, *, argv: tuple[str, ...] = ("tool",)) -> Callable[[], int]:
     calls = []
 
-    def work():
+    def work() -> int:
         calls.append(1)
         if len(calls) <= count:
             raise ToolError("no luck", argv=argv)
@@ -159,7 +162,7 @@ def failing_times(count, *, argv=("tool",)):
     return work
 
 
-def test_work_that_fails_is_retried_once():
+def test_work_that_fails_is_retried_once() -> None:
     checks = []
     assert run.retry_once(failing_times(0), lambda: checks.append(1)) == 1
     assert run.retry_once(failing_times(1), lambda: checks.append(1)) == 2
@@ -168,17 +171,17 @@ def test_work_that_fails_is_retried_once():
         run.retry_once(failing_times(2), lambda: None)
 
 
-def test_a_retry_is_logged(caplog):
+def test_a_retry_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     run.retry_once(failing_times(1), lambda: None)
-    assert [(record.message, record.reason) for record in caplog.records] == [
+    assert [(record.message, vars(record)["reason"]) for record in caplog.records] == [
         ("a tool failed, trying once more", "no luck")
     ]
 
 
-def test_no_retry_where_the_disk_is_no_longer_ours():
+def test_no_retry_where_the_disk_is_no_longer_ours() -> None:
     work = failing_times(1)
 
-    def not_ours():
+    def not_ours() -> None:
         raise RuntimeError("not ours")
 
     with pytest.raises(RuntimeError, match="not ours"):
@@ -186,6 +189,6 @@ def test_no_retry_where_the_disk_is_no_longer_ours():
     assert work() == 2
 
 
-def test_no_retry_where_nothing_was_started():
+def test_no_retry_where_nothing_was_started() -> None:
     with pytest.raises(ToolError):
         run.retry_once(failing_times(1, argv=()), lambda: pytest.fail("tried again"))

@@ -1,9 +1,11 @@
 """Time limits, and children that outlive a command."""
 
 import os
+from pathlib import Path
 
 import pytest
-from children import expired, gone, pids, until_there
+from children import expired, gone, pids, status, until_there
+from fakes import FakeTools
 
 from zosstorage.errors import ExitCode, ToolError
 from zosstorage.system import run, running
@@ -11,11 +13,11 @@ from zosstorage.system.running import LIMIT
 
 
 @pytest.fixture
-def short_grace(monkeypatch):
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "_GRACE", 0.1)
 
 
-def test_a_command_that_takes_too_long_is_killed_with_its_children(fake_tools, tmp_path):
+def test_a_command_that_takes_too_long_is_killed_with_its_children(fake_tools: FakeTools, tmp_path: Path) -> None:
     body = f"/bin/sleep 600 & echo $! > {tmp_path}/pid.child; echo $$ > {tmp_path}/pid.self; wait"
     fake_tools("slow", body=body)
     error = expired(run.start(["slow", "/dev/sda"]), tmp_path, 2)
@@ -26,13 +28,13 @@ def test_a_command_that_takes_too_long_is_killed_with_its_children(fake_tools, t
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_one_that_ignores_sigterm_is_killed(fake_tools, tmp_path, short_grace):
+def test_one_that_ignores_sigterm_is_killed(fake_tools: FakeTools, tmp_path: Path, short_grace: None) -> None:
     fake_tools("deaf", body=f"trap '' TERM; echo $$ > {tmp_path}/pid.self; while :; do /bin/sleep 1; done")
     expired(run.start(["deaf"]), tmp_path)
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_a_child_that_ignores_sigterm_and_holds_no_pipe_is_killed(fake_tools, tmp_path):
+def test_a_child_that_ignores_sigterm_and_holds_no_pipe_is_killed(fake_tools: FakeTools, tmp_path: Path) -> None:
     """The command itself ends by SIGTERM, and SIGKILL goes to the rest of its group."""
     child = f"(trap '' TERM; echo > {tmp_path}/deaf; while :; do /bin/sleep 1; done) < /dev/null > /dev/null 2>&1 &"
     wait = f"until [ -e {tmp_path}/deaf ]; do /bin/sleep 0.01; done"
@@ -42,12 +44,12 @@ def test_a_child_that_ignores_sigterm_and_holds_no_pipe_is_killed(fake_tools, tm
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_what_it_said_before_it_was_killed_is_kept(fake_tools, tmp_path):
+def test_what_it_said_before_it_was_killed_is_kept(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("slow", body=f"echo half done >&2; echo $$ > {tmp_path}/pid.self; exec /bin/sleep 600")
     assert expired(run.start(["slow"]), tmp_path).stderr == "half done\n"
 
 
-def test_one_that_ended_in_time_and_is_waited_for_late(fake_tools, tmp_path):
+def test_one_that_ended_in_time_and_is_waited_for_late(fake_tools: FakeTools, tmp_path: Path) -> None:
     """Reading whole disks takes longer than any command may; the output of the probers is wanted after it."""
     fake_tools("prober", body=f"printf 'TYPE=%040000d' 0; echo late >&2; echo $$ > {tmp_path}/pid.self")
     prober = run.start(["prober"])
@@ -58,13 +60,13 @@ def test_one_that_ended_in_time_and_is_waited_for_late(fake_tools, tmp_path):
     assert (done.status, len(done.stdout), done.stderr) == (0, 40005, "late\n")
 
 
-def test_one_that_writes_without_end_is_killed(fake_tools, tmp_path, short_grace):
+def test_one_that_writes_without_end_is_killed(fake_tools: FakeTools, tmp_path: Path, short_grace: None) -> None:
     fake_tools("talker", body=f"echo $$ > {tmp_path}/pid.self; while :; do echo and on; done")
     expired(run.start(["talker"]), tmp_path)
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_one_that_hangs_does_not_hide_the_end_of_others(fake_tools, tmp_path):
+def test_one_that_hangs_does_not_hide_the_end_of_others(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("slow", body=f"echo $$ > {tmp_path}/pid.slow; exec /bin/sleep 600")
     fake_tools("quick", body=f"echo $$ > {tmp_path}/pid.quick")
     both = [run.start(["slow"]), run.start(["quick"])]
@@ -73,11 +75,11 @@ def test_one_that_hangs_does_not_hide_the_end_of_others(fake_tools, tmp_path):
     LIMIT.seconds = 0.01
     with pytest.raises(ToolError, match="slow took longer"):
         run.wait_all(both)
-    assert both[1].done.status == 0
+    assert status(both[1]) == 0
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_the_first_in_order_that_takes_too_long_is_told(fake_tools, tmp_path):
+def test_the_first_in_order_that_takes_too_long_is_told(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("slow", body=f"echo $$ > {tmp_path}/pid.$1; exec /bin/sleep 600")
     both = [run.start(["slow", name]) for name in ("one", "two")]
     until_there(tmp_path, 2)
@@ -87,7 +89,9 @@ def test_the_first_in_order_that_takes_too_long_is_told(fake_tools, tmp_path):
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_one_that_cannot_be_killed_is_told_so_and_not_waited_for(fake_tools, tmp_path, monkeypatch, short_grace):
+def test_one_that_cannot_be_killed_is_told_so_and_not_waited_for(
+    fake_tools: FakeTools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_grace: None
+) -> None:
     fake_tools("stuck", body=f"echo $$ > {tmp_path}/pid.self; exec /bin/sleep 600")
     stuck, sent = run.start(["stuck"]), []
     with monkeypatch.context() as patch:
@@ -103,7 +107,7 @@ def test_one_that_cannot_be_killed_is_told_so_and_not_waited_for(fake_tools, tmp
     assert stuck.wait().status == -9
 
 
-def test_a_quick_command_has_all_its_time(fake_tools):
+def test_a_quick_command_has_all_its_time(fake_tools: FakeTools) -> None:
     fake_tools("quick", delay=0.05)
     LIMIT.seconds = 60
     assert run.command(["quick"]).status == 0
@@ -113,20 +117,20 @@ def test_a_quick_command_has_all_its_time(fake_tools):
 
 
 @pytest.mark.parametrize("redirect", ["2>/dev/null", ">/dev/null", ""])
-def test_a_grandchild_that_keeps_a_pipe_is_waited_for(fake_tools, redirect):
+def test_a_grandchild_that_keeps_a_pipe_is_waited_for(fake_tools: FakeTools, redirect: str) -> None:
     fake_tools("leave", body=f"(/bin/sleep 0.3; echo late; echo late >&2) {redirect} &")
     done = run.command(["leave"])
     assert done.status == 0
     assert done.stdout + done.stderr == ("late\n" if redirect else "late\nlate\n")
 
 
-def test_a_grandchild_that_keeps_a_pipe_is_killed_at_the_limit(fake_tools, tmp_path):
+def test_a_grandchild_that_keeps_a_pipe_is_killed_at_the_limit(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("leave", body=f"/bin/sleep 600 & echo $! > {tmp_path}/pid.child")
     expired(run.start(["leave"]), tmp_path)
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_a_grandchild_that_keeps_no_pipe_is_not_waited_for(fake_tools, tmp_path):
+def test_a_grandchild_that_keeps_no_pipe_is_not_waited_for(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("leave", body=f"/bin/sleep 600 < /dev/null > /dev/null 2>&1 & echo $! > {tmp_path}/pid.child")
     assert run.command(["leave"]).status == 0
     (pid,) = pids(tmp_path)
@@ -134,7 +138,7 @@ def test_a_grandchild_that_keeps_no_pipe_is_not_waited_for(fake_tools, tmp_path)
     assert gone(pid)
 
 
-def test_one_that_closes_its_pipes_is_waited_for(fake_tools, tmp_path):
+def test_one_that_closes_its_pipes_is_waited_for(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("mute", body=f"exec > /dev/null 2>&1; /bin/sleep 0.3; echo > {tmp_path}/ended", status=3)
     assert run.command(["mute"], ok=(3,)).status == 3
     assert (tmp_path / "ended").exists()

@@ -4,9 +4,13 @@ import contextlib
 import os
 import resource
 import signal
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
-from children import gone, handles, pids, stopped, until_there
+from children import gone, handles, pids, status, stopped, until_there
+from fakes import FakeTools
 
 from zosstorage.errors import InterruptedRunError, ToolError
 from zosstorage.system import run, running
@@ -15,12 +19,12 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def slow(fake_tools, tmp_path):
+def slow(fake_tools: FakeTools, tmp_path: Path) -> None:
     """A tool that runs for ten minutes; its argument names the file with its process id."""
     fake_tools("slow", body=f"echo $$ > {tmp_path}/pid.$1; exec /bin/sleep 600")
 
 
-def test_commands_run_side_by_side(fake_tools, tmp_path):
+def test_commands_run_side_by_side(fake_tools: FakeTools, tmp_path: Path) -> None:
     """Each waits for a sign of the other: one after the other they would never end."""
     meet = f"""echo > {tmp_path}/$1
     n=0; until [ -e {tmp_path}/$2 ]; do n=$((n+1)); [ $n -gt 3000 ] && exit 9; /bin/sleep 0.01; done"""
@@ -29,13 +33,13 @@ def test_commands_run_side_by_side(fake_tools, tmp_path):
     assert [one.argv for one in done] == [("meet", "one", "two"), ("meet", "two", "one")]
 
 
-def test_each_has_its_own_stdin(fake_tools):
+def test_each_has_its_own_stdin(fake_tools: FakeTools) -> None:
     fake_tools("eat")
     run.commands([["eat", "1"], ["eat", "2"]], stdin=["one", "two"])
     assert fake_tools.stdin("eat") == ["one", "two"]
 
 
-def test_a_stdin_for_each(fake_tools):
+def test_a_stdin_for_each(fake_tools: FakeTools) -> None:
     fake_tools("eat")
     with pytest.raises(ValueError, match="shorter"):
         run.commands([["eat"], ["eat"]], stdin=["one"])
@@ -43,11 +47,11 @@ def test_a_stdin_for_each(fake_tools):
         run.commands([["eat"]], stdin=[])
 
 
-def test_nothing_to_run():
+def test_nothing_to_run() -> None:
     assert run.commands([]) == []
 
 
-def test_all_are_waited_for_when_one_fails(fake_tools, tmp_path):
+def test_all_are_waited_for_when_one_fails(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("fail", status=1)
     fake_tools("slow", delay=0.3, body=f"echo > {tmp_path}/ended")
     with pytest.raises(ToolError) as caught:
@@ -56,7 +60,7 @@ def test_all_are_waited_for_when_one_fails(fake_tools, tmp_path):
     assert (tmp_path / "ended").exists()
 
 
-def test_the_first_in_order_that_fails_is_told(fake_tools):
+def test_the_first_in_order_that_fails_is_told(fake_tools: FakeTools) -> None:
     fake_tools("late", delay=0.2, status=4)
     fake_tools("early", status=5)
     with pytest.raises(ToolError) as caught:
@@ -64,21 +68,21 @@ def test_the_first_in_order_that_fails_is_told(fake_tools):
     assert caught.value.status == 4
 
 
-def test_those_that_started_are_waited_for_when_one_is_missing(fake_tools, tmp_path):
+def test_those_that_started_are_waited_for_when_one_is_missing(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("slow", delay=0.3, body=f"echo > {tmp_path}/ended")
     with pytest.raises(ToolError, match="missing was not found"):
         run.commands([["slow"], ["missing"]])
     assert (tmp_path / "ended").exists()
 
 
-def test_much_output_on_both_streams(fake_tools):
+def test_much_output_on_both_streams(fake_tools: FakeTools) -> None:
     """More than pipes hold, from all of them at once."""
     fake_tools("much", body="/usr/bin/head -c 300000 /dev/zero; /usr/bin/head -c 200000 /dev/zero >&2")
     for done in run.commands([["much"]] * 3):
         assert (len(done.stdout), len(done.stderr)) == (300000, 200000)
 
 
-def test_many_commands_with_much_output(fake_tools):
+def test_many_commands_with_much_output(fake_tools: FakeTools) -> None:
     fake_tools("much", body=f'/usr/bin/yes "$1" | /usr/bin/head -c {MIB}')
     names = [f"{number:07}" for number in range(64)]  # 8 bytes a line
     done = run.commands([["much", name] for name in names])
@@ -88,7 +92,7 @@ def test_many_commands_with_much_output(fake_tools):
 # Under way.
 
 
-def test_the_result_of_commands_under_way(fake_tools):
+def test_the_result_of_commands_under_way(fake_tools: FakeTools) -> None:
     fake_tools("say", body='echo "$1"; exit "$1"')
     with run.UnderWay() as under_way:
         under_way.start([["say", "1"], ["say", "2"]])
@@ -98,12 +102,12 @@ def test_the_result_of_commands_under_way(fake_tools):
     assert [one.done for one in under_way.commands] == done
 
 
-def test_no_command_under_way_outlives_the_block(slow, tmp_path):
+def test_no_command_under_way_outlives_the_block(slow: None, tmp_path: Path) -> None:
     before = handles()
     with run.UnderWay() as under_way:
         under_way.start([["slow", "1"], ["slow", "2"]])
         until_there(tmp_path, 2)
-    assert [one.done.status for one in under_way.commands] == [-signal.SIGTERM] * 2
+    assert [status(one) for one in under_way.commands] == [-signal.SIGTERM] * 2
     assert all(gone(pid) for pid in pids(tmp_path))
     assert handles() == before
 
@@ -111,8 +115,10 @@ def test_no_command_under_way_outlives_the_block(slow, tmp_path):
 # Exceptions and signals.
 
 
-def test_an_exception_between_start_and_wait_leaves_none_running(slow, monkeypatch, tmp_path):
-    def interrupted(_):
+def test_an_exception_between_start_and_wait_leaves_none_running(
+    slow: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(_: object) -> None:
         until_there(tmp_path, 2)
         raise KeyboardInterrupt
 
@@ -122,7 +128,7 @@ def test_an_exception_between_start_and_wait_leaves_none_running(slow, monkeypat
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_an_exception_while_waiting_kills_all(slow, tmp_path, monkeypatch):
+def test_an_exception_while_waiting_kills_all(slow: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = [run.start(["slow", str(number)]) for number in (1, 2)]
     until_there(tmp_path, 2)
     monkeypatch.setattr(running, "_read", interrupted_once(running._read))
@@ -131,7 +137,7 @@ def test_an_exception_while_waiting_kills_all(slow, tmp_path, monkeypatch):
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_commands_are_killed_where_no_descriptor_is_left(slow, tmp_path):
+def test_commands_are_killed_where_no_descriptor_is_left(slow: None, tmp_path: Path) -> None:
     one = run.start(["slow", "1"])
     until_there(tmp_path, 1)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -142,13 +148,13 @@ def test_commands_are_killed_where_no_descriptor_is_left(slow, tmp_path):
         run.kill_all([one])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    assert one.done.status == -signal.SIGTERM
+    assert status(one) == -signal.SIGTERM
 
 
-def interrupted_once(read):
+def interrupted_once(read: Callable[..., None]) -> Callable[..., None]:
     calls = []
 
-    def interrupted(commands, until):
+    def interrupted(commands: Iterable[run.Running], until: float) -> None:
         calls.append(until)
         if len(calls) == 1:
             raise KeyboardInterrupt
@@ -157,7 +163,7 @@ def interrupted_once(read):
     return interrupted
 
 
-def test_a_signal_while_commands_run_kills_all(slow, tmp_path):
+def test_a_signal_while_commands_run_kills_all(slow: None, tmp_path: Path) -> None:
     """One of them sends it, once the other one is there."""
     body = f"until [ -e {tmp_path}/pid.1 ]; do /bin/sleep 0.01; done; kill -TERM {os.getpid()}; exec /bin/sleep 600"
     (tmp_path / "killer").write_text(f"#!/bin/sh\n{body}\n")
@@ -165,15 +171,15 @@ def test_a_signal_while_commands_run_kills_all(slow, tmp_path):
     with stopped(), run.UnderWay() as under_way:
         under_way.start([["slow", "1"], [str(tmp_path / "killer")]])
         under_way.wait()
-    assert [one.done.status for one in under_way.commands] == [-signal.SIGTERM] * 2
+    assert [status(one) for one in under_way.commands] == [-signal.SIGTERM] * 2
     assert all(gone(one.process.pid) for one in under_way.commands)
 
 
-def test_a_signal_while_commands_are_started_leaves_none_running(slow, monkeypatch):
+def test_a_signal_while_commands_are_started_leaves_none_running(slow: None, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     real = run.start
 
-    def start(argv, **rest):
+    def start(argv: Sequence[str], **rest: Any) -> run.Running:
         started.append(real(argv, **rest))
         if len(started) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -182,10 +188,10 @@ def test_a_signal_while_commands_are_started_leaves_none_running(slow, monkeypat
     monkeypatch.setattr(run, "start", start)
     with stopped():
         run.commands([["slow", "1"], ["slow", "2"], ["slow", "3"]])
-    assert [one.done.status for one in started] == [-signal.SIGTERM] * 2
+    assert [status(one) for one in started] == [-signal.SIGTERM] * 2
 
 
-def test_no_command_is_started_after_a_signal_that_got_lost(fake_tools):
+def test_no_command_is_started_after_a_signal_that_got_lost(fake_tools: FakeTools) -> None:
     fake_tools("sfdisk")
     with stopped():
         with contextlib.suppress(InterruptedRunError):

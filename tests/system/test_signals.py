@@ -9,22 +9,22 @@ from zosstorage.errors import InterruptedRunError
 from zosstorage.system import signals
 
 
-def send(number=signal.SIGTERM):
+def send(number: signal.Signals = signal.SIGTERM) -> None:
     os.kill(os.getpid(), number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_becomes_an_exception(number):
+def test_a_signal_becomes_an_exception(number: signal.Signals) -> None:
     with pytest.raises(InterruptedRunError, match=f"stopped by {number.name}") as caught, signals.caught():
         send(number)
     assert caught.value.number == number
 
 
-def test_it_is_no_failure_that_somebody_handles():
+def test_it_is_no_failure_that_somebody_handles() -> None:
     assert not issubclass(InterruptedRunError, Exception)
 
 
-def test_one_whose_exception_got_lost_is_remembered():
+def test_one_whose_exception_got_lost_is_remembered() -> None:
     with stopped():
         with contextlib.suppress(InterruptedRunError):
             send()
@@ -32,7 +32,7 @@ def test_one_whose_exception_got_lost_is_remembered():
             signals.check()
 
 
-def test_it_waits_for_what_must_not_be_cut_in_two():
+def test_it_waits_for_what_must_not_be_cut_in_two() -> None:
     done = []
     with stopped():
         with signals.deferred():
@@ -45,7 +45,7 @@ def test_it_waits_for_what_must_not_be_cut_in_two():
     assert done == ["inner", "outer"]
 
 
-def test_a_second_one_does_not_cut_short_what_the_first_one_has_undone():
+def test_a_second_one_does_not_cut_short_what_the_first_one_has_undone() -> None:
     done = []
     with stopped():
         try:
@@ -56,7 +56,7 @@ def test_a_second_one_does_not_cut_short_what_the_first_one_has_undone():
     assert done == ["undone"]
 
 
-def test_before_and_after_signals_are_as_they_were():
+def test_before_and_after_signals_are_as_they_were() -> None:
     before = [signal.getsignal(number) for number in signals._SIGNALS]
     with signals.caught():
         signals.check()

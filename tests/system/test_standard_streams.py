@@ -3,6 +3,10 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 from support import UGLY
@@ -18,14 +22,19 @@ CLOSED = "<&- >&- 2>&-"
 
 
 def started(
-    *words, redirect="", program=PROGRAM, unbuffered=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **env
-):
-    """The program under `sh` with redirections; its output is checked for what no operator should see."""
+    *words: str | bytes | Path,
+    redirect: str = "",
+    unbuffered: bool = False,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+    env: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.CompletedProcess[Any]:
+    """Run the program from `sh` with redirections, and check that stderr has nothing that no operator should see."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     environment |= {"PYTHONUNBUFFERED": "1"} if unbuffered else {}
-    done = subprocess.run(
-        ["sh", "-c", f'exec "$@" {redirect}', "sh", *program, *map(os.fspath, words)],
-        env=environment | env,
+    done: subprocess.CompletedProcess[Any] = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirect}', "sh", *PROGRAM, *words],
+        env={**environment, **env},
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
@@ -38,7 +47,7 @@ def started(
 
 
 @pytest.fixture
-def unread():
+def unread() -> Iterator[int]:
     """A pipe that nobody reads."""
     reading, writing = os.pipe()
     os.close(reading)
@@ -47,7 +56,7 @@ def unread():
 
 
 @pytest.fixture
-def run_dir(tmp_path):
+def run_dir(tmp_path: Path) -> list[str | Path]:
     return ["--cmdline", os.devnull, "--run-dir", tmp_path / "run"]
 
 
@@ -74,7 +83,7 @@ UNBUFFERED = pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered
 
 
 @pytest.mark.parametrize("words", PRINTS, ids=" ".join)
-def test_what_is_printed_into_a_full_file_ends_in_a_sentence(words):
+def test_what_is_printed_into_a_full_file_ends_in_a_sentence(words: list[str]) -> None:
     done = started(*words, redirect=">/dev/full")
     assert done.returncode == ExitCode.DEFECT
     assert "the output cannot be written: No space left on device" in done.stderr
@@ -82,13 +91,13 @@ def test_what_is_printed_into_a_full_file_ends_in_a_sentence(words):
 
 
 @pytest.mark.parametrize("words", PRINTS, ids=" ".join)
-def test_a_reader_that_went_away_is_no_failure(words, unread):
+def test_a_reader_that_went_away_is_no_failure(words: list[str], unread: int) -> None:
     done = started(*words, stdout=unread)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", "<&-", CLOSED, "2>/dev/full"])
-def test_streams_that_are_not_needed_may_be_closed(redirect):
+def test_streams_that_are_not_needed_may_be_closed(redirect: str) -> None:
     done = started("--version", redirect=redirect)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (b"" if ">&-" in redirect.split() else f"zosstorage {__version__}\n".encode())
@@ -99,13 +108,13 @@ def test_streams_that_are_not_needed_may_be_closed(redirect):
     ("redirect", "status"),
     [(">/dev/full 2>/dev/full", 1), (">/dev/full 2>&-", 1), (">/dev/full", 1), ("1</dev/null", 1), (">&-", 0)],
 )
-def test_the_code_says_what_no_stream_can(redirect, status, unbuffered):
+def test_the_code_says_what_no_stream_can(redirect: str, status: int, unbuffered: bool) -> None:
     assert started("--help", redirect=redirect, unbuffered=unbuffered).returncode == status
 
 
 @pytest.mark.parametrize("redirect", ["", "2>&-", "2>/dev/full", "2</dev/null", ">&-", CLOSED])
 @pytest.mark.parametrize(("words", "status", "told"), FAILS, ids=[words[-1] for words, *_ in FAILS])
-def test_a_failure_keeps_its_code(words, status, told, redirect):
+def test_a_failure_keeps_its_code(words: list[str], status: int, told: str, redirect: str) -> None:
     done = started(*words, redirect=redirect)
     assert done.returncode == status
     silent = "2" in redirect
@@ -114,12 +123,16 @@ def test_a_failure_keeps_its_code(words, status, told, redirect):
 
 @UNBUFFERED
 @pytest.mark.parametrize(("words", "status", "told"), FAILS, ids=[words[-1] for words, *_ in FAILS])
-def test_a_failure_that_nobody_reads_keeps_its_code(words, status, told, unread, unbuffered):
+def test_a_failure_that_nobody_reads_keeps_its_code(
+    words: list[str], status: int, told: str, unread: int, unbuffered: bool
+) -> None:
     assert started(*words, stderr=unread, unbuffered=unbuffered).returncode == status
 
 
 @pytest.mark.parametrize("stderr", ["there", "unread"])
-def test_a_log_file_that_is_full_is_told_once_and_costs_no_more(tmp_path, run_dir, unread, stderr):
+def test_a_log_file_that_is_full_is_told_once_and_costs_no_more(
+    tmp_path: Path, run_dir: list[str | Path], unread: int, stderr: str
+) -> None:
     (tmp_path / "run/checkpoint.json").mkdir(parents=True)
     done = started(
         *run_dir, "--log-file", "/dev/full", "status", stderr=unread if stderr == "unread" else subprocess.PIPE
@@ -143,10 +156,10 @@ def test_a_log_file_that_is_full_is_told_once_and_costs_no_more(tmp_path, run_di
     ],
     ids=str,
 )
-def test_what_a_locale_cannot_write_is_escaped(tmp_path, locale, shown):
+def test_what_a_locale_cannot_write_is_escaped(tmp_path: Path, locale: dict[str, str], shown: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("report: {path: /ä…}\n", "utf-8")
-    done = started("--cmdline", os.devnull, "--config", path, "config", "show", **locale)
+    done = started("--cmdline", os.devnull, "--config", path, "config", "show", env=locale)
     assert (done.returncode, done.stderr) == (0, "")
     text = done.stdout.decode(locale.get("PYTHONIOENCODING", "utf-8"))
     assert f"\n  path: {shown}\n" in text
@@ -156,18 +169,18 @@ def test_what_a_locale_cannot_write_is_escaped(tmp_path, locale, shown):
 ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 
-def test_a_path_that_the_locale_cannot_name_is_told_before_anything_is_done(tmp_path):
+def test_a_path_that_the_locale_cannot_name_is_told_before_anything_is_done(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("report: {path: /ä}\n", "utf-8")
-    done = started("--cmdline", os.devnull, "--config", path, "run", **ASCII)
+    done = started("--cmdline", os.devnull, "--config", path, "run", env=ASCII)
     assert done.returncode == ExitCode.CONFIG
     assert r"report.path: found the text '/\xe4'; allowed: a path that this locale can encode" in done.stderr
     assert "LC_ALL=C.UTF-8" in done.stderr
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C"}, ASCII], ids=["own", "c", "ascii"])
-def test_words_that_are_no_text_are_told_by_their_bytes(locale):
+def test_words_that_are_no_text_are_told_by_their_bytes(locale: dict[str, str]) -> None:
     for words in (["config", "check", b"/no\xff"], ["--cmdline", b"/no\xff", "run"], [b"no\xff"]):
-        done = started(*words, **locale)
+        done = started(*words, env=locale)
         assert done.returncode in (ExitCode.USAGE, ExitCode.CONFIG)
         assert r"no\xff" in done.stderr

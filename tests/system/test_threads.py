@@ -1,6 +1,8 @@
 import os
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,19 +11,23 @@ from zosstorage.system import signals, threads
 from zosstorage.system.running import LIMIT
 
 
-def test_each_item_is_worked_on_at_the_same_time():
+def test_each_item_is_worked_on_at_the_same_time() -> None:
     meeting = threading.Barrier(3, timeout=30)
-    threads.each(lambda _: meeting.wait(), [1, 2, 3], str)
+
+    def work(_: object) -> None:
+        meeting.wait()
+
+    threads.each(work, [1, 2, 3], str)
 
 
-def test_nothing_to_do():
+def test_nothing_to_do() -> None:
     threads.each(lambda _: pytest.fail("there is no item"), [], str)
 
 
-def test_the_first_error_is_raised_when_all_is_done():
+def test_the_first_error_is_raised_when_all_is_done() -> None:
     done = []
 
-    def work(item):
+    def work(item: Any) -> None:
         if item % 2:
             raise ValueError(item)
         done.append(item)
@@ -31,16 +37,16 @@ def test_the_first_error_is_raised_when_all_is_done():
     assert sorted(done) == [0, 2, 4]
 
 
-def test_after_a_signal_nothing_begins(monkeypatch):
+def test_after_a_signal_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals._record, "number", 15)
     with pytest.raises(InterruptedRunError):
         threads.each(lambda _: pytest.fail("it began"), [1], str)
 
 
-def test_a_signal_waits_until_all_is_done(monkeypatch):
+def test_a_signal_waits_until_all_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     done = []
 
-    def work(item):
+    def work(item: Any) -> None:
         monkeypatch.setattr(signals._record, "number", 15)
         signals.check()  # as its handler does, in whatever line of the main thread it comes
         done.append(item)
@@ -50,15 +56,15 @@ def test_a_signal_waits_until_all_is_done(monkeypatch):
     assert sorted(done) == [1, 2]
 
 
-def test_a_thread_that_cannot_be_started_leaves_none_behind(monkeypatch):
+def test_a_thread_that_cannot_be_started_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     real, done = threading.Thread.start, []
 
-    def start(thread):
-        if thread._args[0] == 2:
+    def start(thread: threading.Thread) -> None:
+        if vars(thread)["_args"][0] == 2:
             raise RuntimeError("can't start new thread")
         real(thread)
 
-    def work(item):
+    def work(item: Any) -> None:
         time.sleep(0.2)
         done.append(item)
 
@@ -68,22 +74,32 @@ def test_a_thread_that_cannot_be_started_leaves_none_behind(monkeypatch):
     assert sorted(done) == ["a", "b"]  # by the time that it is told
 
 
-def test_what_hangs_is_told(monkeypatch):
+def test_what_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
+
+    def work(item: str) -> None:
+        if item == "/dev/b":
+            go_on.wait()
+
     monkeypatch.setattr(LIMIT, "seconds", 0.1)
     with pytest.raises(ToolError, match=r"^/dev/b did not answer within 0\.1 s and hangs in the kernel$") as caught:
-        threads.each(lambda item: item == "/dev/b" and go_on.wait(), ["/dev/a", "/dev/b"], str)
+        threads.each(work, ["/dev/a", "/dev/b"], str)
     go_on.set()
     assert caught.value.argv == ()  # nothing is tried again beside it
 
 
-def test_flush(tmp_path, monkeypatch):
+def test_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [tmp_path / name for name in ("one", "two")]
     for path in paths:
         path.write_bytes(b"x")
     flushed = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda handle: (real(handle), flushed.append(os.fstat(handle).st_ino)))
+
+    def fsync(handle: int) -> None:
+        real(handle)
+        flushed.append(os.fstat(handle).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
     threads.flush([str(path) for path in paths])
     assert sorted(flushed) == sorted(path.stat().st_ino for path in paths)
     with pytest.raises(FileNotFoundError):

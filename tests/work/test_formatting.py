@@ -1,14 +1,19 @@
 import json
 import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
+from fakes import FakeTools
 from support import bcachefs_block, btrfs_block, disk, fat_sector, poke, sparse
 from support import facts as some_facts
 
 from zosstorage.block import sysfs
 from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.facts import Facts, Filesystem
+from zosstorage.planned import PlannedFilesystem
 from zosstorage.planning.commands import commands
 from zosstorage.system import executables
 from zosstorage.work import formatting
@@ -19,10 +24,10 @@ LISTED = "u64s 8 type dirent 4096:1:U32_MAX len 0 ver 0: lost+found -> 4097 type
 
 
 @pytest.fixture
-def on_files(tmp_path):
+def on_files(tmp_path: Path) -> Callable[[Facts], Facts]:
     """Facts whose partitions are files."""
 
-    def move(known):
+    def move(known: Facts) -> Facts:
         parts = []
         for part in known.partitions:
             path = tmp_path / part.device.removeprefix("/dev/")
@@ -34,7 +39,7 @@ def on_files(tmp_path):
     return move
 
 
-def pairs(known):
+def pairs(known: Facts) -> Iterable[tuple[Filesystem, PlannedFilesystem]]:
     return zip(known.filesystems, known.plan.filesystems, strict=True)
 
 
@@ -46,18 +51,18 @@ MODES = {
 
 
 @pytest.fixture(params=list(MODES))
-def known(request, on_files):
+def known(request: pytest.FixtureRequest, on_files: Callable[[Facts], Facts]) -> Facts:
     return on_files(some_facts(mode=request.param, disks=MODES[request.param]))
 
 
 @pytest.fixture
-def mkfs_tools(fake_tools):
+def mkfs_tools(fake_tools: FakeTools) -> FakeTools:
     for name in ("wipefs", "mkfs.fat", "mkfs.btrfs", "bcachefs"):
         fake_tools(name)
     return fake_tools
 
 
-def fill(known, *, label=b"ZOSDATA", skip=()):
+def fill(known: Facts, *, label: bytes = b"ZOSDATA", skip: Sequence[str] = ()) -> None:
     """Superblocks as the plan has them."""
     for filesystem in known.plan.filesystems:
         for number, device in enumerate(known.devices(filesystem)):
@@ -65,7 +70,7 @@ def fill(known, *, label=b"ZOSDATA", skip=()):
                 fill_one(filesystem, device, number, label)
 
 
-def fill_one(filesystem, device, number, label):
+def fill_one(filesystem: PlannedFilesystem, device: str, number: int, label: bytes) -> None:
     count = len(filesystem.members)
     if filesystem.type == "vfat":
         poke(device, 0, fat_sector(int(filesystem.uuid.replace("-", ""), 16)))
@@ -79,12 +84,14 @@ def fill_one(filesystem, device, number, label):
 # Making.
 
 
-def make(known, wanted=None, require_marks=lambda: None):
+def make(
+    known: Facts, wanted: Sequence[PlannedFilesystem] | None = None, require_marks: Callable[[], None] = lambda: None
+) -> None:
     formatting.make(known.plan.filesystems if wanted is None else wanted, known, require_marks)
 
 
-def test_nothing_is_made_without_the_marks(mkfs_tools, known):
-    def fails():
+def test_nothing_is_made_without_the_marks(mkfs_tools: FakeTools, known: Facts) -> None:
+    def fails() -> None:
         raise NotEmptyError("no in-progress flag on partition 2")
 
     with pytest.raises(NotEmptyError, match="no in-progress flag on partition 2"):
@@ -94,7 +101,7 @@ def test_nothing_is_made_without_the_marks(mkfs_tools, known):
         make(known, [], fails)
 
 
-def test_everything_is_made_at_once_after_a_look(mkfs_tools, known):
+def test_everything_is_made_at_once_after_a_look(mkfs_tools: FakeTools, known: Facts) -> None:
     make(known)
     looks = mkfs_tools.of("wipefs")
     nodes = [part.device for part in known.partitions]
@@ -107,24 +114,26 @@ def test_everything_is_made_at_once_after_a_look(mkfs_tools, known):
     assert all(words.count(node) == 1 for node in nodes)
 
 
-def test_without_anything_to_make_no_command_is_run(mkfs_tools, known):
+def test_without_anything_to_make_no_command_is_run(mkfs_tools: FakeTools, known: Facts) -> None:
     make(known, [])
     assert mkfs_tools.calls == []
 
 
-def signature(device, kind, label):
+def signature(device: str, kind: str, label: str | None) -> str:
     row = {"device": Path(device).name, "offset": "0x10040", "type": kind, "label": label, "uuid": None}
     return json.dumps({"signatures": [row]})
 
 
-def data(known):
+def data(known: Facts) -> PlannedFilesystem:
     return known.plan.data[0]
 
 
 @pytest.mark.parametrize(
     ("kind", "label"), [("ext4", None), ("ext4", "ZOSDATA"), (None, "home"), (None, None), ("gpt", None)], ids=str
 )
-def test_what_somebody_else_made_is_not_overwritten(mkfs_tools, known, kind, label):
+def test_what_somebody_else_made_is_not_overwritten(
+    mkfs_tools: FakeTools, known: Facts, kind: str | None, label: str | None
+) -> None:
     device = known.devices(data(known))[0]
     mkfs_tools("wipefs", stdout=signature(device, kind or data(known).type, label))
     with pytest.raises(NotEmptyError, match="nothing was made") as caught:
@@ -134,7 +143,9 @@ def test_what_somebody_else_made_is_not_overwritten(mkfs_tools, known, kind, lab
 
 
 @pytest.mark.parametrize("listing", ["", LISTED.replace("lost+found", "photos")], ids=["nothing", "folder"])
-def test_an_unfinished_bcachefs_that_may_be_used_is_left_alone(mkfs_tools, on_files, listing):
+def test_an_unfinished_bcachefs_that_may_be_used_is_left_alone(
+    mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts], listing: str
+) -> None:
     known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
     mkfs_tools("wipefs", stdout=signature(known.devices(data(known))[0], "bcachefs", "ZOSDATA"))
     mkfs_tools("bcachefs", stdout=listing)
@@ -145,7 +156,7 @@ def test_an_unfinished_bcachefs_that_may_be_used_is_left_alone(mkfs_tools, on_fi
 
 
 @pytest.mark.parametrize("label", [None, "ZOSDATA"])
-def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools, known, label):
+def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools: FakeTools, known: Facts, label: str | None) -> None:
     device = known.devices(data(known))[0]
     mkfs_tools("wipefs", stdout=signature(device, data(known).type, label))
     mkfs_tools("bcachefs", stdout=LISTED)
@@ -160,13 +171,13 @@ def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools, known, label):
     assert not any("-f" in call for call in mkfs_tools.of("mkfs.btrfs"))
 
 
-def test_without_leftovers_nothing_is_forced(mkfs_tools, known):
+def test_without_leftovers_nothing_is_forced(mkfs_tools: FakeTools, known: Facts) -> None:
     make(known)
     assert not any({"-f", "--force", "--all"} & set(call) for call in mkfs_tools.calls)
 
 
 @pytest.mark.parametrize("fails", ["ESP", "data"])
-def test_one_that_fails_is_told_when_all_have_ended(mkfs_tools, known, fails):
+def test_one_that_fails_is_told_when_all_have_ended(mkfs_tools: FakeTools, known: Facts, fails: str) -> None:
     makers = {"vfat": "mkfs.fat", "btrfs": "mkfs.btrfs", "bcachefs": "bcachefs"}
     mkfs_tools(makers["vfat" if fails == "ESP" else data(known).type], status=1, stderr="no space")
     with pytest.raises(ToolError, match="no space"):
@@ -174,7 +185,9 @@ def test_one_that_fails_is_told_when_all_have_ended(mkfs_tools, known, fails):
     assert len(mkfs_tools.calls) == len(mkfs_tools.of("wipefs")) + len(known.plan.filesystems)
 
 
-def test_a_bcachefs_that_crashes_at_exit_is_judged_by_its_superblock(mkfs_tools, on_files):
+def test_a_bcachefs_that_crashes_at_exit_is_judged_by_its_superblock(
+    mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts]
+) -> None:
     known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
     mkfs_tools("bcachefs", status=139)
     make(known)
@@ -182,20 +195,20 @@ def test_a_bcachefs_that_crashes_at_exit_is_judged_by_its_superblock(mkfs_tools,
     make(known)
 
 
-def test_only_bcachefs_may_crash(mkfs_tools, on_files):
+def test_only_bcachefs_may_crash(mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts]) -> None:
     known = on_files(some_facts(mode="single", disks=MODES["single"]))
     mkfs_tools("mkfs.btrfs", status=139)
     with pytest.raises(ToolError):
         make(known)
 
 
-def test_a_missing_mkfs_is_told(mkfs_tools, known):
+def test_a_missing_mkfs_is_told(mkfs_tools: FakeTools, known: Facts) -> None:
     (mkfs_tools.bin / "mkfs.fat").unlink()
     with pytest.raises(ToolError, match=r"mkfs\.fat was not found"):
         make(known)
 
 
-def test_tiers_reach_the_command(mkfs_tools, on_files):
+def test_tiers_reach_the_command(mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts]) -> None:
     known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
     make(known)
     (call,) = mkfs_tools.of("bcachefs")
@@ -204,7 +217,7 @@ def test_tiers_reach_the_command(mkfs_tools, on_files):
     assert "--replicas=2" in call
 
 
-def test_the_commands_are_those_of_the_plan(mkfs_tools, known):
+def test_the_commands_are_those_of_the_plan(mkfs_tools: FakeTools, known: Facts) -> None:
     """But for the nodes, which are files here."""
     make(known)
     nodes = {
@@ -215,7 +228,9 @@ def test_the_commands_are_those_of_the_plan(mkfs_tools, known):
     assert sorted(call for call in mkfs_tools.calls if call[0] != "wipefs") == sorted(expected)
 
 
-def test_a_status_is_judged_by_the_filesystem_it_is_of(mkfs_tools, on_files):
+def test_a_status_is_judged_by_the_filesystem_it_is_of(
+    mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts]
+) -> None:
     """The ESP's 139 is no crash of bcachefs."""
     known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
     mkfs_tools("mkfs.fat", status=139)
@@ -226,18 +241,18 @@ def test_a_status_is_judged_by_the_filesystem_it_is_of(mkfs_tools, on_files):
 # Reading back.
 
 
-def with_data(known, **changes):
+def with_data(known: Facts, **changes: Any) -> Facts:
     """Facts whose plan has another data filesystem."""
     filesystems = tuple(evolve(one, **changes) if one.top else one for one in known.plan.filesystems)
-    return evolve(known, validate=evolve(known.validate, plan=evolve(known.plan, filesystems=filesystems)))
+    return evolve(known, validate=evolve(known.validated, plan=evolve(known.plan, filesystems=filesystems)))
 
 
-def test_what_was_made_is_read_back(known):
+def test_what_was_made_is_read_back(known: Facts) -> None:
     fill(known)
     assert formatting.read_back(known) == known.filesystems
 
 
-def test_a_filesystem_that_is_not_there_is_told(known):
+def test_a_filesystem_that_is_not_there_is_told(known: Facts) -> None:
     fill(known)
     device = known.devices(data(known))[-1]
     poke(device, 0, bytes(BLOCK))
@@ -245,20 +260,20 @@ def test_a_filesystem_that_is_not_there_is_told(known):
         formatting.read_back(known)
 
 
-def test_another_label_is_told(known):
+def test_another_label_is_told(known: Facts) -> None:
     fill(known, label=b"OTHER")
     with pytest.raises(ToolError, match="OTHER"):
         formatting.read_back(known)
 
 
-def test_another_uuid_is_told(known):
+def test_another_uuid_is_told(known: Facts) -> None:
     other = "12345678-0000-4000-8000-000000000000"
     fill(known)
     with pytest.raises(ToolError, match=f"expected .*{other}"):
         formatting.read_back(with_data(known, uuid=other))
 
 
-def test_another_number_of_devices_is_told(known):
+def test_another_number_of_devices_is_told(known: Facts) -> None:
     """One member fewer (or one more) is wanted than every superblock says there are."""
     wanted = data(known)
     members = wanted.members[:-1] or wanted.members * 2
@@ -267,7 +282,7 @@ def test_another_number_of_devices_is_told(known):
         formatting.read_back(with_data(known, members=members))
 
 
-def test_one_member_twice_is_told(on_files):
+def test_one_member_twice_is_told(on_files: Callable[[Facts], Facts]) -> None:
     known = on_files(some_facts(mode="btrfs_raid1", disks=MODES["btrfs_raid1"]))
     fill(known)
     one, other = known.devices(data(known))
@@ -277,15 +292,15 @@ def test_one_member_twice_is_told(on_files):
         formatting.read_back(known)
 
 
-def test_a_device_that_is_gone_is_told(known):
+def test_a_device_that_is_gone_is_told(known: Facts) -> None:
     fill(known)
     Path(known.partitions[0].device).unlink()
     with pytest.raises(ToolError, match="cannot be opened: No such file"):
         formatting.read_back(known)
 
 
-def test_a_device_that_cannot_be_read_is_told(known, monkeypatch):
-    def fail(*_):
+def test_a_device_that_cannot_be_read_is_told(known: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "pread", fail)
@@ -296,7 +311,7 @@ def test_a_device_that_cannot_be_read_is_told(known, monkeypatch):
 # A second opinion.
 
 
-def blkid_text(known, **changes):
+def blkid_text(known: Facts, **changes: str) -> str:
     blocks = []
     for filesystem in known.plan.filesystems:
         for device in known.devices(filesystem):
@@ -305,7 +320,7 @@ def blkid_text(known, **changes):
     return "\n\n".join(blocks) + "\n"
 
 
-def test_blkid_has_to_agree(fake_tools, known):
+def test_blkid_has_to_agree(fake_tools: FakeTools, known: Facts) -> None:
     fill(known)
     fake_tools("blkid", stdout=blkid_text(known))
     assert formatting.read_back_twice(known) == formatting.read_back(known)
@@ -314,21 +329,21 @@ def test_blkid_has_to_agree(fake_tools, known):
 
 
 @pytest.mark.parametrize("change", [{"TYPE": "ext4"}, {"LABEL": "other"}, {"UUID": "other"}], ids=str)
-def test_blkid_that_sees_something_else_is_told(fake_tools, known, change):
+def test_blkid_that_sees_something_else_is_told(fake_tools: FakeTools, known: Facts, change: dict[str, str]) -> None:
     fill(known)
     fake_tools("blkid", stdout=blkid_text(known, **change))
     with pytest.raises(ToolError, match=f"blkid reports .*{next(iter(change.values()))}"):
         formatting.read_back_twice(known)
 
 
-def test_blkid_that_sees_nothing_is_told(fake_tools, known):
+def test_blkid_that_sees_nothing_is_told(fake_tools: FakeTools, known: Facts) -> None:
     fill(known)
     fake_tools("blkid", status=2)
     with pytest.raises(ToolError, match=r"blkid .* failed with status 2"):
         formatting.read_back_twice(known)
 
 
-def test_blkid_is_not_believed_alone(fake_tools, known):
+def test_blkid_is_not_believed_alone(fake_tools: FakeTools, known: Facts) -> None:
     fake_tools("blkid", stdout=blkid_text(known))
     with pytest.raises(ToolError, match="was read back as no filesystem of ours"):
         formatting.read_back_twice(known)
@@ -336,7 +351,7 @@ def test_blkid_is_not_believed_alone(fake_tools, known):
 
 
 @pytest.mark.parametrize("kind", ["vfat", "btrfs"])
-def test_nothing_is_made_in_a_partition_that_the_plan_keeps(fake_tools, kind):
+def test_nothing_is_made_in_a_partition_that_the_plan_keeps(fake_tools: FakeTools, kind: str | None) -> None:
     """A plan that contradicts itself: without this, nobody would have asked the table for that partition's mark."""
     known = some_facts(make=False)
     edited = tuple(evolve(one, make=one.type == kind) for one in known.plan.filesystems)

@@ -1,43 +1,52 @@
 import logging
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
+from fakes import FakeTools
 from support import disk, facts
 
 from zosstorage.errors import NotEmptyError, ToolError
+from zosstorage.model import Disk
 from zosstorage.planning.commands import commands
 from zosstorage.system import mountinfo
 from zosstorage.system.mountinfo import Mounted
 from zosstorage.work import mounting
+from zosstorage.work.mounting import Wanted
 
 NAMES = ["system", "etc", "modules", "vm-meta"]
 TIERS = (disk("sda"), disk("sdb", rotational=True))
 
 
 @pytest.fixture
-def table(monkeypatch):
+def table(monkeypatch: pytest.MonkeyPatch) -> list[Mounted]:
     """What is mounted, as mountinfo tells it; a target may be mounted over."""
-    found = []
+    found: list[Mounted] = []
     monkeypatch.setattr(mountinfo, "at", lambda target: topmost(found, target))
     return found
 
 
-def tops(tmp_path, mode="dual_independent", disks=None, **sections):
+def tops(
+    tmp_path: Path, mode: str = "dual_independent", disks: tuple[Disk, ...] | None = None, **sections: Any
+) -> list[Wanted]:
     return mounting.tops(facts(mode=mode, disks=disks, root=str(tmp_path), **sections))
 
 
-def targets(tmp_path, mode="dual_independent", disks=None, **sections):
+def targets(
+    tmp_path: Path, mode: str = "dual_independent", disks: tuple[Disk, ...] | None = None, **sections: Any
+) -> list[Wanted]:
     known = facts(mode=mode, disks=disks, root=str(tmp_path), **sections)
     return mounting.targets(known.plan.data[0], known)
 
 
-def topmost(found, target):
+def topmost(found: Iterable[Mounted], target: str) -> Mounted | None:
     return next((one for one in reversed([*found]) if one.target == target), None)
 
 
-def mounted(wanted, **changes):
+def mounted(wanted: Wanted, **changes: Any) -> Mounted:
     """The line of mountinfo for a mount as it was asked for."""
     base = Mounted(
         "0:40",
@@ -53,7 +62,7 @@ def mounted(wanted, **changes):
 # What is asked for.
 
 
-def test_each_data_filesystem_below_the_data_root(tmp_path):
+def test_each_data_filesystem_below_the_data_root(tmp_path: Path) -> None:
     found = tops(tmp_path)
     uuids = [one.filesystem.uuid for one in found]
     assert [one.target for one in found] == [f"{tmp_path}/var/mounts/{uuid}" for uuid in uuids]
@@ -63,7 +72,7 @@ def test_each_data_filesystem_below_the_data_root(tmp_path):
     assert all(one.planned.subvolume == "" for one in found)
 
 
-def test_four_subvolumes_of_the_primary_in_order(tmp_path):
+def test_four_subvolumes_of_the_primary_in_order(tmp_path: Path) -> None:
     found = targets(tmp_path)
     assert [one.planned.subvolume for one in found] == NAMES
     assert [one.target for one in found] == [f"{tmp_path}/var/cache/{name}" for name in NAMES]
@@ -71,7 +80,7 @@ def test_four_subvolumes_of_the_primary_in_order(tmp_path):
     assert len({one.filesystem.uuid for one in found}) == 1
 
 
-def test_bcachefs_has_its_members_named(tmp_path):
+def test_bcachefs_has_its_members_named(tmp_path: Path) -> None:
     (top,) = tops(tmp_path, "ssd_hdd_bcachefs", TIERS)
     assert top.argv == ["mount", "-t", "bcachefs", "-o", "noatime", "/dev/sda2:/dev/sdb2", top.target]
     assert top.mount.source == f"UUID={top.filesystem.uuid}"
@@ -79,8 +88,8 @@ def test_bcachefs_has_its_members_named(tmp_path):
     assert options == [f"X-mount.subdir={name},noatime" for name in NAMES]
 
 
-def test_configured_places_and_options(tmp_path):
-    sections = {
+def test_configured_places_and_options(tmp_path: Path) -> None:
+    sections: dict[str, Any] = {
         "mounts": {"data_root": "/data", "targets": {"etc": "/etc/zos"}},
         "filesystems": {"btrfs": {"compression": "zstd", "mount_options": ["nodev"]}},
     }
@@ -89,12 +98,12 @@ def test_configured_places_and_options(tmp_path):
     assert (etc.target, etc.mount.options) == (f"{tmp_path}/etc/zos", "subvol=etc,nodev,compress=zstd")
 
 
-def test_mount_options_may_be_none(tmp_path):
+def test_mount_options_may_be_none(tmp_path: Path) -> None:
     found = tops(tmp_path, filesystems={"btrfs": {"mount_options": []}})
     assert found[0].argv[3:5] == ["-o", "subvolid=5"]
 
 
-def test_bcachefs_without_options(tmp_path):
+def test_bcachefs_without_options(tmp_path: Path) -> None:
     (top,) = tops(tmp_path, "ssd_hdd_bcachefs", TIERS, filesystems={"bcachefs": {"mount_options": []}})
     assert top.argv[3:5] == ["-o", ""]  # an empty list is a list to mount
 
@@ -103,7 +112,7 @@ def test_bcachefs_without_options(tmp_path):
     ("mode", "disks"),
     [("single", (disk("sda"),)), ("btrfs_raid1", (disk("sda"), disk("sdb"))), ("ssd_hdd_bcachefs", TIERS)],
 )
-def test_the_commands_are_those_of_the_plan(tmp_path, mode, disks):
+def test_the_commands_are_those_of_the_plan(tmp_path: Path, mode: str, disks: tuple[Disk, ...] | None) -> None:
     known = facts(mode=mode, disks=disks, root=str(tmp_path))
     wanted = [*mounting.tops(known), *mounting.targets(known.plan.data[0], known)]
     planned = [one.argv for one in commands(known.plan) if one.argv[0] == "mount"]
@@ -113,13 +122,13 @@ def test_the_commands_are_those_of_the_plan(tmp_path, mode, disks):
 # What is there.
 
 
-def test_a_mount_as_it_was_asked_for_has_no_mismatch(tmp_path, table):
+def test_a_mount_as_it_was_asked_for_has_no_mismatch(tmp_path: Path, table: list[Mounted]) -> None:
     for wanted in [*tops(tmp_path), *targets(tmp_path), *tops(tmp_path, "ssd_hdd_bcachefs", TIERS)]:
         table[:] = [mounted(wanted)]
         assert mounting.mismatch(wanted) == ""
 
 
-def test_members_of_bcachefs_may_be_shown_in_any_order(tmp_path, table):
+def test_members_of_bcachefs_may_be_shown_in_any_order(tmp_path: Path, table: list[Mounted]) -> None:
     (top,) = tops(tmp_path, "ssd_hdd_bcachefs", TIERS)
     table.append(mounted(top, source="/dev/sdb2:/dev/sda2"))
     assert mounting.mismatch(top) == ""
@@ -138,13 +147,13 @@ def test_members_of_bcachefs_may_be_shown_in_any_order(tmp_path, table):
         ({"options": frozenset(["rw", "relatime"])}, "the mount lacks the options noatime"),
     ],
 )
-def test_a_mount_that_differs_is_told(tmp_path, table, changes, told):
+def test_a_mount_that_differs_is_told(tmp_path: Path, table: list[Mounted], changes: dict[str, Any], told: str) -> None:
     wanted = targets(tmp_path)[1]
     table.append(mounted(wanted, **changes))
     assert told in mounting.mismatch(wanted)
 
 
-def test_only_the_topmost_mount_counts(tmp_path, table):
+def test_only_the_topmost_mount_counts(tmp_path: Path, table: list[Mounted]) -> None:
     wanted = tops(tmp_path)[0]
     table += [mounted(wanted), mounted(wanted, fstype="tmpfs", source="tmpfs")]
     assert mounting.mismatch(wanted) == "tmpfs is mounted there"
@@ -153,13 +162,15 @@ def test_only_the_topmost_mount_counts(tmp_path, table):
 @pytest.mark.parametrize(
     ("shown", "same"), [("compress=zstd:3", True), ("compress=zstd", True), ("compress=lzo", False), (None, False)]
 )
-def test_compression_is_shown_with_its_level(tmp_path, table, shown, same):
+def test_compression_is_shown_with_its_level(
+    tmp_path: Path, table: list[Mounted], shown: str | None, same: bool
+) -> None:
     wanted = tops(tmp_path, filesystems={"btrfs": {"compression": "zstd"}})[0]
     table.append(mounted(wanted, options=frozenset(["noatime", *([shown] if shown else [])])))
     assert (mounting.mismatch(wanted) == "") is same
 
 
-def test_a_mount_at_a_target_behind_a_link_is_found(tmp_path, table):
+def test_a_mount_at_a_target_behind_a_link_is_found(tmp_path: Path, table: list[Mounted]) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "var").symlink_to("real")
     wanted = tops(tmp_path)[0]
@@ -168,7 +179,7 @@ def test_a_mount_at_a_target_behind_a_link_is_found(tmp_path, table):
     assert mounting.mismatch(wanted) == ""
 
 
-def test_a_target_is_free_taken_or_mounted_just_so(tmp_path, table):
+def test_a_target_is_free_taken_or_mounted_just_so(tmp_path: Path, table: list[Mounted]) -> None:
     wanted = tops(tmp_path)[0]
     assert mounting.is_free(wanted)
     table.append(mounted(wanted))
@@ -182,12 +193,12 @@ def test_a_target_is_free_taken_or_mounted_just_so(tmp_path, table):
 
 
 @pytest.fixture
-def mounter(fake_tools, table):
+def mounter(fake_tools: FakeTools, table: list[Mounted]) -> Callable[..., Callable[[], list[Mounted]]]:
     """A mount program that does what it is told (or something else), and umount."""
 
     done = fake_tools.records / "mounted"
 
-    def set_up(wanted, *, status=0, **changes):
+    def set_up(wanted: Wanted, *, status: int = 0, **changes: Any) -> Callable[[], list[Mounted]]:
         fake_tools("mount", body=f"echo > {done}", status=status)
         fake_tools("umount", body=f"/bin/rm -f {done}")
         line = mounted(wanted, **changes)
@@ -196,11 +207,16 @@ def mounter(fake_tools, table):
     return set_up
 
 
-def reading(monkeypatch, lines):
+def reading(monkeypatch: pytest.MonkeyPatch, lines: Callable[[], list[Mounted]]) -> None:
     monkeypatch.setattr(mountinfo, "at", lambda target: topmost(lines(), target))
 
 
-def test_a_mount_is_made_and_read_back(tmp_path, fake_tools, mounter, monkeypatch):
+def test_a_mount_is_made_and_read_back(
+    tmp_path: Path,
+    fake_tools: FakeTools,
+    mounter: Callable[..., Callable[[], list[Mounted]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wanted = tops(tmp_path)[0]
     reading(monkeypatch, mounter(wanted))
     mounting.mount([wanted], [])
@@ -208,7 +224,12 @@ def test_a_mount_is_made_and_read_back(tmp_path, fake_tools, mounter, monkeypatc
     assert Path(wanted.target).is_dir()
 
 
-def test_a_mount_that_ignores_what_it_does_not_know(tmp_path, fake_tools, mounter, monkeypatch):
+def test_a_mount_that_ignores_what_it_does_not_know(
+    tmp_path: Path,
+    fake_tools: FakeTools,
+    mounter: Callable[..., Callable[[], list[Mounted]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The mount of busybox mounts the top of a bcachefs and says that all is well."""
     wanted = targets(tmp_path, "ssd_hdd_bcachefs", TIERS)[0]
     reading(monkeypatch, mounter(wanted, root="/"))
@@ -218,14 +239,19 @@ def test_a_mount_that_ignores_what_it_does_not_know(tmp_path, fake_tools, mounte
     assert fake_tools.calls == [wanted.argv, ["umount", wanted.target]]
 
 
-def test_a_mount_that_fails(tmp_path, fake_tools, table):
+def test_a_mount_that_fails(tmp_path: Path, fake_tools: FakeTools, table: list[Mounted]) -> None:
     fake_tools("mount", status=32, stderr="wrong fs type")
     with pytest.raises(ToolError, match="wrong fs type"):
         mounting.mount(tops(tmp_path)[:1], [])
     assert len(fake_tools.calls) == 1
 
 
-def test_a_mount_that_fails_and_mounts_all_the_same(tmp_path, fake_tools, mounter, monkeypatch):
+def test_a_mount_that_fails_and_mounts_all_the_same(
+    tmp_path: Path,
+    fake_tools: FakeTools,
+    mounter: Callable[..., Callable[[], list[Mounted]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wanted = tops(tmp_path)[0]
     reading(monkeypatch, mounter(wanted, status=1))
     with pytest.raises(ToolError):
@@ -233,14 +259,14 @@ def test_a_mount_that_fails_and_mounts_all_the_same(tmp_path, fake_tools, mounte
     assert fake_tools.calls[-1] == ["umount", wanted.target]
 
 
-def test_a_mount_that_does_nothing(tmp_path, fake_tools, table):
+def test_a_mount_that_does_nothing(tmp_path: Path, fake_tools: FakeTools, table: list[Mounted]) -> None:
     fake_tools("mount")
     with pytest.raises(ToolError, match="but nothing is mounted there"):
         mounting.mount(tops(tmp_path)[:1], [])
     assert len(fake_tools.calls) == 1
 
 
-def test_mounts_are_made_side_by_side(tmp_path, fake_tools, monkeypatch):
+def test_mounts_are_made_side_by_side(tmp_path: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each waits for a sign of the other: one after the other they would never end."""
     meet = f"""for last; do :; done; : > {tmp_path}/met.$$
     n=0; until [ "$(/bin/ls {tmp_path} | /bin/grep -c met)" = 2 ]; do
@@ -248,42 +274,46 @@ def test_mounts_are_made_side_by_side(tmp_path, fake_tools, monkeypatch):
     fake_tools("mount", body=meet)
     both = tops(tmp_path)
     reading(monkeypatch, lambda: [mounted(one) for one in both if Path(f"{one.target}.done").exists()])
-    made = []
+    made: list[Wanted] = []
     mounting.mount(both, made)
     assert made == both
 
 
-def test_a_mount_that_fails_leaves_the_others(tmp_path, fake_tools, monkeypatch):
+def test_a_mount_that_fails_leaves_the_others(
+    tmp_path: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = tops(tmp_path)
     fake_tools("mount", body=f'for last; do :; done; [ "$last" = {second.target} ] && echo bad >&2 && exit 32; true')
     reading(monkeypatch, lambda: [mounted(first)])
-    made = []
+    made: list[Wanted] = []
     with pytest.raises(ToolError, match="bad"):
         mounting.mount([first, second], made)
     assert made == [first]
     assert [call[0] for call in fake_tools.calls] == ["mount", "mount"]
 
 
-def test_mounts_are_undone_backwards(tmp_path, fake_tools, caplog):
+def test_mounts_are_undone_backwards(tmp_path: Path, fake_tools: FakeTools, caplog: pytest.LogCaptureFixture) -> None:
     fake_tools("umount", status=32, stderr="target is busy\n")
     found = tops(tmp_path)
     with caplog.at_level(logging.WARNING, "zosstorage"):
         mounting.unmount(found)
     assert [call[1] for call in fake_tools.calls] == [one.target for one in reversed(found)]
-    assert [record.reason for record in caplog.records] == ["target is busy"] * 2
+    assert [vars(record)["reason"] for record in caplog.records] == ["target is busy"] * 2
 
 
 # Members.
 
 
-def test_members_of_several_devices_are_scanned_for(tmp_path, fake_tools):
+def test_members_of_several_devices_are_scanned_for(tmp_path: Path, fake_tools: FakeTools) -> None:
     fake_tools("btrfs")
     mounting.scan(tops(tmp_path, "btrfs_raid1", (disk("sda"), disk("sdb"))))
     assert fake_tools.calls == [["btrfs", "device", "scan", "/dev/sda2", "/dev/sdb2"]]
 
 
 @pytest.mark.parametrize(("mode", "disks"), [("dual_independent", None), ("ssd_hdd_bcachefs", TIERS)])
-def test_members_of_other_filesystems_are_not_scanned_for(tmp_path, fake_tools, mode, disks):
+def test_members_of_other_filesystems_are_not_scanned_for(
+    tmp_path: Path, fake_tools: FakeTools, mode: str, disks: tuple[Disk, ...] | None
+) -> None:
     mounting.scan(tops(tmp_path, mode, disks))
     assert fake_tools.calls == []
 
@@ -292,16 +322,15 @@ def test_members_of_other_filesystems_are_not_scanned_for(tmp_path, fake_tools, 
 
 
 @pytest.fixture
-def allocation(tmp_path, monkeypatch):
+def allocation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """/sys/fs/btrfs with the profiles of data and metadata."""
-    real = mounting.Path
 
-    def moved(path):
-        return real(str(path).replace("/sys/fs/btrfs", f"{tmp_path}/btrfs", 1))
+    def moved(path: str) -> Path:
+        return Path(str(path).replace("/sys/fs/btrfs", f"{tmp_path}/btrfs", 1))
 
     monkeypatch.setattr(mounting, "Path", moved)
 
-    def write(uuid, **profiles):
+    def write(uuid: str, **profiles: list[str]) -> None:
         for kind, names in profiles.items():
             folder = tmp_path / "btrfs" / uuid / "allocation" / kind
             folder.mkdir(parents=True)
@@ -312,11 +341,11 @@ def allocation(tmp_path, monkeypatch):
     return write
 
 
-def mirror(tmp_path):
+def mirror(tmp_path: Path) -> Wanted:
     return tops(tmp_path, "btrfs_raid1", (disk("sda"), disk("sdb")))[0]
 
 
-def test_a_mirror_has_the_profile_of_its_topology(tmp_path, allocation):
+def test_a_mirror_has_the_profile_of_its_topology(tmp_path: Path, allocation: Callable[..., None]) -> None:
     top = mirror(tmp_path)
     allocation(top.filesystem.uuid, data=["raid1"], metadata=["raid1"])
     mounting.check_profile(top)
@@ -330,13 +359,15 @@ def test_a_mirror_has_the_profile_of_its_topology(tmp_path, allocation):
         (["raid1", "single"], ["raid1"], "raid1, single"),
     ],
 )
-def test_a_mirror_with_another_profile_is_refused(tmp_path, allocation, data, metadata, told):
+def test_a_mirror_with_another_profile_is_refused(
+    tmp_path: Path, allocation: Callable[..., None], data: list[str], metadata: list[str], told: str
+) -> None:
     top = mirror(tmp_path)
     allocation(top.filesystem.uuid, data=data, metadata=metadata)
     with pytest.raises(NotEmptyError, match=told):
         mounting.check_profile(top)
 
 
-def test_other_topologies_have_any_profile(tmp_path):
+def test_other_topologies_have_any_profile(tmp_path: Path) -> None:
     for mode, disks in (("dual_independent", None), ("ssd_hdd_bcachefs", TIERS)):
         mounting.check_profile(tops(tmp_path, mode, disks)[0])

@@ -1,26 +1,32 @@
 import contextlib
 import errno
+import fcntl
 import os
 import signal
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
+from fakes import FakeTools
 from support import disk, facts, stopped
 
 from zosstorage.errors import InterruptedRunError, ToolError
 from zosstorage.filesystems import btrfs
 from zosstorage.system import ioctl
+from zosstorage.system.ioctl import Ioctl
 from zosstorage.work import mounting, subvolumes
+from zosstorage.work.mounting import Wanted
 
 NAMES = ["system", "etc", "modules", "vm-meta"]
 
 
 @pytest.fixture
-def top(tmp_path):
+def top(tmp_path: Path) -> Callable[[str], Wanted]:
     """A filesystem that is mounted at a folder, by its type."""
 
-    def mounted(fstype):
+    def mounted(fstype: str) -> Wanted:
         mode = {"btrfs": "single", "bcachefs": "bcachefs_single"}[fstype]
         (wanted,) = mounting.tops(facts(mode=mode, disks=(disk("sda"),)))
         return evolve(wanted, planned=evolve(wanted.planned, target=str(tmp_path)))
@@ -29,11 +35,11 @@ def top(tmp_path):
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[Ioctl]]]:
     """The calls of ioctl(2) on a folder."""
     made = []
 
-    def call(folder, calls):
+    def call(folder: str, calls: Iterable[Ioctl]) -> None:
         made.append((folder, list(calls)))
 
     monkeypatch.setattr(ioctl, "call", call)
@@ -41,29 +47,30 @@ def calls(monkeypatch):
 
 
 @pytest.fixture
-def roots(monkeypatch):
+def roots(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The folders that are roots of subvolumes: those whose inode is 256 here."""
-    found = set()
+    found: set[str] = set()
     real = Path.stat
 
-    def seen(path, **rest):
+    def seen(path: Path, **rest: Any) -> os.stat_result:
         status = real(path, **rest)
         if str(path) not in found:
             return status
-        return os.stat_result((status.st_mode, btrfs.SUBVOLUME_INODE, *status[2:]))
+        numbers: list[float] = [status.st_mode, btrfs.SUBVOLUME_INODE or 0, *status[2:]]
+        return os.stat_result(numbers)
 
     monkeypatch.setattr(Path, "stat", seen)
     return found
 
 
-def test_subvolumes_of_bcachefs_are_folders(top, tmp_path):
+def test_subvolumes_of_bcachefs_are_folders(top: Callable[[str], Wanted], tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "system").write_bytes(b"")
     (tmp_path / "modules").symlink_to("etc")
     assert subvolumes.present(top("bcachefs"), NAMES) == ["etc"]
 
 
-def test_a_folder_on_btrfs_is_no_subvolume(top, tmp_path, roots):
+def test_a_folder_on_btrfs_is_no_subvolume(top: Callable[[str], Wanted], tmp_path: Path, roots: set[str]) -> None:
     for name in NAMES:
         (tmp_path / name).mkdir()
     assert subvolumes.present(top("btrfs"), NAMES) == []
@@ -71,12 +78,14 @@ def test_a_folder_on_btrfs_is_no_subvolume(top, tmp_path, roots):
     assert subvolumes.present(top("btrfs"), NAMES) == ["etc"]
 
 
-def test_btrfs_makes_missing_subvolumes_by_calls_on_its_top(top, tmp_path, monkeypatch, roots):
+def test_btrfs_makes_missing_subvolumes_by_calls_on_its_top(
+    top: Callable[[str], Wanted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, roots: set[str]
+) -> None:
     (tmp_path / "etc").mkdir()
     roots.add(f"{tmp_path}/etc")
     asked = []
 
-    def call(folder, calls):
+    def call(folder: str, calls: Iterable[Ioctl]) -> None:
         for one in calls:
             name = one.argument[8:].rstrip(b"\0").decode()
             asked.append((folder, hex(one.request), name))
@@ -88,7 +97,9 @@ def test_btrfs_makes_missing_subvolumes_by_calls_on_its_top(top, tmp_path, monke
     assert asked == [(str(tmp_path), "0x5000940e", name) for name in ("system", "modules", "vm-meta")]
 
 
-def test_bcachefs_makes_missing_subvolumes_by_its_tool(top, tmp_path, fake_tools, calls):
+def test_bcachefs_makes_missing_subvolumes_by_its_tool(
+    top: Callable[[str], Wanted], tmp_path: Path, fake_tools: FakeTools, calls: list[tuple[str, list[Ioctl]]]
+) -> None:
     (tmp_path / "etc").mkdir()
     fake_tools("bcachefs", body='for path in "$@"; do :; done; /bin/mkdir "$path"')
     subvolumes.make(top("bcachefs"), NAMES)
@@ -100,7 +111,14 @@ def test_bcachefs_makes_missing_subvolumes_by_its_tool(top, tmp_path, fake_tools
 
 
 @pytest.mark.parametrize("fstype", ["btrfs", "bcachefs"])
-def test_subvolumes_that_are_all_there_are_not_made_again(top, tmp_path, fake_tools, calls, roots, fstype):
+def test_subvolumes_that_are_all_there_are_not_made_again(
+    top: Callable[[str], Wanted],
+    tmp_path: Path,
+    fake_tools: FakeTools,
+    calls: list[tuple[str, list[Ioctl]]],
+    roots: set[str],
+    fstype: str,
+) -> None:
     for name in NAMES:
         (tmp_path / name).mkdir()
         roots.add(f"{tmp_path}/{name}")
@@ -109,14 +127,16 @@ def test_subvolumes_that_are_all_there_are_not_made_again(top, tmp_path, fake_to
     assert [made for _, made in calls] == [[]]
 
 
-def test_subvolumes_that_are_not_there_after_they_were_made(top, calls):
+def test_subvolumes_that_are_not_there_after_they_were_made(
+    top: Callable[[str], Wanted], calls: list[tuple[str, list[Ioctl]]]
+) -> None:
     with pytest.raises(ToolError, match="are missing after they were made"):
         subvolumes.make(top("btrfs"), NAMES)
     assert len(calls) == 1
 
 
-def test_a_kernel_that_refuses_a_subvolume(top, monkeypatch):
-    def call(*_):
+def test_a_kernel_that_refuses_a_subvolume(top: Callable[[str], Wanted], monkeypatch: pytest.MonkeyPatch) -> None:
+    def call(*_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(ioctl, "call", call)
@@ -125,46 +145,52 @@ def test_a_kernel_that_refuses_a_subvolume(top, monkeypatch):
     assert caught.value.hint
 
 
-def test_a_folder_on_which_no_subvolume_can_be_made(top):
+def test_a_folder_on_which_no_subvolume_can_be_made(top: Callable[[str], Wanted]) -> None:
     with pytest.raises(ToolError, match="cannot be made: "):
         subvolumes.make(top("btrfs"), NAMES)
 
 
-def test_a_signal_ends_the_making_between_two(top, monkeypatch):
+def test_a_signal_ends_the_making_between_two(top: Callable[[str], Wanted], monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def create(_handle, request, _argument):
+    def create(_handle: int, request: int, _argument: bytearray) -> None:
         made.append(request)
         with contextlib.suppress(InterruptedRunError):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(ioctl.fcntl, "ioctl", create)
+    monkeypatch.setattr(fcntl, "ioctl", create)
     with stopped():
         subvolumes.make(top("btrfs"), NAMES)
     assert len(made) == 1
 
 
-def test_a_tool_that_cannot_make_a_subvolume(top, fake_tools):
+def test_a_tool_that_cannot_make_a_subvolume(top: Callable[[str], Wanted], fake_tools: FakeTools) -> None:
     fake_tools("bcachefs", status=1, stderr="no")
     with pytest.raises(ToolError, match="subvolume create"):
         subvolumes.make(top("bcachefs"), NAMES)
 
 
-def test_btrfs_is_written_through_by_a_call_on_its_top(top, calls, monkeypatch):
+def test_btrfs_is_written_through_by_a_call_on_its_top(
+    top: Callable[[str], Wanted], calls: list[tuple[str, list[Ioctl]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "sync", lambda: pytest.fail("all filesystems were synced"))
     subvolumes.sync([top("btrfs")])
     assert calls == [(top("btrfs").target, [btrfs.SYNC])]
 
 
-def test_bcachefs_is_written_through_by_sync(top, calls, monkeypatch):
+def test_bcachefs_is_written_through_by_sync(
+    top: Callable[[str], Wanted], calls: list[tuple[str, list[Ioctl]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = []
     monkeypatch.setattr(os, "sync", lambda: done.append("sync"))
     subvolumes.sync([top("bcachefs")])
     assert (done, calls) == (["sync"], [])
 
 
-def test_a_filesystem_that_cannot_be_written_through(top, monkeypatch):
-    def call(*_):
+def test_a_filesystem_that_cannot_be_written_through(
+    top: Callable[[str], Wanted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(ioctl, "call", call)

@@ -4,6 +4,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from support import GIB, GUID, image_disk, new_partitions, sparse, write_table
@@ -13,20 +15,22 @@ from zosstorage.model import Firmware
 
 SIZE = 1 * GIB
 ARRAY = gpt.ENTRIES_BYTES
+Step = tuple[int, int] | str  # a write of an image, as offset and length in bytes, or "fsync"
 PLACES = [(SIZE - 512 - ARRAY, ARRAY), (SIZE - 512, 512), (1024, ARRAY), (512, 512)]
 MBR = (0, 512)
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 
-def traced(path, argv, stdin=""):
+def traced(path: Path, argv: Sequence[str], stdin: str = "") -> list[Step]:
     """The writes and flushes of an image by a command, in order: (offset, length), or "fsync"."""
     log = path.with_suffix(".trace")
     calls = ["-e", "trace=openat,lseek,write,pwrite64,fsync,fdatasync", "-P", str(path)]
     subprocess.run(
         ["strace", "-f", "-o", str(log), *calls, *argv], input=stdin, text=True, check=True, capture_output=True
     )
-    found, at, synced = [], 0, False
+    found: list[Step] = []
+    at, synced = 0, False
     for line in log.read_text("utf-8").splitlines():
         if "openat(" in line and "O_RDONLY" not in line:
             synced = "O_DSYNC" in line
@@ -42,11 +46,14 @@ def traced(path, argv, stdin=""):
     return found
 
 
-def flushed(*places):
-    return [step for place in places for step in (place, "fsync")]
+def flushed(*places: tuple[int, int]) -> list[Step]:
+    steps: list[Step] = []
+    for place in places:
+        steps += [place, "fsync"]
+    return steps
 
 
-def test_a_table_is_written_backup_first_then_primary_then_mbr_each_flushed(tmp_path):
+def test_a_table_is_written_backup_first_then_primary_then_mbr_each_flushed(tmp_path: Path) -> None:
     image = sparse(tmp_path / "image", SIZE)
     lines = new_partitions(image_disk(image), firmware=Firmware.BIOS)
     writes = traced(image, gpt.write_argv(str(image)), gpt.script(GUID, lines, 512))
@@ -71,7 +78,7 @@ partitioning.clear_marks([planned])
 """
 
 
-def test_marks_are_cleared_in_the_order_in_which_a_table_is_written(tmp_path):
+def test_marks_are_cleared_in_the_order_in_which_a_table_is_written(tmp_path: Path) -> None:
     of = image_disk(sparse(tmp_path / "image", SIZE))
     write_table(of, firmware=Firmware.BIOS)
     argv = ["env", f"PYTHONPATH={':'.join(sys.path)}", sys.executable, "-c", CLEAR, of.path]
