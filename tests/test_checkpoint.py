@@ -26,7 +26,7 @@ DIGEST = "d" * 64
 
 @pytest.fixture(autouse=True)
 def boot(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A /proc of our own; its boot_id can be changed."""
+    """The file with the boot ID, in a fake /proc."""
     proc = tmp_path_factory.mktemp("proc")
     file = proc / "sys/kernel/random/boot_id"
     file.parent.mkdir(parents=True)
@@ -37,7 +37,7 @@ def boot(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 def done(known: Facts, count: int = 6) -> Checkpoint:
-    """A checkpoint in which the first states are done."""
+    """Return a checkpoint in which the first `count` states are done."""
     found = Checkpoint(boot_id=BOOT, config_digest=DIGEST, program=__version__)
     for name in STATES[:count]:
         record = found.record(name)
@@ -60,7 +60,7 @@ def test_states_in_machine_order() -> None:
 
 
 @pytest.mark.parametrize("count", range(7))
-def test_facts_come_back_as_they_were(tmp_path: Path, count: int) -> None:
+def test_loads_the_facts_that_were_saved(tmp_path: Path, count: int) -> None:
     known = facts()
     found = saved(tmp_path / "checkpoint.json", done(known, count))
     assert found.completed == count
@@ -79,14 +79,14 @@ def test_facts_come_back_as_they_were(tmp_path: Path, count: int) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("firmware", list(Firmware))
-def test_facts_of_every_topology_come_back(
+def test_loads_the_facts_of_each_topology(
     tmp_path: Path, mode: str, disks: tuple[Disk, ...], make: bool, firmware: Firmware
 ) -> None:
     known = facts(mode=mode, disks=disks, make=make) if not make else facts(mode=mode, disks=disks, firmware=firmware)
     assert saved(tmp_path / "c", done(known)).facts() == known
 
 
-def test_verdicts_come_back(tmp_path: Path) -> None:
+def test_loads_verdicts(tmp_path: Path) -> None:
     one = disk("sda")
     content = {
         PartitionKind.ESP: esp_content(),
@@ -102,14 +102,14 @@ def test_every_fact_has_a_state() -> None:
     assert [field.name for field in fields(Facts)] == list(STATES)
 
 
-def test_the_file_is_for_root_alone(tmp_path: Path) -> None:
+def test_only_root_can_read_the_file(tmp_path: Path) -> None:
     path = tmp_path / "run/checkpoint.json"
     checkpoint.save(path, Checkpoint())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == ["checkpoint.json"]
 
 
-def test_the_form_of_the_file(tmp_path: Path) -> None:
+def test_the_format_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "c"
     found = done(facts(), 1)
     found.record("validate").status = "failed"
@@ -131,7 +131,7 @@ def test_completed_counts_from_the_start() -> None:
     assert found.facts() == Facts()
 
 
-def test_forget() -> None:
+def test_forgets_a_state_and_later_ones() -> None:
     found = done(facts())
     found.forget("format")
     assert [record.status for record in found.states] == ["done"] * 3 + ["pending"] * 3
@@ -140,54 +140,58 @@ def test_forget() -> None:
     assert found.completed == 0
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_reports_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ZosstorageError) as caught:
         checkpoint.save(tmp_path / "file/c", Checkpoint())
     assert "--run-dir" in caught.value.hint
 
 
-# Trust.
+# Whether it is trusted.
 
 
 def reason(path: Path, caplog: pytest.LogCaptureFixture, digest: str = DIGEST) -> list[str]:
-    """Why a checkpoint is not trusted, as the log says it."""
+    """Return the logged reasons why a checkpoint is not trusted."""
     with caplog.at_level(logging.WARNING, "zosstorage"):
         found = checkpoint.trusted(path, digest)
     assert found == Checkpoint(boot_id=checkpoint.boot_id(), config_digest=digest, program=__version__)
     return [vars(record)["reason"] for record in caplog.records]
 
 
-def test_one_of_this_boot_and_this_configuration_is_trusted(tmp_path: Path) -> None:
+def test_trusts_a_checkpoint_of_this_boot_and_configuration(tmp_path: Path) -> None:
     found = done(facts(), 4)
     checkpoint.save(tmp_path / "c", found)
     assert checkpoint.trusted(tmp_path / "c", DIGEST) == found
 
 
-def test_none_at_all_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_file_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert reason(tmp_path / "c", caplog) == []
 
 
-def test_of_another_boot(tmp_path: Path, caplog: pytest.LogCaptureFixture, boot: Path) -> None:
+def test_does_not_trust_another_boot(tmp_path: Path, caplog: pytest.LogCaptureFixture, boot: Path) -> None:
     checkpoint.save(tmp_path / "c", done(facts()))
     boot.write_text("bbbbbbbb-1111-4222-8333-444444444444\n", "ascii")
     assert reason(tmp_path / "c", caplog) == ["it is from another boot"]
 
 
-def test_of_another_configuration(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_does_not_trust_another_configuration(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     checkpoint.save(tmp_path / "c", done(facts()))
     assert reason(tmp_path / "c", caplog, "e" * 64) == ["it is from another configuration"]
 
 
 @pytest.mark.parametrize("program", ["0.0.9", "", "99.0"])
-def test_of_another_version_of_the_program(tmp_path: Path, caplog: pytest.LogCaptureFixture, program: str) -> None:
+def test_does_not_trust_another_version_of_the_program(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, program: str
+) -> None:
     found = done(facts())
     found.program = program
     checkpoint.save(tmp_path / "c", found)
     assert reason(tmp_path / "c", caplog) == ["it is from another version of the program"]
 
 
-def test_a_machine_that_does_not_tell_its_boot(tmp_path: Path, caplog: pytest.LogCaptureFixture, boot: Path) -> None:
+def test_does_not_trust_a_checkpoint_without_a_boot_id(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, boot: Path
+) -> None:
     boot.unlink()
     found = done(facts())
     found.boot_id = ""
@@ -244,7 +248,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content", [pytest.param(content, id=name) for name, content in DAMAGED.items()])
-def test_a_damaged_one_is_told_and_not_trusted(tmp_path: Path, caplog: pytest.LogCaptureFixture, content: Any) -> None:
+def test_does_not_trust_a_damaged_file(tmp_path: Path, caplog: pytest.LogCaptureFixture, content: Any) -> None:
     path = tmp_path / "c"
     path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
     with pytest.raises(ValueError, match=r"\w"):
@@ -253,19 +257,21 @@ def test_a_damaged_one_is_told_and_not_trusted(tmp_path: Path, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("missing", ["boot_id", "config_digest", "program"])
-def test_one_that_does_not_say_what_it_is_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, missing: str) -> None:
+def test_does_not_trust_a_file_without_its_origin(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, missing: str
+) -> None:
     data = changed()
     del data[missing]
     (tmp_path / "c").write_text(json.dumps(data), "utf-8")
     assert len(reason(tmp_path / "c", caplog)) == 1
 
 
-def test_bytes_that_are_no_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_does_not_trust_bytes_that_are_not_utf_8(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "c").write_bytes(b"\xff\xfe")
     assert len(reason(tmp_path / "c", caplog)) == 1
 
 
-def test_a_folder_in_its_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_does_not_trust_a_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "c").mkdir()
     assert len(reason(tmp_path / "c", caplog)) == 1
 
@@ -274,7 +280,7 @@ PLAIN = json.loads(json.dumps(unstructure(done(facts()))))
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The path of every value in JSON data."""
+    """Yield the path of every value in JSON data."""
     yield path
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         yield from places(inner, (*path, key))
@@ -282,10 +288,10 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_whatever_value_is_wrong_it_is_refused_or_read_as_facts(
+def test_any_wrong_value_is_refused_or_read_as_facts(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """No exception but ValueError, wherever something else stands in the file."""
+    """A wrong value anywhere in the file raises ValueError, if anything."""
     path = tmp_path_factory.mktemp("fuzz") / "c"
     where = data.draw(st.sampled_from([place for place in places(PLAIN) if place]))
     other = data.draw(st.sampled_from([None, True, 0, -1, 1.5, "", "x", [], [1], {}, {"x": 1}]))
@@ -294,8 +300,8 @@ def test_whatever_value_is_wrong_it_is_refused_or_read_as_facts(
     for key in where[:-1]:
         spot = spot[key]
     spot[where[-1]] = other
-    told = json.dumps(found | {"digest": ""}, sort_keys=True)
-    found["digest"] = hashlib.sha256(told.encode("ascii")).hexdigest()
+    text = json.dumps(found | {"digest": ""}, sort_keys=True)
+    found["digest"] = hashlib.sha256(text.encode("ascii")).hexdigest()
     path.write_text(json.dumps(found), "utf-8")
     try:
         loaded = checkpoint.load(path)
@@ -317,15 +323,15 @@ def _fstab(document: dict[str, Any]) -> None:
     document["states"][1]["facts"]["plan"]["fstab"] = "/etc/passwd"
 
 
-def _done(document: dict[str, Any]) -> None:
+def _pending(document: dict[str, Any]) -> None:
     document["states"][5]["status"] = "pending"
 
 
-@pytest.mark.parametrize("edit", [_options, _fewer_targets, _fstab, _done], ids=lambda edit: edit.__name__)
-def test_one_that_was_edited_by_hand_is_never_trusted(
+@pytest.mark.parametrize("edit", [_options, _fewer_targets, _fstab, _pending], ids=lambda edit: edit.__name__)
+def test_does_not_trust_an_edited_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, edit: Callable[[dict[str, Any]], None]
 ) -> None:
-    """What mkfs is told, and what is mounted where, is in it."""
+    """An edit could change the options of mkfs, or what is mounted where."""
     path = tmp_path / "c"
     checkpoint.save(path, done(facts()))
     document = json.loads(path.read_text("utf-8"))
@@ -335,21 +341,21 @@ def test_one_that_was_edited_by_hand_is_never_trusted(
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])
-def test_a_truncated_one_is_never_trusted(tmp_path: Path, caplog: pytest.LogCaptureFixture, keep: float) -> None:
+def test_does_not_trust_a_truncated_file(tmp_path: Path, caplog: pytest.LogCaptureFixture, keep: float) -> None:
     checkpoint.save(tmp_path / "c", done(facts()))
     text = (tmp_path / "c").read_text("utf-8")
     (tmp_path / "c").write_text(text[: int(len(text) * keep)], "utf-8")
     assert len(reason(tmp_path / "c", caplog)) == 1
 
 
-def test_facts_that_cannot_be_read(tmp_path: Path) -> None:
+def test_refuses_facts_that_cannot_be_read(tmp_path: Path) -> None:
     found = done(facts())
     found.record("discover").facts["disks"][0]["size_bytes"] = "many"
     with pytest.raises(ValueError, match="its facts cannot be read"):
         saved(tmp_path / "c", found).facts()
 
 
-def test_done_without_facts(tmp_path: Path) -> None:
+def test_refuses_a_done_state_without_facts(tmp_path: Path) -> None:
     found = done(facts(), 2)
     found.record("validate").facts = None
     with pytest.raises(ValueError, match="a state that is done has no facts"):

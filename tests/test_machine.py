@@ -20,20 +20,20 @@ States = dict[str, Any]  # FakeState by name
 
 
 class FakeState:
-    """A state that knows its result; records what is asked of it."""
+    """A state with a fixed result; records its calls."""
 
-    def __init__(self, name: str, told: list[str]) -> None:
-        self.name, self.told = name, told
-        self.still_true = True
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name, self.calls = name, calls
+        self.is_holding = True
         self.error: BaseException | None = None
 
     def holds(self, known: Facts) -> bool:
-        self.told.append(f"holds {self.name}")
+        self.calls.append(f"holds {self.name}")
         assert getattr(known, self.name) is not None
-        return self.still_true
+        return self.is_holding
 
     def work(self, known: Facts) -> Facts:
-        self.told.append(f"work {self.name}")
+        self.calls.append(f"work {self.name}")
         before = STATES[: STATES.index(self.name)]
         assert all(getattr(known, name) is not None for name in before)
         if self.error:
@@ -42,13 +42,13 @@ class FakeState:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def calls() -> list[str]:
     return []
 
 
 @pytest.fixture
-def states(told: list[str]) -> States:
-    return {name: FakeState(name, told) for name in STATES}
+def states(calls: list[str]) -> States:
+    return {name: FakeState(name, calls) for name in STATES}
 
 
 @pytest.fixture
@@ -73,18 +73,18 @@ def statuses(path: Path) -> list[str]:
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[Any]:
-    """What we said; transitions says things of its own."""
+    """The log records of zosstorage, without those of transitions."""
     return [record for record in caplog.records if record.name.startswith("zosstorage")]
 
 
-def works(told: list[str]) -> list[str]:
-    return [line.removeprefix("work ") for line in told if line.startswith("work ")]
+def works(calls: list[str]) -> list[str]:
+    return [line.removeprefix("work ") for line in calls if line.startswith("work ")]
 
 
-# The edges.
+# Edges.
 
 
-def test_edges_lead_forward_one_by_one_or_out() -> None:
+def test_edges_lead_to_the_next_state_or_to_aborted() -> None:
     forward = [(source, target) for trigger, source, target in EDGES if trigger == "advance"]
     assert forward == list(itertools.pairwise((START, *STATES)))
     out = [(source, target) for trigger, source, target in EDGES if trigger == "abort"]
@@ -92,7 +92,7 @@ def test_edges_lead_forward_one_by_one_or_out() -> None:
     assert len(EDGES) == len(forward) + len(out)
 
 
-def test_no_edge_leads_back_or_jumps(states: States, path: Path) -> None:
+def test_there_are_no_other_edges(states: States, path: Path) -> None:
     provisioner = machine(states, path)
     provisioner.run("validate")
     triggers = {name for name in dir(provisioner) if name.startswith("to_") or name in ("advance", "abort")}
@@ -112,12 +112,12 @@ def test_nothing_follows_the_last_state(states: States, path: Path) -> None:
         provisioner.advance()
 
 
-# A run.
+# Runs.
 
 
-def test_a_run_does_every_state_once_in_order(states: States, path: Path, told: list[str]) -> None:
+def test_runs_every_state_once_in_order(states: States, path: Path, calls: list[str]) -> None:
     known = machine(states, path).run()
-    assert told == [f"work {name}" for name in STATES]
+    assert calls == [f"work {name}" for name in STATES]
     assert known == KNOWN
     assert statuses(path) == ["done"] * 6
     assert loaded(path).facts() == KNOWN
@@ -130,7 +130,7 @@ def test_the_checkpoint_is_saved_after_each_state(states: States, path: Path, mo
     assert saved == [1, 2, 3, 4, 5, 6]
 
 
-def test_times_are_told(states: States, path: Path) -> None:
+def test_records_times(states: States, path: Path) -> None:
     machine(states, path).run("discover")
     record = loaded(path).record("discover")
     time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -156,10 +156,10 @@ def test_progress_is_logged(states: States, path: Path, caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("until", STATES)
-def test_up_to_and_with_a_state(states: States, path: Path, told: list[str], until: str) -> None:
+def test_runs_up_to_and_including_a_state(states: States, path: Path, calls: list[str], until: str) -> None:
     machine(states, path).run(until)
     count = STATES.index(until) + 1
-    assert works(told) == list(STATES[:count])
+    assert works(calls) == list(STATES[:count])
     assert statuses(path) == ["done"] * count + ["pending"] * (6 - count)
 
 
@@ -167,14 +167,14 @@ def test_up_to_and_with_a_state(states: States, path: Path, told: list[str], unt
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_state_that_fails(states: States, path: Path, told: list[str], name: str) -> None:
+def test_a_failed_state_aborts_the_run(states: States, path: Path, calls: list[str], name: str) -> None:
     states[name].error = NotEmptyError("not empty", hint="erase it")
     provisioner = machine(states, path)
     with pytest.raises(NotEmptyError):
         provisioner.run()
     assert provisioner.state == ABORTED
     number = STATES.index(name)
-    assert works(told) == list(STATES[: number + 1])
+    assert works(calls) == list(STATES[: number + 1])
     assert statuses(path) == ["done"] * number + ["failed"] + ["pending"] * (5 - number)
     record = loaded(path).record(name)
     assert record.error
@@ -192,7 +192,7 @@ def test_a_state_that_fails(states: States, path: Path, told: list[str], name: s
     ],
     ids=str,
 )
-def test_other_ends_are_saved_too(states: States, path: Path, error: BaseException, message: str, code: int) -> None:
+def test_saves_other_exceptions(states: States, path: Path, error: BaseException, message: str, code: int) -> None:
     states["format"].error = error
     provisioner = machine(states, path)
     with pytest.raises(type(error)):
@@ -203,18 +203,18 @@ def test_other_ends_are_saved_too(states: States, path: Path, error: BaseExcepti
     assert (failure.message, failure.exit_code) == (message, code)
 
 
-def test_a_failed_state_is_worked_again_and_its_error_forgotten(states: States, path: Path, told: list[str]) -> None:
+def test_runs_a_failed_state_again_and_removes_its_error(states: States, path: Path, calls: list[str]) -> None:
     states["format"].error = NotEmptyError("not empty")
     with pytest.raises(NotEmptyError):
         machine(states, path).run()
     states["format"].error = None
-    told.clear()
+    calls.clear()
     machine(states, path).run()
-    assert works(told) == ["format", "mount", "report"]
+    assert works(calls) == ["format", "mount", "report"]
     assert loaded(path).record("format").error is None
 
 
-def test_an_error_matters_more_than_a_checkpoint_that_cannot_be_saved(
+def test_raises_the_error_of_the_state_if_saving_fails_too(
     states: States, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -227,7 +227,7 @@ def test_an_error_matters_more_than_a_checkpoint_that_cannot_be_saved(
 
 
 def test_a_checkpoint_that_cannot_be_saved_stops_the_run(
-    states: States, path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+    states: States, path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise ZosstorageError("no space")
@@ -236,90 +236,90 @@ def test_a_checkpoint_that_cannot_be_saved_stops_the_run(
     provisioner = machine(states, path, Checkpoint())
     with pytest.raises(ZosstorageError, match="no space"):
         provisioner.run()
-    assert works(told) == ["discover"]
+    assert works(calls) == ["discover"]
     assert provisioner.state == ABORTED
 
 
-# Again.
+# Reruns.
 
 
 @pytest.mark.parametrize("count", range(1, 7))
-def test_what_is_done_and_holds_is_skipped(states: States, path: Path, told: list[str], count: int) -> None:
+def test_skips_states_that_are_done_and_hold(states: States, path: Path, calls: list[str], count: int) -> None:
     machine(states, path).run(STATES[count - 1])
-    told.clear()
+    calls.clear()
     provisioner = machine(states, path)
     assert provisioner.skip == count
     assert provisioner.run() == KNOWN
-    assert told == [f"holds {name}" for name in STATES[:count]] + [f"work {name}" for name in STATES[count:]]
+    assert calls == [f"holds {name}" for name in STATES[:count]] + [f"work {name}" for name in STATES[count:]]
 
 
-def test_when_all_holds_nothing_is_done_and_nothing_saved(
-    states: States, path: Path, told: list[str], caplog: pytest.LogCaptureFixture
+def test_does_and_saves_nothing_if_all_states_hold(
+    states: States, path: Path, calls: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     machine(states, path).run()
     before = path.stat()
-    told.clear()
+    calls.clear()
     with caplog.at_level(logging.INFO, "zosstorage"):
         assert machine(states, path).run() == KNOWN
-    assert works(told) == []
+    assert works(calls) == []
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert [record.message for record in logged(caplog)] == ["already done in this boot: every state still holds"]
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_when_one_does_not_hold_all_begins_again(
-    states: States, path: Path, told: list[str], caplog: pytest.LogCaptureFixture, name: str
+def test_starts_over_if_a_state_does_not_hold(
+    states: States, path: Path, calls: list[str], caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     machine(states, path).run()
-    states[name].still_true = False
-    told.clear()
+    states[name].is_holding = False
+    calls.clear()
     with caplog.at_level(logging.WARNING, "zosstorage"):
         provisioner = machine(states, path)
         assert provisioner.run() == KNOWN
     assert provisioner.skip == 0
-    assert works(told) == list(STATES)
-    asked = [line for line in told if line.startswith("holds")]
+    assert works(calls) == list(STATES)
+    asked = [line for line in calls if line.startswith("holds")]
     assert asked == [f"holds {asked_of}" for asked_of in STATES[: STATES.index(name) + 1]]
     assert f"the state {name}" in logged(caplog)[0].reason
 
 
-def test_facts_that_cannot_be_read_begin_again(states: States, path: Path, told: list[str]) -> None:
+def test_starts_over_if_the_facts_cannot_be_read(states: States, path: Path, calls: list[str]) -> None:
     machine(states, path).run("partition")
     found = loaded(path)
     found.record("validate").facts = {"action": "create"}
     checkpoints.save(path, found)
-    told.clear()
+    calls.clear()
     machine(states, path).run()
-    assert told == [f"work {name}" for name in STATES]
+    assert calls == [f"work {name}" for name in STATES]
 
 
-def test_relying_writes_nothing(states: States, path: Path) -> None:
+def test_checking_completed_states_writes_nothing(states: States, path: Path) -> None:
     machine(states, path).run("partition")
     text = path.read_bytes()
-    states["discover"].still_true = False
+    states["discover"].is_holding = False
     machine(states, path)
     assert path.read_bytes() == text
 
 
-def test_nothing_is_asked_where_nothing_is_done(states: States, path: Path, told: list[str]) -> None:
+def test_asks_no_state_if_none_is_done(states: States, path: Path, calls: list[str]) -> None:
     provisioner = machine(states, path)
-    assert (told, provisioner.skip, provisioner.facts) == ([], 0, Facts())
+    assert (calls, provisioner.skip, provisioner.facts) == ([], 0, Facts())
 
 
-def test_step_by_step(states: States, path: Path, told: list[str]) -> None:
-    """What `step` does: one process a state."""
+def test_runs_one_state_per_step(states: States, path: Path, calls: list[str]) -> None:
+    """`step` runs each state in its own process."""
     for name in STATES:
-        told.clear()
+        calls.clear()
         provisioner = machine(states, path)
         provisioner.run(STATES[provisioner.skip])
-        assert works(told) == [name]
+        assert works(calls) == [name]
     assert statuses(path) == ["done"] * 6
 
 
-# The picture.
+# The diagram.
 
 
-def test_mermaid() -> None:
+def test_draws_mermaid() -> None:
     text = graph("mermaid")
     assert "stateDiagram" in text
     for trigger, source, target in EDGES:
@@ -327,7 +327,7 @@ def test_mermaid() -> None:
     assert len(re.findall(r"-->.*: (advance|abort)", text)) == len(EDGES)
 
 
-def test_dot() -> None:
+def test_draws_dot() -> None:
     text = graph("dot")
     assert text.startswith("digraph zosstorage {\n")
     assert text.endswith("}\n")
@@ -337,16 +337,16 @@ def test_dot() -> None:
 
 
 @pytest.mark.parametrize("error", [IndexError("x"), StopIteration(), KeyError("x")], ids=str)
-def test_facts_that_do_not_fit_each_other_begin_again(
-    states: States, path: Path, told: list[str], error: BaseException
+def test_starts_over_if_the_facts_contradict_each_other(
+    states: States, path: Path, calls: list[str], error: BaseException
 ) -> None:
-    """A checkpoint edited by hand: what its facts name is not in them."""
+    """A checkpoint was edited by hand: facts name something that is not in them."""
     machine(states, path).run()
 
     def holds(_: object) -> bool:
         raise error
 
     states["mount"].holds = holds
-    told.clear()
+    calls.clear()
     assert machine(states, path).run() == KNOWN
-    assert works(told) == list(STATES)
+    assert works(calls) == list(STATES)

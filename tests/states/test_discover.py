@@ -18,7 +18,7 @@ CDROM = Rejected(disk("sr0"), "a CD-ROM drive")
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What sysfs shows."""
+    """The disks that sysfs shows (`now`), and how they were selected (`selected`)."""
     found: dict[str, Any] = {"now": discovery(A, B)}
 
     def discover(selected: eligibility.Selection) -> Discovery:
@@ -42,11 +42,11 @@ def refused(**expect: int) -> NoDiskError:
     return caught.value
 
 
-def test_what_was_found_is_handed_on(machine: dict[str, Any]) -> None:
+def test_adds_the_disks_to_the_facts(machine: dict[str, Any]) -> None:
     assert work() == Facts(discover=discovery(A, B))
 
 
-def test_disks_are_looked_for_as_configured(machine: dict[str, Any]) -> None:
+def test_selects_disks_by_the_configuration(machine: dict[str, Any]) -> None:
     settings = config(devices={"include": ["/dev/sd*"]}, partitions={"firmware": "bios"})
     known = Discover(settings).work(Facts())
     assert machine.pop("selected") == selection(settings)
@@ -64,23 +64,23 @@ def test_disks_are_logged(machine: dict[str, Any], caplog: pytest.LogCaptureFixt
     ]
 
 
-def test_no_disk_at_all_is_refused(machine: dict[str, Any]) -> None:
+def test_refuses_a_machine_without_disks(machine: dict[str, Any]) -> None:
     machine["now"] = discovery()
     assert "is the driver's module loaded?" in refused().message
 
 
-def test_no_eligible_disk_says_why_each_was_rejected(machine: dict[str, Any]) -> None:
+def test_says_why_each_disk_was_rejected(machine: dict[str, Any]) -> None:
     machine["now"] = evolve(discovery(), rejected=(CDROM,))
     assert "rejected: /dev/sr0 (a CD-ROM drive)" in refused().message
 
 
 @pytest.mark.parametrize("expect", [{"count": 2}, {"ssd": 1}, {"hdd": 1}, {"count": 2, "ssd": 1, "hdd": 1}], ids=str)
-def test_the_disks_that_are_expected_are_taken(machine: dict[str, Any], expect: dict[str, int]) -> None:
+def test_accepts_the_expected_disks(machine: dict[str, Any], expect: dict[str, int]) -> None:
     assert work(**expect).discover == discovery(A, B)
 
 
 @pytest.mark.parametrize(
-    ("expect", "told"),
+    ("expect", "expected"),
     [
         ({"count": 1}, "devices.expect.count is 1, found 2"),
         ({"count": 3}, "devices.expect.count is 3, found 2"),
@@ -90,14 +90,14 @@ def test_the_disks_that_are_expected_are_taken(machine: dict[str, Any], expect: 
     ],
     ids=str,
 )
-def test_other_disks_than_expected_are_refused(machine: dict[str, Any], expect: dict[str, int], told: str) -> None:
+def test_refuses_unexpected_disks(machine: dict[str, Any], expect: dict[str, int], expected: str) -> None:
     message = refused(**expect).message
-    assert told in message
+    assert expected in message
     assert "/dev/sda, /dev/sdb" in message
 
 
-def test_none_of_a_class_can_be_expected(machine: dict[str, Any]) -> None:
-    """Zero is a number, not the want of one."""
+def test_zero_disks_of_a_class_can_be_expected(machine: dict[str, Any]) -> None:
+    """Zero is an expectation; null is none."""
     machine["now"] = discovery(A)
     assert work(hdd=0).discover == discovery(A)
 

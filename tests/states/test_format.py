@@ -14,13 +14,13 @@ from zosstorage.planned import PlannedFilesystem
 from zosstorage.work import formatting
 
 MADE = facts().filesystems
-# The steps that were done, and the errors that steps raise.
-Told = tuple[list[str], dict[str, list[Exception]]]
+# The steps that were done, and the errors that steps raise, one per call.
+Recorded = tuple[list[str], dict[str, list[Exception]]]
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    """What Format does, in order; `fail` makes a step of it fail once."""
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    """Record what Format does, in order; `fail` makes steps raise errors."""
     steps: list[str] = []
     fail: dict[str, list[Exception]] = {}
 
@@ -67,54 +67,56 @@ def known(**rest: Any) -> Facts:
     return Facts(found.discover, found.validate, found.partition)
 
 
-def test_disks_are_locked_and_checked_before_anything_is_made(told: Told) -> None:
-    """All disks are locked, seen to be the same and marked before anything is made; then all is read back."""
-    steps, _ = told
+def test_disks_are_locked_and_checked_before_anything_is_made(recorded: Recorded) -> None:
+    """All disks are locked and checked before anything is made; then everything is read back."""
+    steps, _ = recorded
     assert Format().work(known()).format == MADE
     assert steps == [*BEFORE, *CHECKS, "make 4", *AFTER]
 
 
 @pytest.mark.parametrize("name", ["lock sdb", "identity sdb", "marks and nodes"])
-def test_where_one_disk_is_not_marked_nothing_is_made(told: Told, name: str) -> None:
-    steps, fail = told
+def test_makes_nothing_if_a_check_fails(recorded: Recorded, name: str) -> None:
+    steps, fail = recorded
     fail[name] = [NotEmptyError("not ours")]
     with pytest.raises(NotEmptyError):
         Format().work(known())
     assert not any(step.startswith("make") for step in steps)
 
 
-def test_a_mkfs_that_fails_gets_a_second_attempt_after_the_same_checks(told: Told) -> None:
-    steps, fail = told
+def test_retries_a_failed_mkfs_after_the_same_checks(recorded: Recorded) -> None:
+    steps, fail = recorded
     fail["make 4"] = [ToolError("no luck", argv=("mkfs.btrfs",))]
     Format().work(known())
     assert steps == [*BEFORE, *CHECKS, "make 4", *CHECKS, "make 4", *AFTER]
 
 
-def test_a_mkfs_that_fails_twice_ends_the_run(told: Told) -> None:
-    steps, fail = told
+def test_a_mkfs_that_fails_twice_ends_the_run(recorded: Recorded) -> None:
+    steps, fail = recorded
     fail["make 4"] = [ToolError("no luck", argv=("mkfs.btrfs",)), ToolError("again", argv=("mkfs.btrfs",))]
     with pytest.raises(ToolError, match="again"):
         Format().work(known())
     assert "read back twice" not in steps
 
 
-def test_nothing_to_make_is_read_back_all_the_same(told: Told) -> None:
-    steps, _ = told
+def test_reads_back_finished_filesystems(recorded: Recorded) -> None:
+    steps, _ = recorded
     Format().work(known(make=False))
     assert "make 0" in steps
     assert "read back twice" not in steps
     assert steps[-1] == "read back"
 
 
-def test_what_reads_otherwise_than_it_was_made_is_refused(told: Told) -> None:
-    _, fail = told
+def test_refuses_a_filesystem_that_differs(recorded: Recorded) -> None:
+    _, fail = recorded
     fail["read back twice"] = [ToolError("not there")]
     with pytest.raises(ToolError, match="not there"):
         Format().work(known())
 
 
-def test_holds_while_every_superblock_is_the_one_that_was_made(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps, fail = told
+def test_holds_while_every_superblock_is_the_one_that_was_made(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, fail = recorded
     found = facts()
     state = Format()
     assert state.holds(found)

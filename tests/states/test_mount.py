@@ -23,7 +23,7 @@ NAMES = ["system", "etc", "modules", "vm-meta"]
 
 
 class Machine:
-    """What is mounted, which subvolumes each filesystem has, which tables still carry marks; and what was done."""
+    """What is mounted, which subvolumes exist, which disks have in-progress flags; and what was done."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
@@ -33,7 +33,6 @@ class Machine:
         self.subvolumes: dict[str, list[str]] = {}
         self.created: list[str] = []
         self.marked: set[str] = set()
-        self.fake_tools: FakeTools
 
     def step(self, name: str) -> None:
         self.steps.append(name)
@@ -50,8 +49,8 @@ def short(wanted: Wanted) -> str:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, fake_tools: FakeTools) -> Machine:
+    """A machine with fake mounts, subvolumes and disks, on which no real tool can run."""
     found = Machine()
-    found.fake_tools = fake_tools
     fake_mounts(found, monkeypatch)
     fake_subvolumes(found, monkeypatch)
     fake_disks(found, monkeypatch)
@@ -110,7 +109,7 @@ def fake_disks(found: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(claim, "locked", locked)
     monkeypatch.setattr(formatting, "read_back", lambda _: found.step("read back"))
-    monkeypatch.setattr(formatting, "check_unused", lambda wanted, _: found.step("look") if wanted else None)
+    monkeypatch.setattr(formatting, "check_unused", lambda wanted, _: found.step("check unused") if wanted else None)
     monkeypatch.setattr(subvolumes, "check_empty", lambda top, _: found.step(f"empty {top.nodes[0]}"))
     monkeypatch.setattr(claim, "check", lambda of: found.step(f"identity {of.name}"))
     monkeypatch.setattr(tables, "read", lambda disks: [SimpleNamespace(planned=one) for one in disks])
@@ -122,7 +121,7 @@ def fake_disks(found: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
 def start(
     found: Machine, *, mode: str = "dual_independent", disks: tuple[Disk, ...] | None = None, make: bool = True
 ) -> Facts:
-    """Facts up to Format over new (or finished) disks."""
+    """Facts up to Format, of new or finished disks."""
     known = facts(mode=mode, disks=disks, make=make) if disks else facts(mode=mode, make=make)
     if make:
         found.marked = {planned.disk.name for planned in known.plan.disks}
@@ -131,7 +130,7 @@ def start(
 
 @pytest.fixture
 def creating(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """Subvolumes are there once they were made."""
+    """A machine on which subvolumes exist once they were made."""
     real = subvolumes.present
 
     def have(top: Wanted, names: Sequence[str]) -> list[str]:
@@ -142,32 +141,20 @@ def creating(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
-def test_marks_are_cleared_after_mounts_subvolumes_and_syncs(creating: Machine) -> None:
-    """No mark is cleared before all was mounted, the subvolumes made, and everything synced."""
+def test_flags_are_cleared_after_mounts_subvolumes_and_syncs(creating: Machine) -> None:
+    """No flag is cleared before everything is mounted, made and synced."""
     known = start(creating)
     first, second = (one.uuid[:8] for one in known.plan.data)
     done = Mount().work(known)
     syncs = creating.steps.index("empty /dev/sdb2") + 1
-    creating.steps[syncs : syncs + 2] = sorted(creating.steps[syncs : syncs + 2])  # they run side by side
+    creating.steps[syncs : syncs + 2] = sorted(creating.steps[syncs : syncs + 2])  # they run in parallel
     assert creating.steps == [
-        "lock sda",
-        "lock sdb",
-        "read back",
-        "look",
-        "scan",
-        "mount top /dev/sda2",
-        "mount top /dev/sdb2",
-        "profile /dev/sda2",
-        "empty /dev/sda2",
-        "profile /dev/sdb2",
-        "empty /dev/sdb2",
+        *("lock sda", "lock sdb", "read back", "check unused", "scan"),
+        *("mount top /dev/sda2", "mount top /dev/sdb2"),
+        *("profile /dev/sda2", "empty /dev/sda2", "profile /dev/sdb2", "empty /dev/sdb2"),
         *sorted((f"sync {first}", f"sync {second}")),
-        "identity sda",
-        "clear sda",
-        "identity sdb",
-        "clear sdb",
-        "unlock sdb",
-        "unlock sda",
+        *("identity sda", "clear sda", "identity sdb", "clear sdb"),
+        *("unlock sdb", "unlock sda"),
         *(f"mount {name}" for name in NAMES),
     ]
     assert [Path(path).name for path in sorted(creating.created)] == sorted(NAMES)
@@ -178,22 +165,22 @@ def test_marks_are_cleared_after_mounts_subvolumes_and_syncs(creating: Machine) 
     assert Mount().holds(done)
 
 
-def test_the_marks_of_all_members_of_the_primary_are_cleared_at_once(creating: Machine) -> None:
+def test_the_flags_of_all_members_of_the_primary_are_cleared_in_parallel(creating: Machine) -> None:
     known = start(creating, mode="btrfs_raid1", disks=(disk("sda"), disk("sdb")))
     Mount().work(known)
     *checks, first, second = creating.did("identity", "clear")
     assert checks == ["identity sda", "identity sdb"]
-    assert {first, second} == {"clear sda", "clear sdb"}  # side by side
+    assert {first, second} == {"clear sda", "clear sdb"}  # in parallel
 
 
-def test_subvolumes_that_an_earlier_run_made_are_not_made_again(creating: Machine) -> None:
+def test_subvolumes_of_an_earlier_run_are_not_made_again(creating: Machine) -> None:
     known = start(creating)
     creating.subvolumes[known.plan.data[0].uuid] = ["system", "modules"]
     Mount().work(known)
     assert sorted(Path(path).name for path in creating.created) == ["etc", "vm-meta"]
 
 
-def test_subvolumes_that_are_not_there_after_they_were_made(machine: Machine) -> None:
+def test_reports_subvolumes_that_are_still_missing(machine: Machine) -> None:
     known = start(machine)
     with pytest.raises(ToolError, match="are missing after they were made"):
         Mount().work(known)
@@ -201,7 +188,7 @@ def test_subvolumes_that_are_not_there_after_they_were_made(machine: Machine) ->
     assert machine.mounted == {}
 
 
-def test_what_is_mounted_already_is_not_mounted_again(creating: Machine) -> None:
+def test_existing_mounts_are_not_made_again(creating: Machine) -> None:
     known = start(creating)
     for top in mounting.tops(known):
         creating.mounted[top.target] = top
@@ -209,7 +196,7 @@ def test_what_is_mounted_already_is_not_mounted_again(creating: Machine) -> None
     assert creating.did("mount top") == []
 
 
-def test_a_mount_point_that_is_taken_is_refused(creating: Machine) -> None:
+def test_refuses_a_mount_point_that_is_taken(creating: Machine) -> None:
     known = start(creating)
     top = mounting.tops(known)[1]
     creating.mounted[top.target] = top
@@ -242,7 +229,7 @@ def test_an_interruption_undoes_the_mounts_too(creating: Machine) -> None:
     assert creating.mounted == {}
 
 
-def test_a_sync_that_fails_clears_no_mark(creating: Machine) -> None:
+def test_a_failed_sync_clears_no_flag(creating: Machine) -> None:
     known = start(creating)
     creating.errors[f"sync {known.plan.data[1].uuid[:8]}"] = [OSError(5, "Input/output error")]
     with pytest.raises(OSError, match="Input/output error"):
@@ -251,31 +238,27 @@ def test_a_sync_that_fails_clears_no_mark(creating: Machine) -> None:
     assert creating.marked == {"sda", "sdb"}
 
 
-# Second attempts.
+# Retries.
 
 
-def trouble(argv: tuple[str, ...] = ("mount",)) -> ToolError:
-    return ToolError("no luck", argv=argv)
-
-
-def test_a_new_filesystem_gets_a_second_attempt(creating: Machine) -> None:
+def test_retries_the_mount_of_a_new_filesystem(creating: Machine) -> None:
     known = start(creating)
-    creating.errors["mount top /dev/sda2"] = [trouble()]
+    creating.errors["mount top /dev/sda2"] = [ToolError("no luck", argv=("mount",))]
     Mount().work(known)
     assert creating.did("mount top") == ["mount top /dev/sda2", "mount top /dev/sda2", "mount top /dev/sdb2"]
 
 
-def test_marks_that_cannot_be_cleared_are_not_tried_again(creating: Machine) -> None:
-    """A sector that cannot be written is no tool that may be luckier the second time."""
+def test_does_not_retry_to_clear_flags(creating: Machine) -> None:
+    """A retry would not help: the sector cannot be written."""
     known = start(creating)
-    creating.errors["clear sda"] = [trouble(())]
+    creating.errors["clear sda"] = [ToolError("no luck")]
     with pytest.raises(ToolError, match="no luck"):
         Mount().work(known)
     assert creating.did("clear") == ["clear sda"]
     assert creating.mounted == {}
 
 
-def test_marks_that_are_still_there_after_clearing_are_told(creating: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_flags_that_are_still_set(creating: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     known = start(creating)
     monkeypatch.setattr(partitioning, "_write_in_order", lambda _: None)
     with pytest.raises(ToolError, match="the in-progress flags of /dev/sda are still set"):
@@ -285,32 +268,32 @@ def test_marks_that_are_still_there_after_clearing_are_told(creating: Machine, m
 # Finished disks.
 
 
-def test_a_finished_system_is_mounted_and_nothing_else(machine: Machine) -> None:
+def test_a_finished_system_is_only_mounted(machine: Machine, fake_tools: FakeTools) -> None:
     known = start(machine, mode="single", disks=(disk("sda"),), make=False)
     machine.subvolumes[known.plan.data[0].uuid] = NAMES
     done = Mount().work(known)
     assert machine.did("clear", "sync", "identity", "lock") == []
-    assert machine.fake_tools.calls == []
+    assert fake_tools.calls == []
     assert len(done.mounted.mounts) == 5
 
 
-def test_the_mount_of_a_finished_filesystem_gets_no_second_attempt(machine: Machine) -> None:
+def test_the_mount_of_a_finished_filesystem_is_not_retried(machine: Machine) -> None:
     known = start(machine, mode="single", disks=(disk("sda"),), make=False)
-    machine.errors["mount top /dev/sda2"] = [trouble()]
+    machine.errors["mount top /dev/sda2"] = [ToolError("no luck", argv=("mount",))]
     with pytest.raises(ToolError):
         Mount().work(known)
     assert len(machine.did("mount top")) == 1
 
 
 def two_finished(machine: Machine) -> Facts:
-    """Two finished filesystems: the plan does not say which is the primary."""
+    """Facts of two finished filesystems, of which the plan names no primary."""
     known = start(machine, make=False)
     assert known.plan.primary is None
     return known
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_of_several_finished_ones_that_with_the_subvolumes_is_the_primary(machine: Machine, number: int) -> None:
+def test_the_primary_is_the_finished_filesystem_with_the_subvolumes(machine: Machine, number: int) -> None:
     known = two_finished(machine)
     primary = known.plan.data[number]
     machine.subvolumes[primary.uuid] = NAMES
@@ -325,7 +308,7 @@ def test_of_several_finished_ones_that_with_the_subvolumes_is_the_primary(machin
 
 
 def resumed(machine: Machine, *, primary: int) -> Facts:
-    """A finished filesystem beside one that was still to be made."""
+    """Facts of a finished filesystem and one that must still be made."""
     one, other = disk("sda"), disk("sdb")
     verdicts = [finished(one), unfinished(other, tag=2)] if primary == 0 else [unfinished(one), finished(other, tag=2)]
     known = start(machine)
@@ -342,7 +325,7 @@ def resumed(machine: Machine, *, primary: int) -> Facts:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_beside_a_finished_primary_the_new_one_gets_no_subvolumes(creating: Machine, number: int) -> None:
+def test_a_new_filesystem_beside_a_finished_primary_gets_no_subvolumes(creating: Machine, number: int) -> None:
     known = resumed(creating, primary=number)
     assert known.plan.primary
     creating.subvolumes[known.plan.primary] = NAMES
@@ -363,8 +346,8 @@ def test_a_finished_primary_without_its_subvolumes_is_not_repaired(creating: Mac
     assert creating.created == creating.did("clear") == []
 
 
-def test_a_primary_whose_marks_were_cleared_in_this_boot_is_not_made_again(creating: Machine) -> None:
-    """The run was stopped between the marks of the primary and those of the other."""
+def test_a_primary_that_was_finished_in_this_boot_is_kept(creating: Machine) -> None:
+    """The run was stopped after it cleared the flags of the primary."""
     known = start(creating)
     creating.marked = {"sdb"}
     creating.subvolumes[known.plan.data[0].uuid] = NAMES
@@ -375,7 +358,7 @@ def test_a_primary_whose_marks_were_cleared_in_this_boot_is_not_made_again(creat
 
 
 @pytest.mark.parametrize("have", [([], []), (NAMES, NAMES), (NAMES[:3], []), (NAMES[:3], NAMES[1:])], ids=str)
-def test_none_or_several_filesystems_with_the_subvolumes_are_refused(
+def test_refuses_none_or_several_filesystems_with_the_subvolumes(
     machine: Machine, have: tuple[list[str], list[str]]
 ) -> None:
     known = two_finished(machine)
@@ -386,10 +369,10 @@ def test_none_or_several_filesystems_with_the_subvolumes_are_refused(
     assert machine.did("clear") == []
 
 
-# Does it still hold?
+# Whether it holds.
 
 
-def test_holds_while_all_is_mounted_and_no_mark_is_left(creating: Machine) -> None:
+def test_holds_while_all_is_mounted_and_no_flag_is_set(creating: Machine) -> None:
     done = Mount().work(start(creating))
     state = Mount()
     assert state.holds(done)
@@ -400,7 +383,7 @@ def test_holds_while_all_is_mounted_and_no_mark_is_left(creating: Machine) -> No
     assert not state.holds(done)
 
 
-def test_does_not_hold_where_a_disk_carries_another_table(creating: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_does_not_hold_if_a_disk_carries_another_table(creating: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     done = Mount().work(start(creating))
 
     def other(*_: object) -> None:

@@ -23,7 +23,7 @@ SIZE = 1 * GIB
 
 @pytest.fixture
 def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Disk]:
-    """Two images as disks, which sysfs knows."""
+    """Two image files as disks in sysfs."""
     found = {
         name: image_disk(sparse(tmp_path / name, SIZE), name=name, number=f"7:{number}", serial=name, wwn=name)
         for number, name in enumerate(("one", "two"))
@@ -35,14 +35,14 @@ def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Disk]:
 
 
 def in_kernel(of: Disk, part: PlannedPartition) -> facts.Partition:
-    """A partition as the kernel knows it: without name, type and UUID."""
+    """Return a partition as sysfs shows it: without name, type and UUID."""
     node = f"{of.path}p{part.number}"
     return facts.Partition(part.number, node, "", "", "", part.start_bytes, part.size_bytes)
 
 
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch, fake_tools: FakeTools, disks: dict[str, Disk]) -> dict[str, Any]:
-    """A kernel that reads a table when partx says so (or before that)."""
+    """The partitions of disks in sysfs; those of the plan appear once partx was called."""
     known: dict[str, Any] = {}
     fake_tools.real("sfdisk")
     fake_tools("partx")
@@ -61,7 +61,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch, fake_tools: FakeTools, disks: dict[s
 
 @pytest.fixture
 def planned(disks: dict[str, Disk], kernel: dict[str, Any]) -> Callable[..., Facts]:
-    """Facts up to the plan, for blank disks or by other verdicts."""
+    """Make facts up to the plan, from given verdicts or for blank disks."""
 
     def plan(verdicts: Sequence[Verdict] | None = None) -> Facts:
         found = discovery(*disks.values(), firmware=Firmware.BIOS)
@@ -110,7 +110,7 @@ def test_the_commands_are_those_of_the_plan(planned: Callable[..., Facts], fake_
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
-def test_one_disk_that_is_not_blank_any_longer_and_none_is_written(
+def test_writes_to_no_disk_if_one_is_no_longer_blank(
     planned: Callable[..., Facts], disks: dict[str, Disk], name: str, fake_tools: FakeTools
 ) -> None:
     known = planned()
@@ -124,7 +124,7 @@ def test_one_disk_that_is_not_blank_any_longer_and_none_is_written(
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
-def test_another_disk_in_its_place_and_none_is_written(
+def test_writes_to_no_disk_if_one_was_replaced(
     planned: Callable[..., Facts], disks: dict[str, Disk], name: str
 ) -> None:
     known = planned()
@@ -134,7 +134,7 @@ def test_another_disk_in_its_place_and_none_is_written(
     assert untouched(*disks.values())
 
 
-def test_a_disk_in_use_and_none_is_written(
+def test_writes_to_no_disk_if_one_is_in_use(
     planned: Callable[..., Facts], disks: dict[str, Disk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = planned()
@@ -151,7 +151,7 @@ def test_a_disk_in_use_and_none_is_written(
     assert untouched(*disks.values())
 
 
-def test_partitions_that_appeared_meanwhile_are_refused(
+def test_refuses_new_kernel_partitions(
     planned: Callable[..., Facts], disks: dict[str, Disk], kernel: dict[str, Any]
 ) -> None:
     known = planned()
@@ -161,10 +161,10 @@ def test_partitions_that_appeared_meanwhile_are_refused(
     assert untouched(*disks.values())
 
 
-def test_a_disk_with_its_table_is_left_as_it_is(
+def test_does_not_write_a_complete_table_again(
     planned: Callable[..., Facts], disks: dict[str, Disk], fake_tools: FakeTools
 ) -> None:
-    """The power went between the two disks."""
+    """The power failed after the first of two disks."""
     first = planned([blank(one) for one in disks.values()])
     partitioning.write([first.plan.disks[0]])
     before = Path(disks["one"].path).stat().st_mtime_ns
@@ -180,7 +180,7 @@ def test_a_disk_with_its_table_is_left_as_it_is(
 
 
 def torn(planned: Callable[..., Facts], disks: dict[str, Disk]) -> Facts:
-    """One disk whose table lacks its MBR, another blank, and the plan for them."""
+    """Make a disk whose table lacks its MBR and a blank one, and return the facts with their plan."""
     first = planned([blank(one) for one in disks.values()])
     partitioning.write([first.plan.disks[0]])
     poke(disks["one"].path, 0, bytes(512))
@@ -199,7 +199,7 @@ def test_a_torn_table_is_written_again(planned: Callable[..., Facts], disks: dic
     assert (found.table.torn, found.table.guid) == (False, known.plan.disks[0].guid)
 
 
-def test_a_torn_table_that_is_another_now_is_refused(planned: Callable[..., Facts], disks: dict[str, Disk]) -> None:
+def test_refuses_a_torn_table_that_has_changed(planned: Callable[..., Facts], disks: dict[str, Disk]) -> None:
     known = torn(planned, disks)
     poke(disks["one"].path, 0, bytes(1 << 20))
     poke(disks["one"].path, 510, b"\x55\xaa")
@@ -208,9 +208,7 @@ def test_a_torn_table_that_is_another_now_is_refused(planned: Callable[..., Fact
     assert untouched(disks["two"])
 
 
-def test_sfdisk_gets_a_second_attempt_while_the_disks_are_still_ours(
-    planned: Callable[..., Facts], fake_tools: FakeTools
-) -> None:
+def test_retries_sfdisk_while_the_disks_are_still_ours(planned: Callable[..., Facts], fake_tools: FakeTools) -> None:
     real = (fake_tools.bin / "sfdisk").resolve()
     (fake_tools.bin / "sfdisk").unlink()
     flag = fake_tools.records / "failed"
@@ -220,7 +218,7 @@ def test_sfdisk_gets_a_second_attempt_while_the_disks_are_still_ours(
     assert len(known.partitions) == 6
 
 
-def test_no_second_attempt_on_what_is_not_ours(
+def test_does_not_retry_on_a_foreign_disk(
     planned: Callable[..., Facts], disks: dict[str, Disk], fake_tools: FakeTools
 ) -> None:
     (fake_tools.bin / "sfdisk").unlink()
@@ -232,20 +230,20 @@ def test_no_second_attempt_on_what_is_not_ours(
     assert len(fake_tools.of("sfdisk")) == 2
 
 
-def test_sfdisk_that_lies_is_not_believed(planned: Callable[..., Facts], fake_tools: FakeTools) -> None:
+def test_refuses_disks_to_which_sfdisk_wrote_nothing(planned: Callable[..., Facts], fake_tools: FakeTools) -> None:
     (fake_tools.bin / "sfdisk").unlink()
     fake_tools("sfdisk")
     with pytest.raises(NotEmptyError, match="does not carry the table of the plan"):
         work(planned())
 
 
-def test_a_partx_that_fails_ends_the_run(planned: Callable[..., Facts], fake_tools: FakeTools) -> None:
+def test_a_failed_partx_ends_the_run(planned: Callable[..., Facts], fake_tools: FakeTools) -> None:
     fake_tools("partx", status=1, stderr="no")
     with pytest.raises(ToolError, match="partx"):
         work(planned())
 
 
-def test_a_kernel_that_does_not_take_the_table_ends_the_run(
+def test_a_kernel_without_the_partitions_ends_the_run(
     planned: Callable[..., Facts], kernel: dict[str, Any], disks: dict[str, Disk]
 ) -> None:
     known = planned()
@@ -261,14 +259,14 @@ def test_holds_while_every_disk_carries_the_table_of_the_plan(
     state = Partition()
     assert state.holds(known)
     partitioning.clear_marks(known.plan.disks)
-    assert not state.holds(known)  # Format has nowhere to write to
+    assert not state.holds(known)  # Format needs the in-progress flags
     known = evolve(known, format=())
     assert state.holds(known)
     poke(disks["two"].path, 512, b"EFI TRAP")
     assert not state.holds(known)
 
 
-def test_does_not_hold_where_the_kernel_lost_a_partition(
+def test_does_not_hold_if_the_kernel_lost_a_partition(
     planned: Callable[..., Facts], disks: dict[str, Disk], kernel: dict[str, Any]
 ) -> None:
     known = work(planned())

@@ -19,7 +19,7 @@ def state(tmp_path: Path) -> Report:
 
 @pytest.fixture
 def known(tmp_path: Path) -> Facts:
-    """What is known before Report, with fstab enabled."""
+    """The facts before Report, with fstab enabled."""
     return evolve(facts(root=f"{tmp_path}/root", fstab="/etc/fstab"), report=None)
 
 
@@ -43,21 +43,21 @@ def test_fstab_has_the_subvolumes_only(state: Report, known: Facts, tmp_path: Pa
     assert all(line.startswith(f"UUID={known.mounted.primary} ") for line in lines)
 
 
-def test_without_fstab(state: Report, tmp_path: Path) -> None:
+def test_works_without_fstab(state: Report, tmp_path: Path) -> None:
     done = state.work(evolve(facts(root=f"{tmp_path}/root"), report=None))
     assert not (tmp_path / "root/etc/fstab").exists()
     assert done.written.fstab is None
     assert state.holds(done)
 
 
-def test_fstab_is_written_before_the_report_says_so(state: Report, known: Facts, tmp_path: Path) -> None:
+def test_fstab_is_written_before_the_report(state: Report, known: Facts, tmp_path: Path) -> None:
     (tmp_path / "root/etc/fstab").mkdir(parents=True)
     with pytest.raises(ToolError, match="root/etc/fstab cannot be written"):
         state.work(known)
     assert not (tmp_path / "run/state.json").exists()
 
 
-def test_a_report_that_cannot_be_written(state: Report, known: Facts, tmp_path: Path) -> None:
+def test_names_a_report_that_cannot_be_written(state: Report, known: Facts, tmp_path: Path) -> None:
     (tmp_path / "run").write_bytes(b"")
     with pytest.raises(ToolError) as caught:
         state.work(known)
@@ -88,7 +88,7 @@ def test_holds_while_fstab_has_its_lines(state: Report, known: Facts, tmp_path: 
 
 
 def test_the_primary_is_the_one_that_was_mounted(state: Report, known: Facts, tmp_path: Path) -> None:
-    """The plan may leave open which it is."""
+    """The plan may name no primary."""
     other = known.plan.data[1].uuid
     plan = evolve(known.plan, primary=None)
     known = evolve(known, validate=evolve(known.validated, plan=plan), mount=evolve(known.mounted, primary=other))
@@ -98,7 +98,7 @@ def test_the_primary_is_the_one_that_was_mounted(state: Report, known: Facts, tm
     assert state.holds(done)
 
 
-def test_a_later_run_reports_anew(state: Report, known: Facts) -> None:
+def test_a_later_run_writes_a_new_report(state: Report, known: Facts) -> None:
     first = state.work(known)
     again = state.work(evolve(first, report=None))
     assert again.written.report == first.written.report

@@ -24,12 +24,12 @@ WRITES = "1 8 0 0"
 
 
 class Machine:
-    """What is read of a machine on which all is well; a test changes what it is about."""
+    """What Validate reads of a machine; by default, nothing is wrong with it."""
 
     def __init__(self) -> None:
         self.verdicts = [blank(A), blank(B)]
         self.changes: dict[str, Any] = {}
-        self.gone: set[str] = set()
+        self.missing: set[str] = set()
         self.flushed: list[Disk] = []
         self.writes: dict[str, str | None] = {"/dev/sda": WRITES, "/dev/sdb": WRITES}
 
@@ -37,8 +37,8 @@ class Machine:
         return observations(found, self.verdicts, settings, **self.changes)
 
     def check(self, of: Disk) -> None:
-        if of.path in self.gone:
-            raise NotEmptyError(f"{of.path} is gone")
+        if of.path in self.missing:
+            raise NotEmptyError(f"{of.path} is missing")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def work(**sections: Any) -> Facts:
     return Validate(config(**sections)).work(FOUND)
 
 
-def test_plan_verdicts_and_counts_of_writes_are_handed_on(machine: Machine) -> None:
+def test_adds_plan_verdicts_and_write_counts_to_the_facts(machine: Machine) -> None:
     known = work()
     assert known.discover == FOUND.discover
     assert (known.plan.action, known.plan.topology) == (Action.CREATE, "dual_independent")
@@ -63,7 +63,7 @@ def test_plan_verdicts_and_counts_of_writes_are_handed_on(machine: Machine) -> N
     assert known.validated.writes == {"/dev/sda": WRITES, "/dev/sdb": WRITES}
 
 
-def test_what_is_handed_on_can_be_saved(machine: Machine) -> None:
+def test_the_facts_can_be_saved(machine: Machine) -> None:
     machine.changes = {"disks": (observed(A, writes=None), observed(B))}
     known = work()
     assert structure(json.loads(json.dumps(unstructure(known.validated))), Validated) == known.validated
@@ -89,7 +89,7 @@ def test_verdicts_are_logged_before_a_refusal_too(machine: Machine, caplog: pyte
     assert vars(caplog.records[0])["found"] == "no signature, nothing uses it, every byte that was read is zero"
 
 
-def test_disks_that_cannot_be_read_give_no_plan(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_makes_no_plan_if_the_disks_cannot_be_read(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ToolError("no blkid", hint="install")
 
@@ -109,18 +109,18 @@ def test_too_few_disks_are_refused(machine: Machine) -> None:
         work(topology={"mode": "bcachefs_2copy"})
 
 
-def test_what_the_rest_of_a_run_lacks_is_refused(machine: Machine) -> None:
+def test_refuses_a_machine_that_lacks_what_later_states_need(machine: Machine) -> None:
     machine.changes = {"kernel": ObservedKernel(frozenset(["ext4"]))}
     with pytest.raises(ToolError, match="this kernel has no btrfs"):
         work()
 
 
-# Does it still hold?
+# Whether it holds.
 
 
 @pytest.fixture
 def holds(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Callable[[Facts], bool]:
-    """Whether it holds; nothing may be read of the disks to know."""
+    """Ask whether it holds; fail if the machine is observed for that."""
 
     def ask(known: Facts) -> bool:
         with monkeypatch.context() as patch:
@@ -134,15 +134,13 @@ def test_holds_while_no_disk_was_written_to(holds: Callable[[Facts], bool]) -> N
     assert holds(work())
 
 
-def test_what_the_page_cache_holds_is_written_before_it_is_counted(
-    machine: Machine, holds: Callable[[Facts], bool]
-) -> None:
+def test_flushes_the_page_cache_before_it_reads_write_counts(machine: Machine, holds: Callable[[Facts], bool]) -> None:
     assert holds(work())
     assert machine.flushed == [A, B]
 
 
 def read_again(monkeypatch: pytest.MonkeyPatch, *verdicts: Verdict) -> list[Disk]:
-    """Have the disks read again, with those verdicts; returns which disks are."""
+    """Give verdicts to disks that are read again; return the list of these disks."""
     read: list[Disk] = []
 
     def observe(disks: Sequence[Disk], depth: object, esp_size: int) -> tuple[Verdict, ...]:
@@ -155,10 +153,10 @@ def read_again(monkeypatch: pytest.MonkeyPatch, *verdicts: Verdict) -> list[Disk
 
 
 @pytest.mark.parametrize("now", [None, WRITES])
-def test_disks_without_counts_are_read_again(
+def test_disks_without_write_counts_are_read_again(
     machine: Machine, holds: Callable[[Facts], bool], monkeypatch: pytest.MonkeyPatch, now: str | None
 ) -> None:
-    """Else a kernel that keeps none could not be stepped through: it would begin again for ever."""
+    """Otherwise `step` would start over forever on a kernel without write counts."""
     machine.changes = {"disks": (observed(A), observed(B, writes=None))}
     known = work()
     machine.writes["/dev/sdb"] = now
@@ -172,7 +170,7 @@ def test_disks_without_counts_are_read_again(
 def test_disks_without_a_diskseq_are_read_again(
     machine: Machine, holds: Callable[[Facts], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counts begin anew with another medium: the same number of them says nothing."""
+    """Write counts start at 0 with another medium, so equal counts prove nothing."""
     old = evolve(B, diskseq=None)
     machine.verdicts = [blank(A), blank(old)]
     known = Validate(config()).work(Facts(discover=discovery(A, old)))
@@ -184,7 +182,7 @@ def test_disks_without_a_diskseq_are_read_again(
 
 @pytest.mark.parametrize("path", ["/dev/sda", "/dev/sdb"])
 @pytest.mark.parametrize("now", ["2 16 0 0", "1 8 1 8", None])
-def test_does_not_hold_once_a_disk_was_written_to_or_its_counts_are_gone(
+def test_does_not_hold_once_a_disk_was_written_to_or_has_no_count(
     machine: Machine, holds: Callable[[Facts], bool], path: str, now: str | None
 ) -> None:
     known = work()
@@ -192,8 +190,10 @@ def test_does_not_hold_once_a_disk_was_written_to_or_its_counts_are_gone(
     assert not holds(known)
 
 
-def test_a_disk_beside_the_plan_counts_as_well(machine: Machine, holds: Callable[[Facts], bool]) -> None:
-    """What is written to it may make it foreign, or one of ours."""
+def test_does_not_hold_once_an_unused_blank_disk_was_written_to(
+    machine: Machine, holds: Callable[[Facts], bool]
+) -> None:
+    """A write may make it foreign, or ours."""
     machine.verdicts = [finished(A), blank(B)]
     known = work()
     assert [one.disk for one in known.plan.disks] == [A]
@@ -203,33 +203,31 @@ def test_a_disk_beside_the_plan_counts_as_well(machine: Machine, holds: Callable
 
 
 @pytest.mark.parametrize("verdict", [finished, foreign])
-def test_a_disk_that_may_be_in_use_does_not_count(
+def test_ignores_writes_to_disks_that_may_be_in_use(
     machine: Machine, holds: Callable[[Facts], bool], verdict: Callable[[Disk], Verdict]
 ) -> None:
-    """Else a machine whose disks are in use could not be stepped through."""
+    """Otherwise `step` would start over forever on a machine whose disks are in use."""
     machine.verdicts = [finished(A), foreign(B)]
     known = work()
     machine.writes["/dev/sda" if verdict is finished else "/dev/sdb"] = "2 16 0 0"
     assert holds(known)
 
 
-def test_does_not_hold_for_a_disk_without_a_record(holds: Callable[[Facts], bool]) -> None:
+def test_does_not_hold_for_a_disk_without_a_write_count(holds: Callable[[Facts], bool]) -> None:
     known = work()
     without = evolve(known.validated, writes={"/dev/sda": WRITES})
     assert not holds(evolve(known, validate=without))
 
 
-def test_once_the_tables_are_written_the_disks_need_only_be_the_same(
-    machine: Machine, holds: Callable[[Facts], bool]
-) -> None:
+def test_ignores_writes_once_the_tables_are_written(machine: Machine, holds: Callable[[Facts], bool]) -> None:
     known = evolve(work(), partition=())
     machine.writes = dict.fromkeys(machine.writes, "99 999 0 0")
     assert holds(known)
-    machine.gone = {"/dev/sdb"}
+    machine.missing = {"/dev/sdb"}
     assert not holds(known)
 
 
-def test_does_not_hold_when_a_disk_is_gone(machine: Machine, holds: Callable[[Facts], bool]) -> None:
+def test_does_not_hold_when_a_disk_is_missing(machine: Machine, holds: Callable[[Facts], bool]) -> None:
     known = work()
-    machine.gone = {"/dev/sda"}
+    machine.missing = {"/dev/sda"}
     assert not holds(known)

@@ -15,13 +15,13 @@ from zosstorage.system.running import LIMIT
 
 @contextmanager
 def stopped(name: str = "SIGTERM") -> Iterator[None]:
-    """A block that a signal ends, as it ends a run."""
+    """Expect that a signal stops the block, as it stops a run."""
     with pytest.raises(InterruptedRunError, match=f"stopped by {name}"), signals.caught():
         yield
 
 
 def failure(*argv: str, **rest: Any) -> ToolError:
-    """The error of a command that fails."""
+    """Run a command that must fail, and return its error."""
     with pytest.raises(ToolError) as caught:
         run.command(list(argv), **rest)
     assert caught.value.exit_code is ExitCode.TOOL
@@ -30,7 +30,7 @@ def failure(*argv: str, **rest: Any) -> ToolError:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs still; a zombie does not."""
+    """Return whether a process is still running; a zombie is not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
     except OSError:
@@ -39,23 +39,23 @@ def alive(pid: int) -> bool:
 
 
 def gone(pid: int) -> bool:
-    """Wait until a process has ended: the kernel takes a moment over a kill."""
+    """Wait until a process has ended, which takes a moment after a kill; return whether it has."""
     return _within_30_s(lambda: not alive(pid))
 
 
 def status(command: run.Running) -> int:
-    """The exit status of a command, which must have ended."""
+    """Return the exit status of a command, which must have ended."""
     assert command.done
     return command.done.status
 
 
 def pids(folder: Path) -> list[int]:
-    """The process ids that tools wrote to `pid.*` files, in the order of the names."""
+    """Return the process IDs that tools wrote to `pid.*` files, in the order of the file names."""
     return [int(path.read_text("ascii")) for path in sorted(folder.glob("pid.*"))]
 
 
-def until_there(folder: Path, count: int) -> None:
-    """Wait until that many tools have written their process ids."""
+def wait_for_pids(folder: Path, count: int) -> None:
+    """Wait until `count` tools have written their process IDs."""
 
     def written() -> bool:
         return sum(path.read_text("ascii").endswith("\n") for path in folder.glob("pid.*")) == count
@@ -72,8 +72,8 @@ def _within_30_s(condition: Callable[[], bool]) -> bool:
 
 
 def expired(running: run.Running, folder: Path, count: int = 1) -> ToolError:
-    """The error of a command whose time ends once `count` process ids are there."""
-    until_there(folder, count)
+    """Let a command exceed the time limit once `count` process IDs are written, and return its error."""
+    wait_for_pids(folder, count)
     LIMIT.seconds = 0.01
     with pytest.raises(ToolError) as caught:
         running.wait()
@@ -81,5 +81,5 @@ def expired(running: run.Running, folder: Path, count: int = 1) -> ToolError:
 
 
 def handles() -> list[str]:
-    """The numbers of our open descriptors."""
+    """Return the open descriptors of this process."""
     return sorted(path.name for path in Path("/proc/self/fd").iterdir())

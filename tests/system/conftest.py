@@ -1,4 +1,4 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # children.py: test files are no package
+sys.path.insert(0, str(Path(__file__).parent))  # children.py: test files are not a package

@@ -20,7 +20,7 @@ def number(path: str) -> str:
     return f"{Path(path).stat().st_rdev:#06x}"
 
 
-def test_filesystems_by_uuid() -> None:
+def test_maps_uuids_to_devices() -> None:
     with blkidcache.with_filesystems({"/dev/null": "aaaa", "/dev/zero": "bbbb"}) as env:
         assert text(env).splitlines() == [
             f'<device DEVNO="{number(node)}" TIME="0.0" UUID="{uuid}" TYPE="unknown">{node}</device>'
@@ -29,7 +29,7 @@ def test_filesystems_by_uuid() -> None:
     assert number("/dev/null") == "0x0103"  # Documentation/admin-guide/devices.txt: 1, 3
 
 
-def test_devices_without_a_filesystem() -> None:
+def test_lists_devices_without_a_uuid() -> None:
     before = int(time.time())
     with blkidcache.without_filesystems(["/dev/null", "/dev/no-such-node"]) as env:
         (line,) = text(env).splitlines()
@@ -38,7 +38,7 @@ def test_devices_without_a_filesystem() -> None:
     assert before <= int(seen[1]) <= int(time.time())
 
 
-def test_nobody_can_write_to_it_and_it_goes() -> None:
+def test_the_file_is_read_only_and_is_removed() -> None:
     with blkidcache.with_filesystems({"/dev/null": "aaaa"}) as env:
         path = Path(env["BLKID_FILE"])
         for flags in (os.O_WRONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND):
@@ -48,7 +48,7 @@ def test_nobody_can_write_to_it_and_it_goes() -> None:
     assert not path.exists()
 
 
-def test_where_the_kernel_gives_no_such_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_empty_if_the_kernel_has_no_memfd(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(38, "Function not implemented")
 
@@ -67,8 +67,10 @@ sys.stdin.read()
 """
 
 
-def test_a_proc_of_another_pid_namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """By our number there it has another process, whose file libblkid would write."""
+def test_the_environment_is_empty_if_proc_is_of_another_pid_namespace(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In that /proc our PID belongs to another process, and libblkid would write to a file of that process."""
     (tmp_path / "victim").write_text("kept")
     argv = [sys.executable, "-c", HOLDER, str(tmp_path / "victim")]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
@@ -79,5 +81,5 @@ def test_a_proc_of_another_pid_namespace(monkeypatch: pytest.MonkeyPatch, tmp_pa
         with blkidcache.with_filesystems({"/dev/null": "aaaa"}) as env:
             assert env == {}
         holder.stdin.close()
-    with blkidcache.with_filesystems({"/dev/null": "aaaa"}) as env:  # and no process at all
+    with blkidcache.with_filesystems({"/dev/null": "aaaa"}) as env:  # no process has that PID
         assert env == {}

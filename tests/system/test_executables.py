@@ -6,7 +6,7 @@ import pytest
 from zosstorage.system import executables
 
 
-def test_system_folders_are_searched_behind_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_system_folders_are_searched_after_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
         tool = tmp_path / folder / "tool"
@@ -21,7 +21,7 @@ def test_system_folders_are_searched_behind_path(monkeypatch: pytest.MonkeyPatch
     assert executables.which("tool") == f"{tmp_path}/second/tool"
 
 
-def test_a_path_stands_for_itself(tmp_path: Path) -> None:
+def test_a_name_with_a_slash_is_a_path(tmp_path: Path) -> None:
     (tmp_path / "tool").write_text("#!/bin/sh\n")
     assert executables.which(f"{tmp_path}/tool") is None
     (tmp_path / "tool").chmod(0o755)
@@ -32,7 +32,7 @@ def test_a_path_stands_for_itself(tmp_path: Path) -> None:
 # Applets.
 
 
-def test_a_link_to_a_multi_call_binary(tmp_path: Path) -> None:
+def test_recognises_a_link_to_a_multi_call_binary(tmp_path: Path) -> None:
     for name in ("busybox", "toybox", "busybox.static"):
         (tmp_path / name).write_bytes(b"\x7fELF")
         (tmp_path / f"blkid-{name}").symlink_to(name)
@@ -41,21 +41,21 @@ def test_a_link_to_a_multi_call_binary(tmp_path: Path) -> None:
     assert executables.is_applet(str(tmp_path / "blkid-busybox.static")) == "busybox"
 
 
-def test_a_copy_of_a_multi_call_binary(tmp_path: Path) -> None:
+def test_recognises_a_copy_of_a_multi_call_binary(tmp_path: Path) -> None:
     (tmp_path / "mount").write_bytes(b"\x7fELF" + bytes(1 << 20) + b"BusyBox v1.36.1 ()")
     assert executables.is_applet(str(tmp_path / "mount")) == "busybox"
     (tmp_path / "mount").write_bytes(b"\x7fELF toybox 0.8.9")
     assert executables.is_applet(str(tmp_path / "mount")) == "toybox"
 
 
-def test_a_tool_of_its_own(tmp_path: Path) -> None:
+def test_other_executables_are_not_applets(tmp_path: Path) -> None:
     (tmp_path / "blkid").write_bytes(b"\x7fELF util-linux; see also busybox, toybox")
     assert executables.is_applet(str(tmp_path / "blkid")) is None
     (tmp_path / "sfdisk").symlink_to("blkid")
     assert executables.is_applet(str(tmp_path / "sfdisk")) is None
 
 
-def test_the_busybox_of_this_machine() -> None:
+def test_recognises_the_busybox_of_this_machine() -> None:
     path = executables.which("busybox")
     if path is None and not os.environ.get("CI"):
         pytest.skip("busybox is not installed")

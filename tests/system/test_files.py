@@ -13,7 +13,7 @@ def mode(path: Path) -> int:
 
 
 @pytest.mark.parametrize("wanted", [0o600, 0o644, 0o666])
-def test_mode_whatever_the_umask_is(tmp_path: Path, wanted: int) -> None:
+def test_the_umask_does_not_change_the_mode(tmp_path: Path, wanted: int) -> None:
     before = os.umask(0o077)
     try:
         files.write_atomic(tmp_path / "file", "text\n", wanted)
@@ -23,7 +23,7 @@ def test_mode_whatever_the_umask_is(tmp_path: Path, wanted: int) -> None:
     assert (tmp_path / "file").read_text("utf-8") == "text\n"
 
 
-def test_parents_are_made_and_nothing_is_left_beside(tmp_path: Path) -> None:
+def test_makes_parent_folders_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "a/b/file"
     for text in ("one", "two"):
         files.write_atomic(path, text, 0o600)
@@ -31,12 +31,12 @@ def test_parents_are_made_and_nothing_is_left_beside(tmp_path: Path) -> None:
     assert path.read_text("utf-8") == "two"
 
 
-def test_bytes_that_are_no_text_survive(tmp_path: Path) -> None:
+def test_writes_surrogate_escapes_as_bytes(tmp_path: Path) -> None:
     files.write_atomic(tmp_path / "file", b"\xff\n".decode("utf-8", "surrogateescape"), 0o600)
     assert (tmp_path / "file").read_bytes() == b"\xff\n"
 
 
-def test_the_old_file_stays_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keeps_the_old_file_if_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.write_text("old", "utf-8")
 
@@ -50,28 +50,28 @@ def test_the_old_file_stays_when_writing_fails(tmp_path: Path, monkeypatch: pyte
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-def test_the_content_is_flushed_before_the_name_and_the_name_after(
+def test_flushes_the_content_before_the_rename_and_the_folder_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = []
+    steps = []
     real_sync, real_replace = os.fsync, Path.replace
 
     def fsync(handle: int) -> None:
-        told.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
         real_sync(handle)
 
     def replace(path: Path, target: Path) -> Path:
-        told.append("replace")
+        steps.append("replace")
         return real_replace(path, target)
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)
     files.write_atomic(tmp_path / "file", "text", 0o600)
-    assert told == ["file", "replace", "folder"]
+    assert steps == ["file", "replace", "folder"]
 
 
-def test_a_reader_never_sees_a_file_that_others_may_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mode is set before the content is there."""
+def test_sets_the_mode_before_the_content_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise others could read the content for a moment."""
     seen = []
     real = os.fchmod
 
@@ -93,22 +93,22 @@ def test_a_reader_never_sees_a_file_that_others_may_read(tmp_path: Path, monkeyp
         ("/a/b", "/", "/a/b"),
     ],
 )
-def test_under_a_root(root: str, path: str, expected: str) -> None:
+def test_under_puts_the_root_in_front_of_a_path(root: str, path: str, expected: str) -> None:
     assert files.under(root, path) == expected
 
 
 @pytest.mark.parametrize("root", ["/", "/sysroot", "/a b/c"])
-def test_inside_is_the_way_back(root: str) -> None:
+def test_inside_reverses_under(root: str) -> None:
     assert files.inside(files.under(root, "/var/cache/vm-meta"), root) == "/var/cache/vm-meta"
 
 
-def test_a_regular_file_is_read(tmp_path: Path) -> None:
+def test_reads_a_regular_file(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"\xffx\n")
     assert files.read_regular(tmp_path / "f") == b"\xffx\n"
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_refuses_fifos_and_folders_without_waiting(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "f")
     with pytest.raises(OSError, match=r"regular file|directory"):
         files.read_regular(tmp_path / "f")

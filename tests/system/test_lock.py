@@ -20,7 +20,7 @@ with lock.held(pathlib.Path(sys.argv[1])):
 """
 
 
-# Starts a tool that writes and one that does not, and tells their numbers.
+# Starts a tool that writes and one that does not, and prints their PIDs.
 PARENT = """
 import pathlib, sys, time
 from zosstorage.system import lock, run
@@ -32,23 +32,23 @@ with lock.held(pathlib.Path(sys.argv[1])):
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
-def test_the_run_directory_is_made(tmp_path: Path) -> None:
+def test_makes_the_run_directory(tmp_path: Path) -> None:
     with lock.held(tmp_path / "run/zosstorage"):
         assert (tmp_path / "run/zosstorage/lock").exists()
 
 
-def test_the_run_directory_by_its_name(tmp_path: Path) -> None:
+def test_accepts_the_run_directory_as_text(tmp_path: Path) -> None:
     with lock.held(f"{tmp_path}/run/"):
         assert (tmp_path / "run/lock").exists()
 
 
-def test_again_after_it_was_let_go(tmp_path: Path) -> None:
+def test_can_be_taken_again_after_its_release(tmp_path: Path) -> None:
     for _ in range(2):
         with lock.held(tmp_path):
             pass
 
 
-def test_let_go_when_the_work_fails(tmp_path: Path) -> None:
+def test_is_released_when_the_block_raises(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="work"), lock.held(tmp_path):
         raise RuntimeError("work")
     with lock.held(tmp_path):
@@ -60,7 +60,7 @@ def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "_WAIT_SECONDS", 0.05)
 
 
-def test_only_root_may_open_the_lock_whatever_the_umask_and_the_mode_it_had(tmp_path: Path) -> None:
+def test_only_root_can_open_the_lock_file(tmp_path: Path) -> None:
     (tmp_path / "lock").touch(mode=0o666)
     old = os.umask(0)
     try:
@@ -72,7 +72,7 @@ def test_only_root_may_open_the_lock_whatever_the_umask_and_the_mode_it_had(tmp_
     assert modes == [0o600, 0o600]
 
 
-def test_a_lock_that_is_released_soon_is_waited_for(tmp_path: Path) -> None:
+def test_waits_for_a_lock_that_is_released_soon(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         threading.Timer(0.1, other.close).start()
@@ -81,7 +81,7 @@ def test_a_lock_that_is_released_soon_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_tool_that_outlives_its_parent_holds_the_lock_and_is_named(tmp_path: Path, short_wait: None) -> None:
-    """The parent is killed alone: its child has the lock still."""
+    """Only the parent is killed; its child still has the lock."""
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, env=ENVIRONMENT)
     assert parent.stdout
     pids = parent.stdout.readline().split()
@@ -98,7 +98,7 @@ def test_a_tool_that_outlives_its_parent_holds_the_lock_and_is_named(tmp_path: P
     finally:
         for pid in (writer, reader):
             os.kill(pid, signal.SIGKILL)
-    with lock.held(tmp_path):  # the wait, for the kernel to be done with the process
+    with lock.held(tmp_path):  # waits until the kernel has ended the process
         pass
 
 
@@ -106,20 +106,20 @@ def test_a_process_that_waits_for_the_lock_is_not_named(tmp_path: Path, short_wa
     with (tmp_path / "lock").open("w") as waits, (tmp_path / "lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         argv = ["sleep", "1002"]
-        with subprocess.Popen(argv, pass_fds=[waits.fileno()]) as bystander:
+        with subprocess.Popen(argv, pass_fds=[waits.fileno()]) as waiting:
             with pytest.raises(LockedError) as caught, lock.held(tmp_path):
                 pytest.fail("held twice")
-            bystander.kill()
+            waiting.kill()
     assert "1002" not in caught.value.message
-    assert "a process that /proc does not show" in caught.value.message  # it is this very process
+    assert "a process that /proc does not show" in caught.value.message  # this process has it
 
 
-def test_what_the_work_raises_is_no_lock_that_is_held(tmp_path: Path) -> None:
+def test_a_blocking_io_error_of_the_block_is_not_a_held_lock(tmp_path: Path) -> None:
     with pytest.raises(BlockingIOError, match="no thread"), lock.held(tmp_path):
         raise BlockingIOError("no thread")
 
 
-def test_another_process_holds_it(tmp_path: Path, short_wait: None) -> None:
+def test_names_the_process_that_holds_the_lock(tmp_path: Path, short_wait: None) -> None:
     argv = [sys.executable, "-c", HOLDER, str(tmp_path)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT) as other:
         assert other.stdout
@@ -136,7 +136,7 @@ def test_another_process_holds_it(tmp_path: Path, short_wait: None) -> None:
             pass
 
 
-def test_a_run_directory_that_cannot_be_made(tmp_path: Path) -> None:
+def test_refuses_a_run_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigError) as caught, lock.held(tmp_path / "file/run"):
         pytest.fail("held")
@@ -144,7 +144,7 @@ def test_a_run_directory_that_cannot_be_made(tmp_path: Path) -> None:
     assert "--run-dir" in caught.value.hint
 
 
-def test_a_fifo_in_place_of_the_lock_is_not_waited_for(tmp_path: Path) -> None:
+def test_refuses_a_fifo_in_place_of_the_lock_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lock")
     with pytest.raises(ConfigError, match="cannot be written"), lock.held(tmp_path):
         pass

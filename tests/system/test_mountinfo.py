@@ -20,7 +20,7 @@ TEXT = r"""
 
 @pytest.fixture
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int, str], None]:
-    """A /proc in which processes live in mount namespaces of their own."""
+    """Add processes with a mount namespace to a fake /proc."""
     monkeypatch.setattr(mountinfo, "PROC", tmp_path)
 
     def add(pid: int, namespace: int, text: str) -> None:
@@ -32,7 +32,7 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int,
     return add
 
 
-def test_lines(tmp_path: Path) -> None:
+def test_parses_lines(tmp_path: Path) -> None:
     (tmp_path / "mountinfo").write_text(TEXT, "utf-8")
     root, system, top, bind, proc, _ = mountinfo.read(tmp_path / "mountinfo")
     assert (root.number, root.root, root.target, root.fstype, root.source) == ("254:1", "/", "/", "ext4", "/dev/vda1")
@@ -49,18 +49,18 @@ plain = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 
 @given(target=plain)
-def test_escapes(target: str) -> None:
+def test_undoes_octal_escapes(target: str) -> None:
     escaped = "".join(f"\\{ord(char):03o}" if char in " \t\n\\#" else char for char in target)
     assert mountinfo._unescaped(escaped) == target
 
 
-def test_names_that_are_no_text(tmp_path: Path) -> None:
+def test_accepts_names_that_are_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / "mountinfo").write_bytes(b"1 0 8:1 / /mnt/\xff rw - ext4 /dev/sda1 rw\n")
     assert mountinfo.read(tmp_path / "mountinfo")[0].target == "/mnt/\udcff"
 
 
-def test_what_else_ends_lines_elsewhere(tmp_path: Path) -> None:
-    """The kernel escapes the newline alone."""
+def test_splits_lines_at_newlines_only(tmp_path: Path) -> None:
+    """Of the characters at which `splitlines` splits, the kernel escapes only the newline."""
     target = "/mnt/a\rb\x0cc\x85d\u2028e"
     path = tmp_path / "mountinfo"
     path.write_bytes(f"1 0 8:1 / {target} rw - ext4 /dev/sda1 rw\n".encode())
@@ -70,11 +70,11 @@ def test_what_else_ends_lines_elsewhere(tmp_path: Path) -> None:
     assert mounted.source == "/dev/sda1"
 
 
-def test_the_real_one() -> None:
+def test_reads_the_mountinfo_of_this_process() -> None:
     assert any(mounted.target == "/" for mounted in mountinfo.read())
 
 
-def test_topmost_mount_at_a_path(tmp_path: Path) -> None:
+def test_finds_the_topmost_mount_at_a_path(tmp_path: Path) -> None:
     path = tmp_path / "mountinfo"
     path.write_text(TEXT, "utf-8")
     xfs, system = mountinfo.at("/mnt/a b", path), mountinfo.at("/var/cache/system", path)
@@ -86,7 +86,7 @@ def test_topmost_mount_at_a_path(tmp_path: Path) -> None:
     assert mountinfo.at("/") == [mounted for mounted in mountinfo.read() if mounted.target == "/"][-1]
 
 
-def test_every_namespace_is_looked_at_once(proc: Callable[[int, int, str], None]) -> None:
+def test_reads_each_namespace_once(proc: Callable[[int, int, str], None]) -> None:
     for pid in (1, 2):
         proc(pid, 100, "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
     proc(3, 200, "2 0 8:17 / /container rw - ext4 /dev/sdb1 rw\n")
@@ -94,7 +94,7 @@ def test_every_namespace_is_looked_at_once(proc: Callable[[int, int, str], None]
     assert sorted(found) == ["/", "/container"]
 
 
-def test_processes_that_end_meanwhile(proc: Callable[[int, int, str], None], tmp_path: Path) -> None:
+def test_ignores_processes_that_end_meanwhile(proc: Callable[[int, int, str], None], tmp_path: Path) -> None:
     proc(1, 100, "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
     (tmp_path / "7/ns").mkdir(parents=True)
     proc(8, 300, "")

@@ -1,4 +1,4 @@
-"""One command: its output, its status, its errors, its log line."""
+"""A single command: output, status, errors, log line and retries."""
 
 import logging
 from collections.abc import Callable
@@ -12,29 +12,29 @@ from zosstorage.errors import ToolError
 from zosstorage.system import run
 
 
-def test_what_a_command_says(fake_tools: FakeTools) -> None:
+def test_returns_output_and_status_of_a_command(fake_tools: FakeTools) -> None:
     fake_tools("say", stdout="out\n", stderr="err\n")
     done = run.command(["say", "a b", "", "$x"])
     assert (done.argv, done.status, done.stdout, done.stderr) == (("say", "a b", "", "$x"), 0, "out\n", "err\n")
     assert fake_tools.calls == [["say", "a b", "", "$x"]]
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        done.status = 1  # type: ignore[misc]  # this is the test
+        done.status = 1  # type: ignore[misc]  # what is tested
 
 
-def test_in_the_background(fake_tools: FakeTools) -> None:
+def test_starts_a_command_in_the_background(fake_tools: FakeTools) -> None:
     fake_tools("say", stdout="out\n", status=3)
     done = run.start(["say"]).wait()
     assert (done.status, done.stdout) == (3, "out\n")
 
 
-def test_stdin_is_empty_or_what_it_is_given(fake_tools: FakeTools) -> None:
+def test_stdin_is_empty_or_the_given_text(fake_tools: FakeTools) -> None:
     fake_tools("eat")
     run.command(["eat"])
     run.command(["eat"], stdin="table\n")
     assert fake_tools.stdin("eat") == ["", "table\n"]
 
 
-def test_stdin_up_to_what_a_pipe_holds(fake_tools: FakeTools) -> None:
+def test_stdin_holds_at_most_the_capacity_of_a_pipe(fake_tools: FakeTools) -> None:
     fake_tools("eat")
     run.command(["eat"], stdin="x" * 65536)
     assert fake_tools.stdin("eat") == ["x" * 65536]
@@ -44,18 +44,18 @@ def test_stdin_up_to_what_a_pipe_holds(fake_tools: FakeTools) -> None:
     assert handles() == before
 
 
-def test_a_command_that_does_not_read_its_stdin(fake_tools: FakeTools) -> None:
+def test_a_command_need_not_read_its_stdin(fake_tools: FakeTools) -> None:
     fake_tools.real("true")
     assert run.command(["true"], stdin="x" * 65536).status == 0
 
 
-def test_bytes_that_are_no_text(fake_tools: FakeTools) -> None:
+def test_replaces_output_that_is_not_utf_8(fake_tools: FakeTools) -> None:
     fake_tools("noise", body=r"printf '\377\376'; printf '\377' >&2")
     done = run.command(["noise"])
     assert (done.stdout, done.stderr) == ("\ufffd\ufffd", "\ufffd")
 
 
-def test_a_command_is_logged_once_with_its_time(fake_tools: FakeTools, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_command_is_logged_once_with_its_duration(fake_tools: FakeTools, caplog: pytest.LogCaptureFixture) -> None:
     fake_tools("say")
     with caplog.at_level(logging.INFO, "zosstorage"):
         done = run.command(["say", "x"])
@@ -68,7 +68,7 @@ def test_a_command_is_logged_once_with_its_time(fake_tools: FakeTools, caplog: p
 # Failures.
 
 
-def test_a_status_that_is_not_expected(fake_tools: FakeTools) -> None:
+def test_raises_for_an_unexpected_status(fake_tools: FakeTools) -> None:
     fake_tools("fail", stderr="first line\nno such device\n\n", status=3)
     error = failure("fail", "/dev/sda")
     assert error.message == "fail /dev/sda failed with status 3: no such device"
@@ -77,14 +77,14 @@ def test_a_status_that_is_not_expected(fake_tools: FakeTools) -> None:
     assert error.stderr == "first line\nno such device\n\n"
 
 
-def test_what_it_said_on_stdout_counts_where_stderr_is_empty(fake_tools: FakeTools) -> None:
-    fake_tools("fail", stdout="told on stdout\n", status=1)
-    assert failure("fail").message.endswith(": told on stdout")
+def test_the_reason_is_on_stdout_if_stderr_is_empty(fake_tools: FakeTools) -> None:
+    fake_tools("fail", stdout="reason on stdout\n", status=1)
+    assert failure("fail").message.endswith(": reason on stdout")
     fake_tools("mute", status=1)
     assert failure("mute").message.endswith(": it printed nothing")
 
 
-def test_the_remark_of_mount_on_dmesg_is_no_reason(fake_tools: FakeTools) -> None:
+def test_the_remark_of_mount_on_dmesg_is_not_the_reason(fake_tools: FakeTools) -> None:
     fake_tools(
         "mount", stderr="wrong fs type\n       dmesg(1) may have more information after failed mount.\n", status=32
     )
@@ -98,19 +98,19 @@ def test_a_long_stderr_is_kept_and_the_message_is_short(fake_tools: FakeTools) -
     assert len(error.stderr) == 20000
 
 
-def test_a_status_that_is_expected(fake_tools: FakeTools) -> None:
+def test_accepts_expected_statuses(fake_tools: FakeTools) -> None:
     fake_tools("fail", status=2)
     assert run.command(["fail"], ok=(0, 2)).status == 2
     assert failure("fail", ok=(0, 8)).status == 2
 
 
 @pytest.mark.parametrize("status", [0, 1, 127, 139, 255])
-def test_any_status(fake_tools: FakeTools, status: int) -> None:
+def test_accepts_any_status(fake_tools: FakeTools, status: int) -> None:
     fake_tools("end", status=status)
     assert run.command(["end"], ok=run.ANY_STATUS).status == status
 
 
-def test_a_signal(fake_tools: FakeTools) -> None:
+def test_reports_a_command_that_a_signal_killed(fake_tools: FakeTools) -> None:
     fake_tools("crash", body="kill -SEGV $$")
     error = failure("crash")
     assert error.status == -11
@@ -122,7 +122,7 @@ def test_a_signal(fake_tools: FakeTools) -> None:
     ("name", "packages"),
     [("mkfs.fat", ["dosfstools"]), ("sfdisk", ["sfdisk (Alpine)", "fdisk (Debian)"]), ("unheard-of", ["unheard-of"])],
 )
-def test_a_missing_tool(fake_tools: FakeTools, name: str, packages: list[str]) -> None:
+def test_names_the_package_of_a_missing_tool(fake_tools: FakeTools, name: str, packages: list[str]) -> None:
     error = failure(name, "/dev/sda")
     assert error.message == f"the tool {name} was not found"
     assert all(package in error.hint for package in packages)
@@ -137,7 +137,7 @@ def test_only_the_fake_tools_can_run(fake_tools: FakeTools) -> None:
     ("content", "reason"),
     [(b"#!/no/such/interpreter\n", "No such file or directory"), (b"\0\1\2\3", "Exec format error")],
 )
-def test_a_tool_that_cannot_be_executed(fake_tools: FakeTools, content: bytes, reason: str) -> None:
+def test_reports_a_tool_that_cannot_be_executed(fake_tools: FakeTools, content: bytes, reason: str) -> None:
     (fake_tools.bin / "broken").write_bytes(content)
     (fake_tools.bin / "broken").chmod(0o755)
     before = handles()
@@ -147,7 +147,7 @@ def test_a_tool_that_cannot_be_executed(fake_tools: FakeTools, content: bytes, r
     assert handles() == before
 
 
-# Once more.
+# Retries.
 
 
 def failing_times(count: int, *, argv: tuple[str, ...] = ("tool",)) -> Callable[[], int]:
@@ -178,7 +178,7 @@ def test_a_retry_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_no_retry_where_the_disk_is_no_longer_ours() -> None:
+def test_does_not_retry_if_the_recheck_raises() -> None:
     work = failing_times(1)
 
     def not_ours() -> None:
@@ -189,6 +189,6 @@ def test_no_retry_where_the_disk_is_no_longer_ours() -> None:
     assert work() == 2
 
 
-def test_no_retry_where_nothing_was_started() -> None:
+def test_does_not_retry_if_no_tool_was_started() -> None:
     with pytest.raises(ToolError):
-        run.retry_once(failing_times(1, argv=()), lambda: pytest.fail("tried again"))
+        run.retry_once(failing_times(1, argv=()), lambda: pytest.fail("it was retried"))

@@ -1,4 +1,4 @@
-"""What a command inherits: environment, signals, session, descriptors; and what it leaves."""
+"""What a command inherits (environment, signals, session, descriptors) and what it leaves open."""
 
 import gc
 import os
@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from children import gone, handles, pids, until_there
+from children import gone, handles, pids, wait_for_pids
 from fakes import FakeTools
 
 from zosstorage.errors import ToolError
@@ -14,11 +14,11 @@ from zosstorage.system import run, streams
 
 
 def words(name: str) -> list[str]:
-    """What a command prints, as words."""
+    """Run a tool and return the words that it prints."""
     return run.command([name]).stdout.split()
 
 
-def test_the_environment(fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sets_locale_cache_and_lock_variables(fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("LOCK_BLOCK_DEVICE", "1")
     monkeypatch.setenv("KEPT", "yes")
@@ -26,7 +26,7 @@ def test_the_environment(fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch)
     assert words("show") == ["C.UTF-8", "/dev/null", "0", "yes"]
 
 
-def test_an_environment_of_its_own(fake_tools: FakeTools) -> None:
+def test_adds_variables_to_the_environment(fake_tools: FakeTools) -> None:
     fake_tools("show", body='echo "$LC_ALL $BLKID_FILE"')
     env = {"BLKID_FILE": "/some/file"}
     assert run.commands([["show"]], env=env)[0].stdout == "C.UTF-8 /some/file\n"
@@ -34,8 +34,8 @@ def test_an_environment_of_its_own(fake_tools: FakeTools) -> None:
     assert words("show") == ["C.UTF-8", "/dev/null"]
 
 
-def test_a_blocked_signal_mask_does_not_reach_a_tool(fake_tools: FakeTools) -> None:
-    """Whoever started us may block signals; a tool with that mask could not be asked to end."""
+def test_tools_do_not_inherit_a_blocked_signal_mask(fake_tools: FakeTools) -> None:
+    """The parent may block signals; a tool with that mask would not react to SIGTERM."""
     fake_tools("show", body="/bin/grep '^SigBlk' /proc/self/status")
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
     try:
@@ -52,27 +52,27 @@ def test_signals_that_python_ignores_are_restored(fake_tools: FakeTools) -> None
     assert not ignored & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1)
 
 
-def test_a_session_and_a_process_group_of_its_own(fake_tools: FakeTools) -> None:
+def test_a_command_has_its_own_session_and_process_group(fake_tools: FakeTools) -> None:
     fake_tools("show", body="read -r _ _ _ _ group session _ < /proc/$$/stat; echo $$ $group $session")
     pid, group, session = words("show")
     assert pid == group == session
     assert int(session) != os.getsid(0)
 
 
-def test_no_terminal(fake_tools: FakeTools) -> None:
-    """An initramfs has no devpts."""
+def test_a_command_has_no_terminal(fake_tools: FakeTools) -> None:
+    """An initramfs has no devpts, so a terminal could not be opened."""
     fake_tools("tty", body="for n in 0 1 2; do [ -t $n ] && echo $n; done; true")
     assert words("tty") == []
 
 
-def test_no_descriptor_of_ours_reaches_a_tool(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_tools_inherit_no_descriptor(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("show", body="/bin/ls /proc/self/fd")
     one, other = os.pipe()
     os.set_inheritable(one, True)
     os.set_inheritable(other, True)
     try:
         with (tmp_path / "file").open("w"):
-            assert words("show") == ["0", "1", "2", "3"]  # 3 is the folder that ls reads
+            assert words("show") == ["0", "1", "2", "3"]  # 3 is the directory that ls lists
     finally:
         os.close(one)
         os.close(other)
@@ -87,13 +87,13 @@ def test_no_descriptor_is_left_open(fake_tools: FakeTools) -> None:
     assert handles() == before
 
 
-def test_a_start_that_fails_halfway_leaves_nothing_behind(
+def test_a_failed_start_leaves_no_process_and_no_descriptor(
     fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fake_tools("slow", body=f"echo $$ > {tmp_path}/pid.self; exec /bin/sleep 600")
 
     def refuse(pid: int) -> None:
-        until_there(tmp_path, 1)
+        wait_for_pids(tmp_path, 1)
         raise OSError(24, "Too many open files")
 
     before = handles()
@@ -104,7 +104,7 @@ def test_a_start_that_fails_halfway_leaves_nothing_behind(
     assert handles() == before
 
 
-def test_no_descriptor_left_for_its_pipes(fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_that_no_descriptor_is_free_for_pipes(fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise OSError(24, "Too many open files")
 
@@ -116,7 +116,7 @@ def test_no_descriptor_left_for_its_pipes(fake_tools: FakeTools, monkeypatch: py
     assert fake_tools.calls == []
 
 
-def test_a_parent_that_ignores_the_end_of_children(fake_tools: FakeTools) -> None:
+def test_gets_the_status_although_the_parent_ignores_sigchld(fake_tools: FakeTools) -> None:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         streams.reset_inherited()
@@ -126,8 +126,8 @@ def test_a_parent_that_ignores_the_end_of_children(fake_tools: FakeTools) -> Non
         signal.signal(signal.SIGCHLD, before)
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of Popen, whose status cannot be known
-def test_an_exit_status_that_is_lost_is_no_success(fake_tools: FakeTools) -> None:
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # from Popen, which does not know the status
+def test_a_lost_exit_status_is_not_success(fake_tools: FakeTools) -> None:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     fake_tools("fail", status=3)
     try:

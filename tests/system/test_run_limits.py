@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from children import expired, gone, pids, status, until_there
+from children import expired, gone, pids, status, wait_for_pids
 from fakes import FakeTools
 
 from zosstorage.errors import ExitCode, ToolError
@@ -28,14 +28,14 @@ def test_a_command_that_takes_too_long_is_killed_with_its_children(fake_tools: F
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_one_that_ignores_sigterm_is_killed(fake_tools: FakeTools, tmp_path: Path, short_grace: None) -> None:
+def test_a_command_that_ignores_sigterm_is_killed(fake_tools: FakeTools, tmp_path: Path, short_grace: None) -> None:
     fake_tools("deaf", body=f"trap '' TERM; echo $$ > {tmp_path}/pid.self; while :; do /bin/sleep 1; done")
     expired(run.start(["deaf"]), tmp_path)
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
 def test_a_child_that_ignores_sigterm_and_holds_no_pipe_is_killed(fake_tools: FakeTools, tmp_path: Path) -> None:
-    """The command itself ends by SIGTERM, and SIGKILL goes to the rest of its group."""
+    """SIGTERM ends the command itself; SIGKILL must still be sent to the rest of its group."""
     child = f"(trap '' TERM; echo > {tmp_path}/deaf; while :; do /bin/sleep 1; done) < /dev/null > /dev/null 2>&1 &"
     wait = f"until [ -e {tmp_path}/deaf ]; do /bin/sleep 0.01; done"
     body = f"{child} echo $! > {tmp_path}/pid.child; {wait}; echo $$ > {tmp_path}/pid.self; exec /bin/sleep 600"
@@ -44,33 +44,33 @@ def test_a_child_that_ignores_sigterm_and_holds_no_pipe_is_killed(fake_tools: Fa
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_what_it_said_before_it_was_killed_is_kept(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_output_before_the_kill_is_kept(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("slow", body=f"echo half done >&2; echo $$ > {tmp_path}/pid.self; exec /bin/sleep 600")
     assert expired(run.start(["slow"]), tmp_path).stderr == "half done\n"
 
 
-def test_one_that_ended_in_time_and_is_waited_for_late(fake_tools: FakeTools, tmp_path: Path) -> None:
-    """Reading whole disks takes longer than any command may; the output of the probers is wanted after it."""
+def test_a_command_that_ended_in_time_is_not_late(fake_tools: FakeTools, tmp_path: Path) -> None:
+    """A scan of whole disks may exceed the time limit of commands; the probers that ran meanwhile must not fail."""
     fake_tools("prober", body=f"printf 'TYPE=%040000d' 0; echo late >&2; echo $$ > {tmp_path}/pid.self")
     prober = run.start(["prober"])
-    until_there(tmp_path, 1)
+    wait_for_pids(tmp_path, 1)
     assert gone(pids(tmp_path)[0])
     LIMIT.seconds = 0.01
     done = prober.wait()
     assert (done.status, len(done.stdout), done.stderr) == (0, 40005, "late\n")
 
 
-def test_one_that_writes_without_end_is_killed(fake_tools: FakeTools, tmp_path: Path, short_grace: None) -> None:
+def test_a_command_that_writes_without_end_is_killed(fake_tools: FakeTools, tmp_path: Path, short_grace: None) -> None:
     fake_tools("talker", body=f"echo $$ > {tmp_path}/pid.self; while :; do echo and on; done")
     expired(run.start(["talker"]), tmp_path)
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_one_that_hangs_does_not_hide_the_end_of_others(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_a_hanging_command_does_not_hide_that_others_ended(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("slow", body=f"echo $$ > {tmp_path}/pid.slow; exec /bin/sleep 600")
     fake_tools("quick", body=f"echo $$ > {tmp_path}/pid.quick")
     both = [run.start(["slow"]), run.start(["quick"])]
-    until_there(tmp_path, 2)
+    wait_for_pids(tmp_path, 2)
     assert gone(pids(tmp_path)[0])
     LIMIT.seconds = 0.01
     with pytest.raises(ToolError, match="slow took longer"):
@@ -79,17 +79,17 @@ def test_one_that_hangs_does_not_hide_the_end_of_others(fake_tools: FakeTools, t
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_the_first_in_order_that_takes_too_long_is_told(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_reports_the_first_command_that_takes_too_long(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("slow", body=f"echo $$ > {tmp_path}/pid.$1; exec /bin/sleep 600")
     both = [run.start(["slow", name]) for name in ("one", "two")]
-    until_there(tmp_path, 2)
+    wait_for_pids(tmp_path, 2)
     LIMIT.seconds = 0.01
     with pytest.raises(ToolError, match=r"^slow one took longer"):
         run.wait_all(both)
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
-def test_one_that_cannot_be_killed_is_told_so_and_not_waited_for(
+def test_does_not_wait_for_a_command_that_cannot_be_killed(
     fake_tools: FakeTools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_grace: None
 ) -> None:
     fake_tools("stuck", body=f"echo $$ > {tmp_path}/pid.self; exec /bin/sleep 600")
@@ -97,17 +97,17 @@ def test_one_that_cannot_be_killed_is_told_so_and_not_waited_for(
     with monkeypatch.context() as patch:
         patch.setattr(os, "killpg", lambda *how: sent.append(how))
         error = expired(stuck, tmp_path)
-        run.kill_all([stuck])  # as at the end of a `with` block: not once more
+        run.kill_all([stuck])  # as a `with` block does at its end; sends no further signal
     (pid,) = pids(tmp_path)
     assert error.message == "stuck took longer than 0.01 s and cannot be killed: it hangs in the kernel"
-    assert error.argv == ()  # nothing is tried again beside it
+    assert error.argv == ()  # so that it is not retried
     assert sent == [(pid, 15), (pid, 9)]
     os.killpg(pid, 9)
     assert gone(pid)
     assert stuck.wait().status == -9
 
 
-def test_a_quick_command_has_all_its_time(fake_tools: FakeTools) -> None:
+def test_a_quick_command_is_not_killed(fake_tools: FakeTools) -> None:
     fake_tools("quick", delay=0.05)
     LIMIT.seconds = 60
     assert run.command(["quick"]).status == 0
@@ -138,7 +138,7 @@ def test_a_grandchild_that_keeps_no_pipe_is_not_waited_for(fake_tools: FakeTools
     assert gone(pid)
 
 
-def test_one_that_closes_its_pipes_is_waited_for(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_a_command_that_closes_its_pipes_is_waited_for(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("mute", body=f"exec > /dev/null 2>&1; /bin/sleep 0.3; echo > {tmp_path}/ended", status=3)
     assert run.command(["mute"], ok=(3,)).status == 3
     assert (tmp_path / "ended").exists()

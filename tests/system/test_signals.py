@@ -20,11 +20,11 @@ def test_a_signal_becomes_an_exception(number: signal.Signals) -> None:
     assert caught.value.number == number
 
 
-def test_it_is_no_failure_that_somebody_handles() -> None:
+def test_the_exception_is_not_a_subclass_of_exception() -> None:
     assert not issubclass(InterruptedRunError, Exception)
 
 
-def test_one_whose_exception_got_lost_is_remembered() -> None:
+def test_a_signal_whose_exception_was_lost_is_raised_again() -> None:
     with stopped():
         with contextlib.suppress(InterruptedRunError):
             send()
@@ -32,7 +32,7 @@ def test_one_whose_exception_got_lost_is_remembered() -> None:
             signals.check()
 
 
-def test_it_waits_for_what_must_not_be_cut_in_two() -> None:
+def test_a_signal_is_raised_after_all_deferred_blocks() -> None:
     done = []
     with stopped():
         with signals.deferred():
@@ -45,7 +45,7 @@ def test_it_waits_for_what_must_not_be_cut_in_two() -> None:
     assert done == ["inner", "outer"]
 
 
-def test_a_second_one_does_not_cut_short_what_the_first_one_has_undone() -> None:
+def test_a_second_signal_does_not_interrupt_the_cleanup() -> None:
     done = []
     with stopped():
         try:
@@ -56,7 +56,7 @@ def test_a_second_one_does_not_cut_short_what_the_first_one_has_undone() -> None
     assert done == ["undone"]
 
 
-def test_before_and_after_signals_are_as_they_were() -> None:
+def test_handlers_are_restored_after_the_block() -> None:
     before = [signal.getsignal(number) for number in signals._SIGNALS]
     with signals.caught():
         signals.check()
@@ -64,4 +64,4 @@ def test_before_and_after_signals_are_as_they_were() -> None:
     assert [signal.getsignal(number) for number in signals._SIGNALS] == before
     with stopped():
         send()
-    signals.check()  # forgotten: it was of that run
+    signals.check()  # the signal of that run is forgotten

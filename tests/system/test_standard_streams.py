@@ -1,4 +1,4 @@
-"""Exit codes and sentences as a shell sees them, whatever the standard streams and the locale are like."""
+"""Exit codes and messages of the program with closed, full or unread standard streams and with other locales."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from zosstorage.errors import ExitCode
 pytestmark = pytest.mark.slow
 
 PROGRAM = [sys.executable, "-m", "zosstorage"]
-# What shells and init systems do to standard streams, as redirections of sh.
+# A redirection of sh that closes all standard streams, as some init systems do.
 CLOSED = "<&- >&- 2>&-"
 
 
@@ -29,7 +29,7 @@ def started(
     stderr: int = subprocess.PIPE,
     env: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.CompletedProcess[Any]:
-    """Run the program from `sh` with redirections, and check that stderr has nothing that no operator should see."""
+    """Run the program from `sh` with redirections, and check that stderr has no text of UGLY."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     environment |= {"PYTHONUNBUFFERED": "1"} if unbuffered else {}
     done: subprocess.CompletedProcess[Any] = subprocess.run(
@@ -48,7 +48,7 @@ def started(
 
 @pytest.fixture
 def unread() -> Iterator[int]:
-    """A pipe that nobody reads."""
+    """The write end of a pipe without a reader."""
     reading, writing = os.pipe()
     os.close(reading)
     yield writing
@@ -60,7 +60,7 @@ def run_dir(tmp_path: Path) -> list[str | Path]:
     return ["--cmdline", os.devnull, "--run-dir", tmp_path / "run"]
 
 
-# Streams that are closed, full, or left by their reader.
+# Streams that are closed, full or unread.
 
 PRINTS = [
     ["--help"],
@@ -83,7 +83,7 @@ UNBUFFERED = pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered
 
 
 @pytest.mark.parametrize("words", PRINTS, ids=" ".join)
-def test_what_is_printed_into_a_full_file_ends_in_a_sentence(words: list[str]) -> None:
+def test_reports_that_stdout_is_full(words: list[str]) -> None:
     done = started(*words, redirect=">/dev/full")
     assert done.returncode == ExitCode.DEFECT
     assert "the output cannot be written: No space left on device" in done.stderr
@@ -91,7 +91,7 @@ def test_what_is_printed_into_a_full_file_ends_in_a_sentence(words: list[str]) -
 
 
 @pytest.mark.parametrize("words", PRINTS, ids=" ".join)
-def test_a_reader_that_went_away_is_no_failure(words: list[str], unread: int) -> None:
+def test_a_closed_pipe_is_not_a_failure(words: list[str], unread: int) -> None:
     done = started(*words, stdout=unread)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -108,31 +108,31 @@ def test_streams_that_are_not_needed_may_be_closed(redirect: str) -> None:
     ("redirect", "status"),
     [(">/dev/full 2>/dev/full", 1), (">/dev/full 2>&-", 1), (">/dev/full", 1), ("1</dev/null", 1), (">&-", 0)],
 )
-def test_the_code_says_what_no_stream_can(redirect: str, status: int, unbuffered: bool) -> None:
+def test_the_exit_code_reports_a_failure_without_streams(redirect: str, status: int, unbuffered: bool) -> None:
     assert started("--help", redirect=redirect, unbuffered=unbuffered).returncode == status
 
 
 @pytest.mark.parametrize("redirect", ["", "2>&-", "2>/dev/full", "2</dev/null", ">&-", CLOSED])
-@pytest.mark.parametrize(("words", "status", "told"), FAILS, ids=[words[-1] for words, *_ in FAILS])
-def test_a_failure_keeps_its_code(words: list[str], status: int, told: str, redirect: str) -> None:
+@pytest.mark.parametrize(("words", "status", "expected"), FAILS, ids=[words[-1] for words, *_ in FAILS])
+def test_closed_streams_do_not_change_the_exit_code(
+    words: list[str], status: int, expected: str, redirect: str
+) -> None:
     done = started(*words, redirect=redirect)
     assert done.returncode == status
     silent = "2" in redirect
-    assert (done.stderr == "") if silent else (told in done.stderr and "\nhint: " in done.stderr)
+    assert (done.stderr == "") if silent else (expected in done.stderr and "\nhint: " in done.stderr)
 
 
 @UNBUFFERED
-@pytest.mark.parametrize(("words", "status", "told"), FAILS, ids=[words[-1] for words, *_ in FAILS])
-def test_a_failure_that_nobody_reads_keeps_its_code(
-    words: list[str], status: int, told: str, unread: int, unbuffered: bool
+@pytest.mark.parametrize(("words", "status", "expected"), FAILS, ids=[words[-1] for words, *_ in FAILS])
+def test_an_unread_stderr_does_not_change_the_exit_code(
+    words: list[str], status: int, expected: str, unread: int, unbuffered: bool
 ) -> None:
     assert started(*words, stderr=unread, unbuffered=unbuffered).returncode == status
 
 
 @pytest.mark.parametrize("stderr", ["there", "unread"])
-def test_a_log_file_that_is_full_is_told_once_and_costs_no_more(
-    tmp_path: Path, run_dir: list[str | Path], unread: int, stderr: str
-) -> None:
+def test_warns_once_about_a_full_log_file(tmp_path: Path, run_dir: list[str | Path], unread: int, stderr: str) -> None:
     (tmp_path / "run/checkpoint.json").mkdir(parents=True)
     done = started(
         *run_dir, "--log-file", "/dev/full", "status", stderr=unread if stderr == "unread" else subprocess.PIPE
@@ -156,7 +156,7 @@ def test_a_log_file_that_is_full_is_told_once_and_costs_no_more(
     ],
     ids=str,
 )
-def test_what_a_locale_cannot_write_is_escaped(tmp_path: Path, locale: dict[str, str], shown: str) -> None:
+def test_escapes_characters_that_the_locale_cannot_encode(tmp_path: Path, locale: dict[str, str], shown: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("report: {path: /ä…}\n", "utf-8")
     done = started("--cmdline", os.devnull, "--config", path, "config", "show", env=locale)
@@ -165,11 +165,11 @@ def test_what_a_locale_cannot_write_is_escaped(tmp_path: Path, locale: dict[str,
     assert f"\n  path: {shown}\n" in text
 
 
-# Python makes UTF-8 of the locale C by itself, and of no other; this is as any other one.
+# Python replaces the locale C, and no other, by UTF-8; these variables turn that off, as if it were another locale.
 ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 
-def test_a_path_that_the_locale_cannot_name_is_told_before_anything_is_done(tmp_path: Path) -> None:
+def test_refuses_a_path_that_the_locale_cannot_encode(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("report: {path: /ä}\n", "utf-8")
     done = started("--cmdline", os.devnull, "--config", path, "run", env=ASCII)
@@ -179,7 +179,7 @@ def test_a_path_that_the_locale_cannot_name_is_told_before_anything_is_done(tmp_
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C"}, ASCII], ids=["own", "c", "ascii"])
-def test_words_that_are_no_text_are_told_by_their_bytes(locale: dict[str, str]) -> None:
+def test_shows_the_bytes_of_arguments_that_are_not_utf_8(locale: dict[str, str]) -> None:
     for words in (["config", "check", b"/no\xff"], ["--cmdline", b"/no\xff", "run"], [b"no\xff"]):
         done = started(*words, env=locale)
         assert done.returncode in (ExitCode.USAGE, ExitCode.CONFIG)

@@ -9,7 +9,7 @@ FILES = sorted(path for folder in system.__path__ for path in Path(folder).glob(
 
 
 def test_processes_are_started_by_popen_in_one_module() -> None:
-    """With `preexec_fn` it would fork, and copy our page tables."""
+    """With `preexec_fn`, Popen would fork, which copies our page tables."""
     forbidden = {"preexec_fn", "posix_spawn", "posix_spawnp", "fork", "forkpty"}
     found = {
         name

@@ -17,12 +17,12 @@ def python(code: str, *words: str | Path, redirect: str = "") -> subprocess.Comp
     return subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
-# What a parent leaves.
+# What a process inherits.
 
 
 @pytest.fixture
-def changed() -> Iterator[None]:
-    """The state of signals, put back after a test that changes it."""
+def restored_signals() -> Iterator[None]:
+    """Restore the signal settings after a test that changes them."""
     mask, handler = signal.pthread_sigmask(signal.SIG_BLOCK, ()), signal.getsignal(signal.SIGCHLD)
     yield
     signal.signal(signal.SIGCHLD, handler)
@@ -42,7 +42,7 @@ def test_inherited_descriptors_are_closed_on_exec() -> None:
         os.close(other)
 
 
-def test_sigchld_is_reset_and_all_signals_are_unblocked(changed: None) -> None:
+def test_sigchld_is_reset_and_all_signals_are_unblocked(restored_signals: None) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
     streams.reset_inherited()
@@ -50,8 +50,8 @@ def test_sigchld_is_reset_and_all_signals_are_unblocked(changed: None) -> None:
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
-def test_without_proc_signals_are_reset_all_the_same(
-    changed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_signals_are_reset_without_proc(
+    restored_signals: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(streams, "_DESCRIPTORS", tmp_path / "none")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -74,19 +74,19 @@ print("err", file=sys.stderr, flush=True)
 
 
 @pytest.mark.parametrize("redirect", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ""])
-def test_no_file_of_ours_becomes_a_standard_stream(tmp_path: Path, redirect: str) -> None:
-    done = python(OPENED, tmp_path / "told", redirect=redirect)
+def test_an_opened_file_never_becomes_a_standard_stream(tmp_path: Path, redirect: str) -> None:
+    done = python(OPENED, tmp_path / "expected", redirect=redirect)
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
         "" if ">&-" in redirect.split() else "out\n",
         "" if "2>&-" in redirect else "err\n",
     )
-    handle, *rest = (tmp_path / "told").read_text().split()
+    handle, *rest = (tmp_path / "expected").read_text().split()
     assert int(handle) > 2
     assert rest == ["True"] * 4
 
 
-def test_without_dev_null_there_is_still_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_memory_replaces_a_missing_dev_null(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "devnull", "/nonexistent/null")
     handle = streams._open_null()
     assert os.write(handle, b"x") == 1
@@ -94,7 +94,7 @@ def test_without_dev_null_there_is_still_nowhere(monkeypatch: pytest.MonkeyPatch
     os.close(handle)
 
 
-GIVEN_UP = """
+DISCARDED = """
 import sys
 from zosstorage.errors import ZosstorageError
 from zosstorage.system import streams
@@ -109,17 +109,17 @@ print("more")
 """
 
 
-def test_a_full_stdout_is_an_error_once() -> None:
-    done = python(GIVEN_UP, redirect=">/dev/full")
-    told = "the output cannot be written: No space left on device; free disk space, or redirect stdout\n"
-    assert (done.returncode, done.stderr) == (0, told)
+def test_a_full_stdout_is_reported_once() -> None:
+    done = python(DISCARDED, redirect=">/dev/full")
+    expected = "the output cannot be written: No space left on device; free disk space, or redirect stdout\n"
+    assert (done.returncode, done.stderr) == (0, expected)
 
 
-def test_a_stdout_that_nobody_reads_is_none() -> None:
+def test_a_stdout_without_a_reader_is_not_reported() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with subprocess.Popen(
-        [sys.executable, "-c", GIVEN_UP],
+        [sys.executable, "-c", DISCARDED],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=writing,
         stderr=subprocess.PIPE,

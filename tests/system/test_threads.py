@@ -11,7 +11,7 @@ from zosstorage.system import signals, threads
 from zosstorage.system.running import LIMIT
 
 
-def test_each_item_is_worked_on_at_the_same_time() -> None:
+def test_works_on_all_items_in_parallel() -> None:
     meeting = threading.Barrier(3, timeout=30)
 
     def work(_: object) -> None:
@@ -20,11 +20,11 @@ def test_each_item_is_worked_on_at_the_same_time() -> None:
     threads.each(work, [1, 2, 3], str)
 
 
-def test_nothing_to_do() -> None:
+def test_accepts_no_items() -> None:
     threads.each(lambda _: pytest.fail("there is no item"), [], str)
 
 
-def test_the_first_error_is_raised_when_all_is_done() -> None:
+def test_the_first_error_is_raised_after_all_work() -> None:
     done = []
 
     def work(item: Any) -> None:
@@ -37,18 +37,18 @@ def test_the_first_error_is_raised_when_all_is_done() -> None:
     assert sorted(done) == [0, 2, 4]
 
 
-def test_after_a_signal_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starts_nothing_after_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals._record, "number", 15)
     with pytest.raises(InterruptedRunError):
-        threads.each(lambda _: pytest.fail("it began"), [1], str)
+        threads.each(lambda _: pytest.fail("work was started"), [1], str)
 
 
-def test_a_signal_waits_until_all_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_is_raised_after_all_work(monkeypatch: pytest.MonkeyPatch) -> None:
     done = []
 
     def work(item: Any) -> None:
         monkeypatch.setattr(signals._record, "number", 15)
-        signals.check()  # as its handler does, in whatever line of the main thread it comes
+        signals.check()  # as the signal handler does, at any line of the main thread
         done.append(item)
 
     with pytest.raises(InterruptedRunError):
@@ -56,7 +56,7 @@ def test_a_signal_waits_until_all_is_done(monkeypatch: pytest.MonkeyPatch) -> No
     assert sorted(done) == [1, 2]
 
 
-def test_a_thread_that_cannot_be_started_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_for_started_threads_if_one_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     real, done = threading.Thread.start, []
 
     def start(thread: threading.Thread) -> None:
@@ -71,10 +71,10 @@ def test_a_thread_that_cannot_be_started_leaves_none_behind(monkeypatch: pytest.
     monkeypatch.setattr(threading.Thread, "start", start)
     with pytest.raises(OSError, match="Resource temporarily unavailable"):
         threads.each(work, ["a", "b", "c", "d"], str)
-    assert sorted(done) == ["a", "b"]  # by the time that it is told
+    assert sorted(done) == ["a", "b"]  # before the error is raised
 
 
-def test_what_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_devices_that_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
 
     def work(item: str) -> None:
@@ -85,10 +85,10 @@ def test_what_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ToolError, match=r"^/dev/b did not answer within 0\.1 s and hangs in the kernel$") as caught:
         threads.each(work, ["/dev/a", "/dev/b"], str)
     go_on.set()
-    assert caught.value.argv == ()  # nothing is tried again beside it
+    assert caught.value.argv == ()  # so that it is not retried
 
 
-def test_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flushes_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [tmp_path / name for name in ("one", "two")]
     for path in paths:
         path.write_bytes(b"x")

@@ -25,7 +25,7 @@ LISTED = "u64s 8 type dirent 4096:1:U32_MAX len 0 ver 0: lost+found -> 4097 type
 
 @pytest.fixture
 def on_files(tmp_path: Path) -> Callable[[Facts], Facts]:
-    """Facts whose partitions are files."""
+    """Replace the partitions of facts by files."""
 
     def move(known: Facts) -> Facts:
         parts = []
@@ -63,7 +63,7 @@ def mkfs_tools(fake_tools: FakeTools) -> FakeTools:
 
 
 def fill(known: Facts, *, label: bytes = b"ZOSDATA", skip: Sequence[str] = ()) -> None:
-    """Superblocks as the plan has them."""
+    """Write the superblocks of the plan."""
     for filesystem in known.plan.filesystems:
         for number, device in enumerate(known.devices(filesystem)):
             if device not in skip:
@@ -90,7 +90,7 @@ def make(
     formatting.make(known.plan.filesystems if wanted is None else wanted, known, require_marks)
 
 
-def test_nothing_is_made_without_the_marks(mkfs_tools: FakeTools, known: Facts) -> None:
+def test_nothing_is_made_without_the_in_progress_flags(mkfs_tools: FakeTools, known: Facts) -> None:
     def fails() -> None:
         raise NotEmptyError("no in-progress flag on partition 2")
 
@@ -101,7 +101,7 @@ def test_nothing_is_made_without_the_marks(mkfs_tools: FakeTools, known: Facts) 
         make(known, [], fails)
 
 
-def test_everything_is_made_at_once_after_a_look(mkfs_tools: FakeTools, known: Facts) -> None:
+def test_makes_everything_once_after_the_probers(mkfs_tools: FakeTools, known: Facts) -> None:
     make(known)
     looks = mkfs_tools.of("wipefs")
     nodes = [part.device for part in known.partitions]
@@ -114,7 +114,7 @@ def test_everything_is_made_at_once_after_a_look(mkfs_tools: FakeTools, known: F
     assert all(words.count(node) == 1 for node in nodes)
 
 
-def test_without_anything_to_make_no_command_is_run(mkfs_tools: FakeTools, known: Facts) -> None:
+def test_nothing_to_make_starts_no_command(mkfs_tools: FakeTools, known: Facts) -> None:
     make(known, [])
     assert mkfs_tools.calls == []
 
@@ -131,7 +131,7 @@ def data(known: Facts) -> PlannedFilesystem:
 @pytest.mark.parametrize(
     ("kind", "label"), [("ext4", None), ("ext4", "ZOSDATA"), (None, "home"), (None, None), ("gpt", None)], ids=str
 )
-def test_what_somebody_else_made_is_not_overwritten(
+def test_a_foreign_signature_is_not_overwritten(
     mkfs_tools: FakeTools, known: Facts, kind: str | None, label: str | None
 ) -> None:
     device = known.devices(data(known))[0]
@@ -143,7 +143,7 @@ def test_what_somebody_else_made_is_not_overwritten(
 
 
 @pytest.mark.parametrize("listing", ["", LISTED.replace("lost+found", "photos")], ids=["nothing", "folder"])
-def test_an_unfinished_bcachefs_that_may_be_used_is_left_alone(
+def test_an_unfinished_bcachefs_that_may_be_used_is_not_overwritten(
     mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts], listing: str
 ) -> None:
     known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
@@ -156,11 +156,11 @@ def test_an_unfinished_bcachefs_that_may_be_used_is_left_alone(
 
 
 @pytest.mark.parametrize("label", [None, "ZOSDATA"])
-def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools: FakeTools, known: Facts, label: str | None) -> None:
+def test_an_unfinished_filesystem_of_ours_is_made_again(mkfs_tools: FakeTools, known: Facts, label: str | None) -> None:
     device = known.devices(data(known))[0]
     mkfs_tools("wipefs", stdout=signature(device, data(known).type, label))
     mkfs_tools("bcachefs", stdout=LISTED)
-    fill(known)  # its own superblock has the label, where wipefs shows none
+    fill(known)  # our own reader finds the label, also if wipefs shows none
     make(known)
     erased = [call for call in mkfs_tools.of("wipefs") if "--all" in call]
     if data(known).type == "btrfs":
@@ -171,13 +171,13 @@ def test_an_unfinished_one_of_ours_is_made_again(mkfs_tools: FakeTools, known: F
     assert not any("-f" in call for call in mkfs_tools.of("mkfs.btrfs"))
 
 
-def test_without_leftovers_nothing_is_forced(mkfs_tools: FakeTools, known: Facts) -> None:
+def test_nothing_is_forced_without_leftovers(mkfs_tools: FakeTools, known: Facts) -> None:
     make(known)
     assert not any({"-f", "--force", "--all"} & set(call) for call in mkfs_tools.calls)
 
 
 @pytest.mark.parametrize("fails", ["ESP", "data"])
-def test_one_that_fails_is_told_when_all_have_ended(mkfs_tools: FakeTools, known: Facts, fails: str) -> None:
+def test_reports_a_failed_mkfs_after_all_have_ended(mkfs_tools: FakeTools, known: Facts, fails: str) -> None:
     makers = {"vfat": "mkfs.fat", "btrfs": "mkfs.btrfs", "bcachefs": "bcachefs"}
     mkfs_tools(makers["vfat" if fails == "ESP" else data(known).type], status=1, stderr="no space")
     with pytest.raises(ToolError, match="no space"):
@@ -185,9 +185,7 @@ def test_one_that_fails_is_told_when_all_have_ended(mkfs_tools: FakeTools, known
     assert len(mkfs_tools.calls) == len(mkfs_tools.of("wipefs")) + len(known.plan.filesystems)
 
 
-def test_a_bcachefs_that_crashes_at_exit_is_judged_by_its_superblock(
-    mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts]
-) -> None:
+def test_accepts_a_bcachefs_that_crashes_at_exit(mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts]) -> None:
     known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
     mkfs_tools("bcachefs", status=139)
     make(known)
@@ -202,13 +200,13 @@ def test_only_bcachefs_may_crash(mkfs_tools: FakeTools, on_files: Callable[[Fact
         make(known)
 
 
-def test_a_missing_mkfs_is_told(mkfs_tools: FakeTools, known: Facts) -> None:
+def test_reports_a_missing_mkfs(mkfs_tools: FakeTools, known: Facts) -> None:
     (mkfs_tools.bin / "mkfs.fat").unlink()
     with pytest.raises(ToolError, match=r"mkfs\.fat was not found"):
         make(known)
 
 
-def test_tiers_reach_the_command(mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts]) -> None:
+def test_the_command_has_the_tiers(mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts]) -> None:
     known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
     make(known)
     (call,) = mkfs_tools.of("bcachefs")
@@ -218,7 +216,7 @@ def test_tiers_reach_the_command(mkfs_tools: FakeTools, on_files: Callable[[Fact
 
 
 def test_the_commands_are_those_of_the_plan(mkfs_tools: FakeTools, known: Facts) -> None:
-    """But for the nodes, which are files here."""
+    """The device nodes are files here."""
     make(known)
     nodes = {
         sysfs.partition_device(of.disk, part.number): part.uuid for of in known.plan.disks for part in of.partitions
@@ -228,10 +226,8 @@ def test_the_commands_are_those_of_the_plan(mkfs_tools: FakeTools, known: Facts)
     assert sorted(call for call in mkfs_tools.calls if call[0] != "wipefs") == sorted(expected)
 
 
-def test_a_status_is_judged_by_the_filesystem_it_is_of(
-    mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts]
-) -> None:
-    """The ESP's 139 is no crash of bcachefs."""
+def test_an_exit_status_is_judged_by_its_filesystem(mkfs_tools: FakeTools, on_files: Callable[[Facts], Facts]) -> None:
+    """Status 139 is accepted from bcachefs, but not from mkfs.fat."""
     known = on_files(some_facts(mode="bcachefs_2copy", disks=MODES["bcachefs_2copy"]))
     mkfs_tools("mkfs.fat", status=139)
     with pytest.raises(ToolError, match=r"mkfs\.fat"):
@@ -242,17 +238,17 @@ def test_a_status_is_judged_by_the_filesystem_it_is_of(
 
 
 def with_data(known: Facts, **changes: Any) -> Facts:
-    """Facts whose plan has another data filesystem."""
+    """Return facts whose plan has another data filesystem."""
     filesystems = tuple(evolve(one, **changes) if one.top else one for one in known.plan.filesystems)
     return evolve(known, validate=evolve(known.validated, plan=evolve(known.plan, filesystems=filesystems)))
 
 
-def test_what_was_made_is_read_back(known: Facts) -> None:
+def test_reads_back_all_filesystems(known: Facts) -> None:
     fill(known)
     assert formatting.read_back(known) == known.filesystems
 
 
-def test_a_filesystem_that_is_not_there_is_told(known: Facts) -> None:
+def test_reports_a_missing_filesystem(known: Facts) -> None:
     fill(known)
     device = known.devices(data(known))[-1]
     poke(device, 0, bytes(BLOCK))
@@ -260,21 +256,21 @@ def test_a_filesystem_that_is_not_there_is_told(known: Facts) -> None:
         formatting.read_back(known)
 
 
-def test_another_label_is_told(known: Facts) -> None:
+def test_reports_another_label(known: Facts) -> None:
     fill(known, label=b"OTHER")
     with pytest.raises(ToolError, match="OTHER"):
         formatting.read_back(known)
 
 
-def test_another_uuid_is_told(known: Facts) -> None:
+def test_reports_another_uuid(known: Facts) -> None:
     other = "12345678-0000-4000-8000-000000000000"
     fill(known)
     with pytest.raises(ToolError, match=f"expected .*{other}"):
         formatting.read_back(with_data(known, uuid=other))
 
 
-def test_another_number_of_devices_is_told(known: Facts) -> None:
-    """One member fewer (or one more) is wanted than every superblock says there are."""
+def test_reports_another_number_of_devices(known: Facts) -> None:
+    """The plan has one member less (or more) than the superblocks."""
     wanted = data(known)
     members = wanted.members[:-1] or wanted.members * 2
     fill(known)
@@ -282,7 +278,7 @@ def test_another_number_of_devices_is_told(known: Facts) -> None:
         formatting.read_back(with_data(known, members=members))
 
 
-def test_one_member_twice_is_told(on_files: Callable[[Facts], Facts]) -> None:
+def test_reports_a_member_that_is_there_twice(on_files: Callable[[Facts], Facts]) -> None:
     known = on_files(some_facts(mode="btrfs_raid1", disks=MODES["btrfs_raid1"]))
     fill(known)
     one, other = known.devices(data(known))
@@ -292,14 +288,14 @@ def test_one_member_twice_is_told(on_files: Callable[[Facts], Facts]) -> None:
         formatting.read_back(known)
 
 
-def test_a_device_that_is_gone_is_told(known: Facts) -> None:
+def test_reports_a_missing_device(known: Facts) -> None:
     fill(known)
     Path(known.partitions[0].device).unlink()
     with pytest.raises(ToolError, match="cannot be opened: No such file"):
         formatting.read_back(known)
 
 
-def test_a_device_that_cannot_be_read_is_told(known: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_device_that_cannot_be_read(known: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
@@ -308,7 +304,7 @@ def test_a_device_that_cannot_be_read_is_told(known: Facts, monkeypatch: pytest.
         formatting.read_back(known)
 
 
-# A second opinion.
+# Comparison with blkid.
 
 
 def blkid_text(known: Facts, **changes: str) -> str:
@@ -320,7 +316,7 @@ def blkid_text(known: Facts, **changes: str) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def test_blkid_has_to_agree(fake_tools: FakeTools, known: Facts) -> None:
+def test_blkid_must_agree(fake_tools: FakeTools, known: Facts) -> None:
     fill(known)
     fake_tools("blkid", stdout=blkid_text(known))
     assert formatting.read_back_twice(known) == formatting.read_back(known)
@@ -329,21 +325,21 @@ def test_blkid_has_to_agree(fake_tools: FakeTools, known: Facts) -> None:
 
 
 @pytest.mark.parametrize("change", [{"TYPE": "ext4"}, {"LABEL": "other"}, {"UUID": "other"}], ids=str)
-def test_blkid_that_sees_something_else_is_told(fake_tools: FakeTools, known: Facts, change: dict[str, str]) -> None:
+def test_reports_that_blkid_differs(fake_tools: FakeTools, known: Facts, change: dict[str, str]) -> None:
     fill(known)
     fake_tools("blkid", stdout=blkid_text(known, **change))
     with pytest.raises(ToolError, match=f"blkid reports .*{next(iter(change.values()))}"):
         formatting.read_back_twice(known)
 
 
-def test_blkid_that_sees_nothing_is_told(fake_tools: FakeTools, known: Facts) -> None:
+def test_reports_that_blkid_finds_nothing(fake_tools: FakeTools, known: Facts) -> None:
     fill(known)
     fake_tools("blkid", status=2)
     with pytest.raises(ToolError, match=r"blkid .* failed with status 2"):
         formatting.read_back_twice(known)
 
 
-def test_blkid_is_not_believed_alone(fake_tools: FakeTools, known: Facts) -> None:
+def test_our_own_reader_must_agree_with_blkid(fake_tools: FakeTools, known: Facts) -> None:
     fake_tools("blkid", stdout=blkid_text(known))
     with pytest.raises(ToolError, match="was read back as no filesystem of ours"):
         formatting.read_back_twice(known)
@@ -352,7 +348,7 @@ def test_blkid_is_not_believed_alone(fake_tools: FakeTools, known: Facts) -> Non
 
 @pytest.mark.parametrize("kind", ["vfat", "btrfs"])
 def test_nothing_is_made_in_a_partition_that_the_plan_keeps(fake_tools: FakeTools, kind: str | None) -> None:
-    """A plan that contradicts itself: without this, nobody would have asked the table for that partition's mark."""
+    """The plan contradicts itself: the in-progress flag is not required for a partition that the plan keeps."""
     known = some_facts(make=False)
     edited = tuple(evolve(one, make=one.type == kind) for one in known.plan.filesystems)
     plan = evolve(known.plan, filesystems=edited)

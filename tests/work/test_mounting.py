@@ -23,7 +23,7 @@ TIERS = (disk("sda"), disk("sdb", rotational=True))
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> list[Mounted]:
-    """What is mounted, as mountinfo tells it; a target may be mounted over."""
+    """The lines of mountinfo; a later line hides an earlier one with the same target."""
     found: list[Mounted] = []
     monkeypatch.setattr(mountinfo, "at", lambda target: topmost(found, target))
     return found
@@ -47,7 +47,7 @@ def topmost(found: Iterable[Mounted], target: str) -> Mounted | None:
 
 
 def mounted(wanted: Wanted, **changes: Any) -> Mounted:
-    """The line of mountinfo for a mount as it was asked for."""
+    """Return the line of mountinfo for a wanted mount, with some changes."""
     base = Mounted(
         "0:40",
         f"/{wanted.planned.subvolume}",
@@ -59,10 +59,10 @@ def mounted(wanted: Wanted, **changes: Any) -> Mounted:
     return evolve(base, **changes)
 
 
-# What is asked for.
+# Wanted mounts.
 
 
-def test_each_data_filesystem_below_the_data_root(tmp_path: Path) -> None:
+def test_tops_are_below_the_data_root(tmp_path: Path) -> None:
     found = tops(tmp_path)
     uuids = [one.filesystem.uuid for one in found]
     assert [one.target for one in found] == [f"{tmp_path}/var/mounts/{uuid}" for uuid in uuids]
@@ -72,7 +72,7 @@ def test_each_data_filesystem_below_the_data_root(tmp_path: Path) -> None:
     assert all(one.planned.subvolume == "" for one in found)
 
 
-def test_four_subvolumes_of_the_primary_in_order(tmp_path: Path) -> None:
+def test_targets_are_the_four_subvolumes_in_order(tmp_path: Path) -> None:
     found = targets(tmp_path)
     assert [one.planned.subvolume for one in found] == NAMES
     assert [one.target for one in found] == [f"{tmp_path}/var/cache/{name}" for name in NAMES]
@@ -80,7 +80,7 @@ def test_four_subvolumes_of_the_primary_in_order(tmp_path: Path) -> None:
     assert len({one.filesystem.uuid for one in found}) == 1
 
 
-def test_bcachefs_has_its_members_named(tmp_path: Path) -> None:
+def test_bcachefs_is_mounted_by_its_members(tmp_path: Path) -> None:
     (top,) = tops(tmp_path, "ssd_hdd_bcachefs", TIERS)
     assert top.argv == ["mount", "-t", "bcachefs", "-o", "noatime", "/dev/sda2:/dev/sdb2", top.target]
     assert top.mount.source == f"UUID={top.filesystem.uuid}"
@@ -88,7 +88,7 @@ def test_bcachefs_has_its_members_named(tmp_path: Path) -> None:
     assert options == [f"X-mount.subdir={name},noatime" for name in NAMES]
 
 
-def test_configured_places_and_options(tmp_path: Path) -> None:
+def test_targets_and_options_are_configurable(tmp_path: Path) -> None:
     sections: dict[str, Any] = {
         "mounts": {"data_root": "/data", "targets": {"etc": "/etc/zos"}},
         "filesystems": {"btrfs": {"compression": "zstd", "mount_options": ["nodev"]}},
@@ -98,14 +98,14 @@ def test_configured_places_and_options(tmp_path: Path) -> None:
     assert (etc.target, etc.mount.options) == (f"{tmp_path}/etc/zos", "subvol=etc,nodev,compress=zstd")
 
 
-def test_mount_options_may_be_none(tmp_path: Path) -> None:
+def test_mount_options_may_be_empty(tmp_path: Path) -> None:
     found = tops(tmp_path, filesystems={"btrfs": {"mount_options": []}})
     assert found[0].argv[3:5] == ["-o", "subvolid=5"]
 
 
-def test_bcachefs_without_options(tmp_path: Path) -> None:
+def test_bcachefs_without_options_has_an_empty_list(tmp_path: Path) -> None:
     (top,) = tops(tmp_path, "ssd_hdd_bcachefs", TIERS, filesystems={"bcachefs": {"mount_options": []}})
-    assert top.argv[3:5] == ["-o", ""]  # an empty list is a list to mount
+    assert top.argv[3:5] == ["-o", ""]  # mount accepts an empty list
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_the_commands_are_those_of_the_plan(tmp_path: Path, mode: str, disks: tu
     assert [tuple(one.argv) for one in wanted] == planned
 
 
-# What is there.
+# Comparison with mountinfo.
 
 
-def test_a_mount_as_it_was_asked_for_has_no_mismatch(tmp_path: Path, table: list[Mounted]) -> None:
+def test_a_mount_as_wanted_has_no_mismatch(tmp_path: Path, table: list[Mounted]) -> None:
     for wanted in [*tops(tmp_path), *targets(tmp_path), *tops(tmp_path, "ssd_hdd_bcachefs", TIERS)]:
         table[:] = [mounted(wanted)]
         assert mounting.mismatch(wanted) == ""
@@ -135,7 +135,7 @@ def test_members_of_bcachefs_may_be_shown_in_any_order(tmp_path: Path, table: li
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"target": "/elsewhere"}, "nothing is mounted there"),
         ({"fstype": "ext4"}, "ext4 is mounted there"),
@@ -147,10 +147,12 @@ def test_members_of_bcachefs_may_be_shown_in_any_order(tmp_path: Path, table: li
         ({"options": frozenset(["rw", "relatime"])}, "the mount lacks the options noatime"),
     ],
 )
-def test_a_mount_that_differs_is_told(tmp_path: Path, table: list[Mounted], changes: dict[str, Any], told: str) -> None:
+def test_describes_how_a_mount_differs(
+    tmp_path: Path, table: list[Mounted], changes: dict[str, Any], expected: str
+) -> None:
     wanted = targets(tmp_path)[1]
     table.append(mounted(wanted, **changes))
-    assert told in mounting.mismatch(wanted)
+    assert expected in mounting.mismatch(wanted)
 
 
 def test_only_the_topmost_mount_counts(tmp_path: Path, table: list[Mounted]) -> None:
@@ -170,7 +172,7 @@ def test_compression_is_shown_with_its_level(
     assert (mounting.mismatch(wanted) == "") is same
 
 
-def test_a_mount_at_a_target_behind_a_link_is_found(tmp_path: Path, table: list[Mounted]) -> None:
+def test_finds_a_mount_below_a_symbolic_link(tmp_path: Path, table: list[Mounted]) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "var").symlink_to("real")
     wanted = tops(tmp_path)[0]
@@ -179,7 +181,7 @@ def test_a_mount_at_a_target_behind_a_link_is_found(tmp_path: Path, table: list[
     assert mounting.mismatch(wanted) == ""
 
 
-def test_a_target_is_free_taken_or_mounted_just_so(tmp_path: Path, table: list[Mounted]) -> None:
+def test_a_target_is_free_taken_or_mounted_as_wanted(tmp_path: Path, table: list[Mounted]) -> None:
     wanted = tops(tmp_path)[0]
     assert mounting.is_free(wanted)
     table.append(mounted(wanted))
@@ -194,7 +196,7 @@ def test_a_target_is_free_taken_or_mounted_just_so(tmp_path: Path, table: list[M
 
 @pytest.fixture
 def mounter(fake_tools: FakeTools, table: list[Mounted]) -> Callable[..., Callable[[], list[Mounted]]]:
-    """A mount program that does what it is told (or something else), and umount."""
+    """Add a mount command, which makes the wanted mount or another one, and umount."""
 
     done = fake_tools.records / "mounted"
 
@@ -224,13 +226,13 @@ def test_a_mount_is_made_and_read_back(
     assert Path(wanted.target).is_dir()
 
 
-def test_a_mount_that_ignores_what_it_does_not_know(
+def test_undoes_a_mount_whose_command_ignored_options(
     tmp_path: Path,
     fake_tools: FakeTools,
     mounter: Callable[..., Callable[[], list[Mounted]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The mount of busybox mounts the top of a bcachefs and says that all is well."""
+    """The mount of busybox mounts the top of a bcachefs instead of a subvolume and exits with 0."""
     wanted = targets(tmp_path, "ssd_hdd_bcachefs", TIERS)[0]
     reading(monkeypatch, mounter(wanted, root="/"))
     with pytest.raises(ToolError, match="but / of the filesystem is mounted there, not /system") as caught:
@@ -239,14 +241,14 @@ def test_a_mount_that_ignores_what_it_does_not_know(
     assert fake_tools.calls == [wanted.argv, ["umount", wanted.target]]
 
 
-def test_a_mount_that_fails(tmp_path: Path, fake_tools: FakeTools, table: list[Mounted]) -> None:
+def test_reports_a_failed_mount(tmp_path: Path, fake_tools: FakeTools, table: list[Mounted]) -> None:
     fake_tools("mount", status=32, stderr="wrong fs type")
     with pytest.raises(ToolError, match="wrong fs type"):
         mounting.mount(tops(tmp_path)[:1], [])
     assert len(fake_tools.calls) == 1
 
 
-def test_a_mount_that_fails_and_mounts_all_the_same(
+def test_undoes_a_mount_whose_command_failed(
     tmp_path: Path,
     fake_tools: FakeTools,
     mounter: Callable[..., Callable[[], list[Mounted]]],
@@ -259,15 +261,15 @@ def test_a_mount_that_fails_and_mounts_all_the_same(
     assert fake_tools.calls[-1] == ["umount", wanted.target]
 
 
-def test_a_mount_that_does_nothing(tmp_path: Path, fake_tools: FakeTools, table: list[Mounted]) -> None:
+def test_reports_a_mount_command_that_does_nothing(tmp_path: Path, fake_tools: FakeTools, table: list[Mounted]) -> None:
     fake_tools("mount")
     with pytest.raises(ToolError, match="but nothing is mounted there"):
         mounting.mount(tops(tmp_path)[:1], [])
     assert len(fake_tools.calls) == 1
 
 
-def test_mounts_are_made_side_by_side(tmp_path: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each waits for a sign of the other: one after the other they would never end."""
+def test_mounts_are_made_in_parallel(tmp_path: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command waits for a file of the other: one after the other, the first would fail."""
     meet = f"""for last; do :; done; : > {tmp_path}/met.$$
     n=0; until [ "$(/bin/ls {tmp_path} | /bin/grep -c met)" = 2 ]; do
         n=$((n+1)); [ $n -gt 500 ] && exit 9; /bin/sleep 0.01; done; echo > "$last.done" """
@@ -279,7 +281,7 @@ def test_mounts_are_made_side_by_side(tmp_path: Path, fake_tools: FakeTools, mon
     assert made == both
 
 
-def test_a_mount_that_fails_leaves_the_others(
+def test_a_failed_mount_leaves_other_mounts(
     tmp_path: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = tops(tmp_path)
@@ -292,7 +294,9 @@ def test_a_mount_that_fails_leaves_the_others(
     assert [call[0] for call in fake_tools.calls] == ["mount", "mount"]
 
 
-def test_mounts_are_undone_backwards(tmp_path: Path, fake_tools: FakeTools, caplog: pytest.LogCaptureFixture) -> None:
+def test_mounts_are_undone_in_reverse_order(
+    tmp_path: Path, fake_tools: FakeTools, caplog: pytest.LogCaptureFixture
+) -> None:
     fake_tools("umount", status=32, stderr="target is busy\n")
     found = tops(tmp_path)
     with caplog.at_level(logging.WARNING, "zosstorage"):
@@ -301,17 +305,17 @@ def test_mounts_are_undone_backwards(tmp_path: Path, fake_tools: FakeTools, capl
     assert [vars(record)["reason"] for record in caplog.records] == ["target is busy"] * 2
 
 
-# Members.
+# Scans for members.
 
 
-def test_members_of_several_devices_are_scanned_for(tmp_path: Path, fake_tools: FakeTools) -> None:
+def test_scans_the_members_of_several_devices(tmp_path: Path, fake_tools: FakeTools) -> None:
     fake_tools("btrfs")
     mounting.scan(tops(tmp_path, "btrfs_raid1", (disk("sda"), disk("sdb"))))
     assert fake_tools.calls == [["btrfs", "device", "scan", "/dev/sda2", "/dev/sdb2"]]
 
 
 @pytest.mark.parametrize(("mode", "disks"), [("dual_independent", None), ("ssd_hdd_bcachefs", TIERS)])
-def test_members_of_other_filesystems_are_not_scanned_for(
+def test_does_not_scan_other_filesystems(
     tmp_path: Path, fake_tools: FakeTools, mode: str, disks: tuple[Disk, ...] | None
 ) -> None:
     mounting.scan(tops(tmp_path, mode, disks))
@@ -323,7 +327,7 @@ def test_members_of_other_filesystems_are_not_scanned_for(
 
 @pytest.fixture
 def allocation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """/sys/fs/btrfs with the profiles of data and metadata."""
+    """Write profiles of data and metadata to a fake /sys/fs/btrfs."""
 
     def moved(path: str) -> Path:
         return Path(str(path).replace("/sys/fs/btrfs", f"{tmp_path}/btrfs", 1))
@@ -345,29 +349,29 @@ def mirror(tmp_path: Path) -> Wanted:
     return tops(tmp_path, "btrfs_raid1", (disk("sda"), disk("sdb")))[0]
 
 
-def test_a_mirror_has_the_profile_of_its_topology(tmp_path: Path, allocation: Callable[..., None]) -> None:
+def test_accepts_a_mirror_with_the_profile_of_its_topology(tmp_path: Path, allocation: Callable[..., None]) -> None:
     top = mirror(tmp_path)
     allocation(top.filesystem.uuid, data=["raid1"], metadata=["raid1"])
     mounting.check_profile(top)
 
 
 @pytest.mark.parametrize(
-    ("data", "metadata", "told"),
+    ("data", "metadata", "expected"),
     [
         (["single"], ["raid1"], "the data profile of"),
         (["raid1"], ["dup"], "the metadata profile of"),
         (["raid1", "single"], ["raid1"], "raid1, single"),
     ],
 )
-def test_a_mirror_with_another_profile_is_refused(
-    tmp_path: Path, allocation: Callable[..., None], data: list[str], metadata: list[str], told: str
+def test_refuses_a_mirror_with_another_profile(
+    tmp_path: Path, allocation: Callable[..., None], data: list[str], metadata: list[str], expected: str
 ) -> None:
     top = mirror(tmp_path)
     allocation(top.filesystem.uuid, data=data, metadata=metadata)
-    with pytest.raises(NotEmptyError, match=told):
+    with pytest.raises(NotEmptyError, match=expected):
         mounting.check_profile(top)
 
 
-def test_other_topologies_have_any_profile(tmp_path: Path) -> None:
+def test_other_topologies_may_have_any_profile(tmp_path: Path) -> None:
     for mode, disks in (("dual_independent", None), ("ssd_hdd_bcachefs", TIERS)):
         mounting.check_profile(tops(tmp_path, mode, disks)[0])

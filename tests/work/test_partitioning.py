@@ -1,4 +1,4 @@
-"""Writing the tables of a plan, telling the kernel, clearing marks, and the looks before and after."""
+"""Writes tables, tells the kernel, clears in-progress flags; and the checks before and after a write."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from fakes import FakeTools
-from support import GIB, kernel_partitions, planned_images, poke, write_planned
+from support import GIB, ends, kernel_partitions, planned_images, poke, write_planned
 
 from zosstorage.block import claim, sysfs, tables
 from zosstorage.errors import NotEmptyError, ToolError
@@ -31,8 +31,8 @@ def planned(tmp_path: Path) -> tuple[PlannedDisk, ...]:
 
 
 @pytest.fixture(autouse=True)
-def swapped(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The paths of disks that are not those that were examined."""
+def replaced(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The paths of disks that were replaced since they were examined."""
     found: set[str] = set()
 
     def check(disk: Disk) -> None:
@@ -43,14 +43,14 @@ def swapped(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return found
 
 
-def content(planned: tuple[PlannedDisk, ...]) -> list[bytes]:
-    return [Path(one.disk.path).read_bytes() for one in planned]
+def content(planned: tuple[PlannedDisk, ...]) -> list[tuple[bytes, bytes]]:
+    return [ends(one.disk) for one in planned]
 
 
 # Writing.
 
 
-def test_tables_are_written_with_marks(sfdisk: FakeTools, planned: tuple[PlannedDisk, ...]) -> None:
+def test_tables_are_written_with_in_progress_flags(sfdisk: FakeTools, planned: tuple[PlannedDisk, ...]) -> None:
     partitioning.write(planned)
     for one in tables.read(planned):
         assert (one.table.guid, one.table.torn) == (one.planned.guid, False)
@@ -59,7 +59,7 @@ def test_tables_are_written_with_marks(sfdisk: FakeTools, planned: tuple[Planned
     assert tables.finished(planned) == []
 
 
-def test_only_what_is_to_be_made_is_marked(sfdisk: FakeTools, planned: tuple[PlannedDisk, ...]) -> None:
+def test_only_partitions_to_be_made_have_the_flag(sfdisk: FakeTools, planned: tuple[PlannedDisk, ...]) -> None:
     one = planned[0]
     parts = (*one.partitions[:2], evolve(one.partitions[2], make=False))
     partitioning.write([evolve(one, partitions=parts)])
@@ -67,7 +67,7 @@ def test_only_what_is_to_be_made_is_marked(sfdisk: FakeTools, planned: tuple[Pla
     assert [part.marked for part in found.table.partitions] == [True, True, False]
 
 
-def test_each_disk_is_given_its_own_table(fake_tools: FakeTools, planned: tuple[PlannedDisk, ...]) -> None:
+def test_each_disk_gets_its_own_table(fake_tools: FakeTools, planned: tuple[PlannedDisk, ...]) -> None:
     fake_tools("sfdisk")
     partitioning.write(planned)
     assert {call[-1] for call in fake_tools.of("sfdisk")} == {one.disk.path for one in planned}
@@ -84,7 +84,7 @@ def test_written_tables_are_flushed(
     assert flushed == [one.disk.path for one in planned]
 
 
-def test_sfdisk_that_fails_is_told_when_all_have_ended(fake_tools: FakeTools, planned: tuple[PlannedDisk, ...]) -> None:
+def test_reports_a_failed_sfdisk_after_all_have_ended(fake_tools: FakeTools, planned: tuple[PlannedDisk, ...]) -> None:
     fake_tools("sfdisk", status=1, stderr="cannot write")
     with pytest.raises(ToolError, match="cannot write"):
         partitioning.write(planned)
@@ -100,7 +100,7 @@ def test_no_disks_need_no_command(fake_tools: FakeTools) -> None:
     assert fake_tools.calls == []
 
 
-def test_the_kernel_is_told_of_tables_that_it_does_not_know(
+def test_tells_the_kernel_only_about_unknown_tables(
     sfdisk: FakeTools, planned: tuple[PlannedDisk, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = {planned[0].disk.path: kernel_partitions(planned[0])}
@@ -109,33 +109,33 @@ def test_the_kernel_is_told_of_tables_that_it_does_not_know(
     assert sfdisk.of("partx") == [["partx", "--update", planned[1].disk.path]]
 
 
-# The last look before the first write.
+# The check right before the first write.
 
 
-def test_blank_disks_that_are_blank_still(planned: tuple[PlannedDisk, ...]) -> None:
+def test_accepts_disks_that_are_still_blank(planned: tuple[PlannedDisk, ...]) -> None:
     partitioning.check_unchanged(planned, 2)
 
 
-def test_a_blank_disk_that_was_written_meanwhile(planned: tuple[PlannedDisk, ...]) -> None:
+def test_refuses_a_blank_disk_that_was_written_to(planned: tuple[PlannedDisk, ...]) -> None:
     poke(planned[1].disk.path, SIZE - 1, b"\x01")
     with pytest.raises(NotEmptyError, match=f"1 of 3 target disks may not be written.*{planned[1].disk.path}"):
         partitioning.check_unchanged(planned, 3)
 
 
 def torn(planned: PlannedDisk) -> PlannedDisk:
-    """The disk of a plan that is to write its torn table again."""
+    """Return a disk whose torn table the plan writes again."""
     return evolve(planned, blank=False, write_table=True)
 
 
-def test_a_torn_table_that_is_ours_still(planned: tuple[PlannedDisk, ...]) -> None:
+def test_accepts_a_torn_table_that_is_still_ours(planned: tuple[PlannedDisk, ...]) -> None:
     one = torn(planned[0])
     write_planned(one)
     poke(one.disk.path, 0, bytes(512))
     partitioning.check_unchanged([one, planned[1]], 2)
 
 
-def test_a_torn_table_that_is_gone(planned: tuple[PlannedDisk, ...]) -> None:
-    """Even a blank disk is not the one that was examined."""
+def test_refuses_a_torn_table_that_is_gone(planned: tuple[PlannedDisk, ...]) -> None:
+    """A blank disk is refused too: it is not the disk that was examined."""
     with pytest.raises(NotEmptyError, match="does not carry the table of the plan"):
         partitioning.check_unchanged([torn(planned[0]), planned[1]], 2)
 
@@ -149,19 +149,19 @@ def test_a_failed_write_may_leave_a_table_of_the_plan_or_nothing(planned: tuple[
     partitioning.check_ours(planned, 2)
 
 
-def test_a_failed_write_that_left_something_else(planned: tuple[PlannedDisk, ...]) -> None:
+def test_refuses_other_content_after_a_failed_write(planned: tuple[PlannedDisk, ...]) -> None:
     poke(planned[1].disk.path, 0, b"\x01")
     with pytest.raises(NotEmptyError, match="1 of 2 target disks may not be written"):
         partitioning.check_ours(planned, 2)
 
 
-def test_a_failed_write_to_a_disk_that_was_swapped(planned: tuple[PlannedDisk, ...], swapped: set[str]) -> None:
-    swapped.add(planned[1].disk.path)
+def test_refuses_a_replaced_disk_after_a_failed_write(planned: tuple[PlannedDisk, ...], replaced: set[str]) -> None:
+    replaced.add(planned[1].disk.path)
     with pytest.raises(NotEmptyError, match="not the disk that was examined"):
         partitioning.check_ours(planned, 2)
 
 
-# Clearing marks.
+# Clearing in-progress flags.
 
 
 def test_cleared_tables_are_finished(sfdisk: FakeTools, planned: tuple[PlannedDisk, ...]) -> None:
@@ -172,18 +172,16 @@ def test_cleared_tables_are_finished(sfdisk: FakeTools, planned: tuple[PlannedDi
     assert tables.finished(planned) == list(planned)
 
 
-@pytest.mark.slow
-def test_marks_of_a_disk_that_was_swapped_are_not_cleared(planned: tuple[PlannedDisk, ...], swapped: set[str]) -> None:
+def test_does_not_clear_the_flags_of_a_replaced_disk(planned: tuple[PlannedDisk, ...], replaced: set[str]) -> None:
     write_planned(*planned)
     before = content(planned)
-    swapped.add(planned[1].disk.path)
+    replaced.add(planned[1].disk.path)
     with pytest.raises(NotEmptyError, match="not the disk that was examined"):
         partitioning.clear_marks(planned)
     assert content(planned) == before
 
 
-@pytest.mark.slow
-def test_marks_of_a_torn_table_are_not_cleared_nor_those_of_the_others(planned: tuple[PlannedDisk, ...]) -> None:
+def test_a_torn_table_keeps_the_flags_of_all_disks(planned: tuple[PlannedDisk, ...]) -> None:
     write_planned(*planned)
     poke(planned[0].disk.path, 0, bytes(512))
     before = content(planned)
@@ -192,11 +190,10 @@ def test_marks_of_a_torn_table_are_not_cleared_nor_those_of_the_others(planned: 
     assert content(planned) == before
 
 
-@pytest.mark.slow
-def test_marks_of_a_disk_that_cannot_be_written(
+def test_reports_a_disk_whose_flags_cannot_be_cleared(
     planned: tuple[PlannedDisk, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one is cleared all the same, and each keeps to the order of its writes."""
+    """The other disk is cleared, and on each disk the writes keep their order."""
     write_planned(*planned)
     real = os.pwrite
 
@@ -216,18 +213,15 @@ def test_marks_of_a_disk_that_cannot_be_written(
     assert tables.finished(planned) == list(planned)
 
 
-@pytest.mark.slow
-def test_a_short_write_of_marks(planned: tuple[PlannedDisk, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_short_write(planned: tuple[PlannedDisk, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     write_planned(*planned)
     monkeypatch.setattr(os, "pwrite", lambda _handle, data, _offset: len(data) - 1)
     with pytest.raises(ToolError, match="cannot be cleared: Input/output error"):
         partitioning.clear_marks(planned)
 
 
-def test_marks_that_are_still_there_after_they_were_cleared(
-    planned: tuple[PlannedDisk, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Writes that a medium confirms and loses."""
+def test_reports_flags_that_are_still_set(planned: tuple[PlannedDisk, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk confirms writes and loses them."""
     write_planned(*planned)
     monkeypatch.setattr(os, "pwrite", lambda _handle, data, _offset: len(data))
     with pytest.raises(

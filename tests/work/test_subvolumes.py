@@ -24,7 +24,7 @@ NAMES = ["system", "etc", "modules", "vm-meta"]
 
 @pytest.fixture
 def top(tmp_path: Path) -> Callable[[str], Wanted]:
-    """A filesystem that is mounted at a folder, by its type."""
+    """Make the wanted mount of a filesystem by its type; it is mounted at a directory."""
 
     def mounted(fstype: str) -> Wanted:
         mode = {"btrfs": "single", "bcachefs": "bcachefs_single"}[fstype]
@@ -36,7 +36,7 @@ def top(tmp_path: Path) -> Callable[[str], Wanted]:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[Ioctl]]]:
-    """The calls of ioctl(2) on a folder."""
+    """The recorded calls of ioctl(2), by directory."""
     made = []
 
     def call(folder: str, calls: Iterable[Ioctl]) -> None:
@@ -48,7 +48,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[Ioctl]]]:
 
 @pytest.fixture
 def roots(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The folders that are roots of subvolumes: those whose inode is 256 here."""
+    """The directories that are roots of btrfs subvolumes: stat returns inode 256 for them."""
     found: set[str] = set()
     real = Path.stat
 
@@ -70,7 +70,7 @@ def test_subvolumes_of_bcachefs_are_folders(top: Callable[[str], Wanted], tmp_pa
     assert subvolumes.present(top("bcachefs"), NAMES) == ["etc"]
 
 
-def test_a_folder_on_btrfs_is_no_subvolume(top: Callable[[str], Wanted], tmp_path: Path, roots: set[str]) -> None:
+def test_a_folder_on_btrfs_is_not_a_subvolume(top: Callable[[str], Wanted], tmp_path: Path, roots: set[str]) -> None:
     for name in NAMES:
         (tmp_path / name).mkdir()
     assert subvolumes.present(top("btrfs"), NAMES) == []
@@ -78,7 +78,7 @@ def test_a_folder_on_btrfs_is_no_subvolume(top: Callable[[str], Wanted], tmp_pat
     assert subvolumes.present(top("btrfs"), NAMES) == ["etc"]
 
 
-def test_btrfs_makes_missing_subvolumes_by_calls_on_its_top(
+def test_btrfs_makes_missing_subvolumes_by_ioctl(
     top: Callable[[str], Wanted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, roots: set[str]
 ) -> None:
     (tmp_path / "etc").mkdir()
@@ -111,7 +111,7 @@ def test_bcachefs_makes_missing_subvolumes_by_its_tool(
 
 
 @pytest.mark.parametrize("fstype", ["btrfs", "bcachefs"])
-def test_subvolumes_that_are_all_there_are_not_made_again(
+def test_existing_subvolumes_are_not_made_again(
     top: Callable[[str], Wanted],
     tmp_path: Path,
     fake_tools: FakeTools,
@@ -127,7 +127,7 @@ def test_subvolumes_that_are_all_there_are_not_made_again(
     assert [made for _, made in calls] == [[]]
 
 
-def test_subvolumes_that_are_not_there_after_they_were_made(
+def test_reports_subvolumes_that_are_still_missing(
     top: Callable[[str], Wanted], calls: list[tuple[str, list[Ioctl]]]
 ) -> None:
     with pytest.raises(ToolError, match="are missing after they were made"):
@@ -135,7 +135,7 @@ def test_subvolumes_that_are_not_there_after_they_were_made(
     assert len(calls) == 1
 
 
-def test_a_kernel_that_refuses_a_subvolume(top: Callable[[str], Wanted], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_that_the_kernel_refuses(top: Callable[[str], Wanted], monkeypatch: pytest.MonkeyPatch) -> None:
     def call(*_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
@@ -145,12 +145,12 @@ def test_a_kernel_that_refuses_a_subvolume(top: Callable[[str], Wanted], monkeyp
     assert caught.value.hint
 
 
-def test_a_folder_on_which_no_subvolume_can_be_made(top: Callable[[str], Wanted]) -> None:
+def test_reports_a_folder_without_support_for_subvolumes(top: Callable[[str], Wanted]) -> None:
     with pytest.raises(ToolError, match="cannot be made: "):
         subvolumes.make(top("btrfs"), NAMES)
 
 
-def test_a_signal_ends_the_making_between_two(top: Callable[[str], Wanted], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_stops_between_two_subvolumes(top: Callable[[str], Wanted], monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
     def create(_handle: int, request: int, _argument: bytearray) -> None:
@@ -164,13 +164,13 @@ def test_a_signal_ends_the_making_between_two(top: Callable[[str], Wanted], monk
     assert len(made) == 1
 
 
-def test_a_tool_that_cannot_make_a_subvolume(top: Callable[[str], Wanted], fake_tools: FakeTools) -> None:
+def test_reports_a_tool_that_fails(top: Callable[[str], Wanted], fake_tools: FakeTools) -> None:
     fake_tools("bcachefs", status=1, stderr="no")
     with pytest.raises(ToolError, match="subvolume create"):
         subvolumes.make(top("bcachefs"), NAMES)
 
 
-def test_btrfs_is_written_through_by_a_call_on_its_top(
+def test_btrfs_is_synced_by_ioctl(
     top: Callable[[str], Wanted], calls: list[tuple[str, list[Ioctl]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sync", lambda: pytest.fail("all filesystems were synced"))
@@ -178,7 +178,7 @@ def test_btrfs_is_written_through_by_a_call_on_its_top(
     assert calls == [(top("btrfs").target, [btrfs.SYNC])]
 
 
-def test_bcachefs_is_written_through_by_sync(
+def test_bcachefs_is_synced_by_sync(
     top: Callable[[str], Wanted], calls: list[tuple[str, list[Ioctl]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = []
@@ -187,7 +187,7 @@ def test_bcachefs_is_written_through_by_sync(
     assert (done, calls) == (["sync"], [])
 
 
-def test_a_filesystem_that_cannot_be_written_through(
+def test_reports_a_filesystem_that_cannot_be_synced(
     top: Callable[[str], Wanted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def call(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The order of writes to a table, seen from outside: torn tables are recognised by it."""
+"""The order of writes to a table, as strace shows it; the recognition of torn tables depends on it."""
 
 import re
 import shutil
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace i
 
 
 def traced(path: Path, argv: Sequence[str], stdin: str = "") -> list[Step]:
-    """The writes and flushes of an image by a command, in order: (offset, length), or "fsync"."""
+    """Run a command and return its writes and flushes of an image, in order."""
     log = path.with_suffix(".trace")
     calls = ["-e", "trace=openat,lseek,write,pwrite64,fsync,fdatasync", "-P", str(path)]
     subprocess.run(
@@ -78,7 +78,7 @@ partitioning.clear_marks([planned])
 """
 
 
-def test_marks_are_cleared_in_the_order_in_which_a_table_is_written(tmp_path: Path) -> None:
+def test_flags_are_cleared_in_the_order_in_which_a_table_is_written(tmp_path: Path) -> None:
     of = image_disk(sparse(tmp_path / "image", SIZE))
     write_table(of, firmware=Firmware.BIOS)
     argv = ["env", f"PYTHONPATH={':'.join(sys.path)}", sys.executable, "-c", CLEAR, of.path]
