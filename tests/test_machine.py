@@ -148,9 +148,9 @@ def test_progress_is_logged(states: States, path: Path, caplog: pytest.LogCaptur
     with caplog.at_level(logging.INFO, "zosstorage"):
         machine(states, path).run("validate")
     assert [record.message for record in logged(caplog)] == [
-        "state 1/6 discover: begins",
+        "state 1/6 discover: started",
         "state 1/6 discover: done",
-        "state 2/6 validate: begins",
+        "state 2/6 validate: started",
         "state 2/6 validate: done",
     ]
 

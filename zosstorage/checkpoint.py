@@ -53,7 +53,7 @@ def _all_pending() -> list[StateRecord]:
 
 @define
 class Checkpoint:
-    """The content of the file.
+    """The checkpoint: which states are done, and their facts.
 
     Attributes:
         version: the version of the document format.

@@ -121,7 +121,7 @@ class Provisioner:
         if number < self.skip:
             log.info("%s: still holds, skipped", progress)
             return
-        log.info("%s: begins", progress)
+        log.info("%s: started", progress)
         seconds = self._work(self.checkpoint.record(self.state))
         log.info("%s: done", progress, extra={"seconds": seconds})
 

@@ -136,7 +136,7 @@ def at_the_last_moment(one, result):
     with Path(one.disks[0].device).open("rb") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         process = one.start("run")
-        wait_until(lambda: "state 3/6 partition: begins" in one.said.read_text(), "no Partition")
+        wait_until(lambda: "state 3/6 partition: started" in one.said.read_text(), "no Partition")
         yield
     result.append(process.wait())
 

@@ -21,7 +21,7 @@ PROGRAM = [sys.executable, "-m", "zosstorage"]
 CLOSED = "<&- >&- 2>&-"
 
 
-def started(
+def run_from_sh(
     *words: str | bytes | Path,
     redirect: str = "",
     unbuffered: bool = False,
@@ -84,7 +84,7 @@ UNBUFFERED = pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered
 
 @pytest.mark.parametrize("words", PRINTS, ids=" ".join)
 def test_reports_that_stdout_is_full(words: list[str]) -> None:
-    done = started(*words, redirect=">/dev/full")
+    done = run_from_sh(*words, redirect=">/dev/full")
     assert done.returncode == ExitCode.DEFECT
     assert "the output cannot be written: No space left on device" in done.stderr
     assert "free disk space, or redirect stdout" in done.stderr
@@ -92,13 +92,13 @@ def test_reports_that_stdout_is_full(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", PRINTS, ids=" ".join)
 def test_a_closed_pipe_is_not_a_failure(words: list[str], unread: int) -> None:
-    done = started(*words, stdout=unread)
+    done = run_from_sh(*words, stdout=unread)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", "<&-", CLOSED, "2>/dev/full"])
 def test_streams_that_are_not_needed_may_be_closed(redirect: str) -> None:
-    done = started("--version", redirect=redirect)
+    done = run_from_sh("--version", redirect=redirect)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (b"" if ">&-" in redirect.split() else f"zosstorage {__version__}\n".encode())
 
@@ -109,7 +109,7 @@ def test_streams_that_are_not_needed_may_be_closed(redirect: str) -> None:
     [(">/dev/full 2>/dev/full", 1), (">/dev/full 2>&-", 1), (">/dev/full", 1), ("1</dev/null", 1), (">&-", 0)],
 )
 def test_the_exit_code_reports_a_failure_without_streams(redirect: str, status: int, unbuffered: bool) -> None:
-    assert started("--help", redirect=redirect, unbuffered=unbuffered).returncode == status
+    assert run_from_sh("--help", redirect=redirect, unbuffered=unbuffered).returncode == status
 
 
 @pytest.mark.parametrize("redirect", ["", "2>&-", "2>/dev/full", "2</dev/null", ">&-", CLOSED])
@@ -117,7 +117,7 @@ def test_the_exit_code_reports_a_failure_without_streams(redirect: str, status: 
 def test_closed_streams_do_not_change_the_exit_code(
     words: list[str], status: int, expected: str, redirect: str
 ) -> None:
-    done = started(*words, redirect=redirect)
+    done = run_from_sh(*words, redirect=redirect)
     assert done.returncode == status
     silent = "2" in redirect
     assert (done.stderr == "") if silent else (expected in done.stderr and "\nhint: " in done.stderr)
@@ -128,13 +128,13 @@ def test_closed_streams_do_not_change_the_exit_code(
 def test_an_unread_stderr_does_not_change_the_exit_code(
     words: list[str], status: int, expected: str, unread: int, unbuffered: bool
 ) -> None:
-    assert started(*words, stderr=unread, unbuffered=unbuffered).returncode == status
+    assert run_from_sh(*words, stderr=unread, unbuffered=unbuffered).returncode == status
 
 
-@pytest.mark.parametrize("stderr", ["there", "unread"])
+@pytest.mark.parametrize("stderr", ["readable", "unread"])
 def test_warns_once_about_a_full_log_file(tmp_path: Path, run_dir: list[str | Path], unread: int, stderr: str) -> None:
     (tmp_path / "run/checkpoint.json").mkdir(parents=True)
-    done = started(
+    done = run_from_sh(
         *run_dir, "--log-file", "/dev/full", "status", stderr=unread if stderr == "unread" else subprocess.PIPE
     )
     assert done.returncode == ExitCode.CONFIG
@@ -159,7 +159,7 @@ def test_warns_once_about_a_full_log_file(tmp_path: Path, run_dir: list[str | Pa
 def test_escapes_characters_that_the_locale_cannot_encode(tmp_path: Path, locale: dict[str, str], shown: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("report: {path: /ä…}\n", "utf-8")
-    done = started("--cmdline", os.devnull, "--config", path, "config", "show", env=locale)
+    done = run_from_sh("--cmdline", os.devnull, "--config", path, "config", "show", env=locale)
     assert (done.returncode, done.stderr) == (0, "")
     text = done.stdout.decode(locale.get("PYTHONIOENCODING", "utf-8"))
     assert f"\n  path: {shown}\n" in text
@@ -172,7 +172,7 @@ ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 def test_refuses_a_path_that_the_locale_cannot_encode(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("report: {path: /ä}\n", "utf-8")
-    done = started("--cmdline", os.devnull, "--config", path, "run", env=ASCII)
+    done = run_from_sh("--cmdline", os.devnull, "--config", path, "run", env=ASCII)
     assert done.returncode == ExitCode.CONFIG
     assert r"report.path: found the text '/\xe4'; allowed: a path that this locale can encode" in done.stderr
     assert "LC_ALL=C.UTF-8" in done.stderr
@@ -181,6 +181,6 @@ def test_refuses_a_path_that_the_locale_cannot_encode(tmp_path: Path) -> None:
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C"}, ASCII], ids=["own", "c", "ascii"])
 def test_shows_the_bytes_of_arguments_that_are_not_utf_8(locale: dict[str, str]) -> None:
     for words in (["config", "check", b"/no\xff"], ["--cmdline", b"/no\xff", "run"], [b"no\xff"]):
-        done = started(*words, env=locale)
+        done = run_from_sh(*words, env=locale)
         assert done.returncode in (ExitCode.USAGE, ExitCode.CONFIG)
         assert r"no\xff" in done.stderr

@@ -103,11 +103,11 @@ def test_nothing_is_made_without_the_in_progress_flags(mkfs_tools: FakeTools, kn
 
 def test_makes_everything_once_after_the_probers(mkfs_tools: FakeTools, known: Facts) -> None:
     make(known)
-    looks = mkfs_tools.of("wipefs")
+    probes = mkfs_tools.of("wipefs")
     nodes = [part.device for part in known.partitions]
-    assert {tuple(call[1:4]) for call in looks} == {("--json", "--output", "DEVICE,OFFSET,TYPE,LABEL,UUID")}
-    assert sorted(node for call in looks for node in call[4:]) == sorted(nodes)
-    rest = mkfs_tools.calls[len(looks) :]
+    assert {tuple(call[1:4]) for call in probes} == {("--json", "--output", "DEVICE,OFFSET,TYPE,LABEL,UUID")}
+    assert sorted(node for call in probes for node in call[4:]) == sorted(nodes)
+    rest = mkfs_tools.calls[len(probes) :]
     assert not any(call[0] == "wipefs" for call in rest)
     assert len(rest) == len(known.plan.filesystems)
     words = [word for call in rest for word in call]

@@ -62,8 +62,8 @@ def _leftovers(wanted: Sequence[PlannedFilesystem], facts: Facts, meanwhile: Cal
     """Return the UUIDs of the filesystems whose partitions carry an unfinished filesystem of the same kind.
 
     Raises:
-        NotEmptyError: a prober sees something else there. The in-progress flag means that our own content is
-            worthless, but not that of somebody else.
+        NotEmptyError: a prober sees something else there. The in-progress flag means that content that zosstorage made
+            is worthless, but other content must not be overwritten.
     """
     nodes = {device: filesystem for filesystem in wanted for device in facts.devices(filesystem)}
     signatures = probe.signatures(list(nodes), meanwhile)

@@ -102,7 +102,10 @@ def mismatch(wanted: Wanted) -> str:
 
 
 def _is_in_force(option: str, mounted: Mounted) -> bool:
-    """Return whether an option is in force; True if mountinfo does not show it, as the subvolume (see `root`)."""
+    """Return whether an option is in force; True for options that mountinfo never shows.
+
+    The subvolume is not compared by its option, but by the root of the mount.
+    """
     if option == "strictatime":
         return not mounted.options & {"noatime", "relatime"}
     if option.startswith(_SHOWN_VALUES):
