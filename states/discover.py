@@ -1,4 +1,4 @@
-"""State 1 of 6."""
+"""Discover, state 1 of 6."""
 
 from __future__ import annotations
 

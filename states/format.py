@@ -1,4 +1,4 @@
-"""State 4 of 6."""
+"""Format, state 4 of 6."""
 
 from __future__ import annotations
 

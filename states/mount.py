@@ -1,4 +1,4 @@
-"""State 5 of 6."""
+"""Mount, state 5 of 6."""
 
 from __future__ import annotations
 

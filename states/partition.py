@@ -1,4 +1,4 @@
-"""State 3 of 6, the first that writes."""
+"""Partition, state 3 of 6, the first that writes."""
 
 from __future__ import annotations
 

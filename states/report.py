@@ -1,4 +1,4 @@
-"""State 6 of 6."""
+"""Report, state 6 of 6."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State 2 of 6, the last that writes nothing."""
+"""Validate, state 2 of 6, the last that writes nothing."""
 
 from __future__ import annotations
 
