@@ -46,6 +46,11 @@ COMMANDS = {
     ),
     "plan": _Command(("--json",), "[--json]", "print what run would do to each disk, and why; writes nothing"),
     "status": _Command(("--json",), "[--json]", "print the checkpoint as a table; writes nothing"),
+    "verify": _Command(
+        ("--json", "--prometheus"),
+        "[--json|--prometheus]",
+        "read everything back by other tools and compare it with the report; writes nothing",
+    ),
     "reset": _Command(("--from",), "[--from STATE]", "forget all states, or STATE and later ones; touches no disk"),
     "graph": _Command(("--format",), "[--format mermaid|dot]", "print the state machine as a diagram"),
     "schema": _Command((), f"[{'|'.join(DOCUMENTS)}]", "print the JSON Schema of that document"),
@@ -54,7 +59,8 @@ COMMANDS = {
     ),
 }
 _OWN_FLAGS = {
-    "--json": ("", "plan, status: print JSON"),
+    "--json": ("", "plan, status, verify: print JSON"),
+    "--prometheus": ("", "verify: print metrics in the text format of Prometheus"),
     "--until": ("STATE", "step: stop after STATE"),
     "--from": ("STATE", "reset: forget STATE and all later states"),
     "--format": ("mermaid|dot", "graph: language of the diagram"),
@@ -73,8 +79,8 @@ _EXIT_CODES = (
     ("1", "a defect in zosstorage itself, or its output cannot be written"),
     ("2", "usage error"),
     ("3", "configuration error"),
-    ("4", "no eligible disk, or not the expected number of disks"),
-    ("5", "a target disk is not empty, or its content contradicts the plan; nothing was written to a disk"),
+    ("4", "no eligible disk, or not the expected number of disks; verify: nothing was provisioned"),
+    ("5", "a target disk is not empty, or its content contradicts the plan; verify: something is not as promised"),
     ("6", "a tool or a kernel feature is missing or too old, or a tool failed or timed out"),
     ("7", "another zosstorage holds the lock"),
     ("8", "unimplemented (--force)"),
@@ -225,12 +231,15 @@ def _options(given: argparse.Namespace, operands: list[str]) -> CliOptions:
         if getattr(given, flag) is not None and flag not in COMMANDS[command].flags:
             owners = [name for name, other in COMMANDS.items() if flag in other.flags]
             raise _usage_error(f"{flag} belongs to {' and '.join(owners)}, not to {command}")
+    if getattr(given, "--json") and getattr(given, "--prometheus"):
+        raise _usage_error("--json and --prometheus exclude each other")
     return CliOptions(
         command=command,
         config=_path(given, "--config"),
         cmdline=_path(given, "--cmdline"),
         settings=tuple(given.settings),
         json=getattr(given, "--json") or False,
+        prometheus=getattr(given, "--prometheus") or False,
         until=_state(given, "--until"),
         start=_state(given, "--from"),
         format=_chosen("--format", getattr(given, "--format") or FORMATS[0], FORMATS),

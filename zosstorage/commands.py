@@ -21,7 +21,7 @@ from zosstorage.checkpoint import Checkpoint
 from zosstorage.config import load, show, sources
 from zosstorage.config.schema import Config
 from zosstorage.converter import unstructure
-from zosstorage.errors import ExitCode, ToolError, UsageError, ZosstorageError
+from zosstorage.errors import ExitCode, NoDiskError, ToolError, UsageError, ZosstorageError
 from zosstorage.facts import STATES
 from zosstorage.machine import Provisioner
 from zosstorage.output import logs, plan, report, status
@@ -161,6 +161,29 @@ def _status(options: CliOptions) -> ExitCode:
     return ExitCode.OK
 
 
+def _verify(options: CliOptions) -> ExitCode:
+    from zosstorage import verify  # noqa: PLC0415 - it imports sh and asyncio, which no other command uses
+    from zosstorage.output import verification  # noqa: PLC0415 - likewise
+
+    loaded = _load(options)
+    _require_machine()
+    config = loaded.config
+    promised = verify.promise(config.report.path, _checkpoint_path(loaded))
+    if promised is None:
+        if options.prometheus:
+            _print(verification.prometheus(None))
+        message = f"nothing was provisioned: there is no report {config.report.path}"
+        raise NoDiskError(message, hint="zosstorage run provisions the machine; name another report with --report")
+    found = verify.verify(promised, config.root, config.mounts.data_root, config.tools.timeout)
+    if options.json:
+        _print(json.dumps(unstructure(found), indent=2) + "\n")
+    else:
+        _print(verification.prometheus(found) if options.prometheus else verification.text(found))
+    if found.ok:
+        return ExitCode.OK
+    raise verification.failure(found)
+
+
 def _reset(options: CliOptions) -> ExitCode:
     loaded = _load(options)
     path = _checkpoint_path(loaded)
@@ -229,6 +252,7 @@ _COMMANDS: dict[str, Callable[[CliOptions], ExitCode]] = {
     "step": _step,
     "plan": _plan,
     "status": _status,
+    "verify": _verify,
     "reset": _reset,
     "graph": _graph,
     "schema": _schema,

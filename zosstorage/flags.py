@@ -109,7 +109,8 @@ class CliOptions:
         config: the YAML file named by `--config`.
         cmdline: the file named by `--cmdline`; None for `/proc/cmdline`.
         settings: the flags that set a key, in the order given.
-        json: `plan` and `status` print JSON.
+        json: `plan`, `status` and `verify` print JSON.
+        prometheus: `verify` prints metrics.
         until: the last state that `step` runs; None for only the next one.
         start: the first state that `reset` forgets; None for all.
         format: the output format of `graph`.
@@ -124,6 +125,7 @@ class CliOptions:
     cmdline: str | None = None
     settings: tuple[Setting, ...] = ()
     json: bool = False
+    prometheus: bool = False
     until: str | None = None
     start: str | None = None
     format: str = "mermaid"

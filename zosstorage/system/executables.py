@@ -15,6 +15,7 @@ _PACKAGES = {
     "blkid": ("blkid", "util-linux"),
     "wipefs": ("wipefs", "util-linux"),
     "sfdisk": ("sfdisk", "fdisk"),
+    "findmnt": ("findmnt", "util-linux"),
     "partx": ("partx", "util-linux"),
     "mount": ("mount", "mount"),
     "umount": ("umount", "mount"),
