@@ -41,7 +41,7 @@ def test_the_default_command_is_run() -> None:
     assert cli.parse([]) == cli.CliOptions(command="run")
 
 
-@pytest.mark.parametrize("command", ["run", "step", "plan", "status", "reset", "graph", "schema"])
+@pytest.mark.parametrize("command", ["run", "step", "plan", "status", "verify", "reset", "graph", "schema"])
 def test_parses_commands(command: str) -> None:
     assert cli.parse([command]).command == command
 
@@ -53,6 +53,8 @@ def test_parses_commands(command: str) -> None:
         ("reset --from=format", {"command": "reset", "start": "format"}),
         ("plan --json", {"command": "plan", "json": True}),
         ("--json status", {"command": "status", "json": True}),
+        ("verify --json", {"command": "verify", "json": True}),
+        ("verify --prometheus", {"command": "verify", "prometheus": True}),
         ("graph --format dot", {"command": "graph", "format": "dot"}),
         ("schema report", {"command": "schema", "document": "report"}),
         ("schema plan", {"command": "schema", "document": "plan"}),
@@ -148,7 +150,8 @@ def test_force_after_two_dashes_is_an_operand() -> None:
         ("--zzzzzzz=1", "unknown flag --zzzzzzz"),
         ("-x", "unknown flag -x"),
         ("stauts", "unknown command 'stauts' (did you mean status?)"),
-        ("verify", "unknown command 'verify'"),
+        ("verifi", "unknown command 'verifi' (did you mean verify?)"),
+        ("verify --json --prometheus", "--json and --prometheus exclude each other"),
         ("inventory", "unknown command 'inventory'"),
         ("plan --inventory f", "unknown flag --inventory"),
         ("run now", "run does not take 'now'"),
@@ -160,7 +163,7 @@ def test_force_after_two_dashes_is_an_operand() -> None:
         ("config check a --origins", "config takes show [--origins] | check FILE"),
         ("schema everything", "schema: found the text 'everything'; allowed: config, report, checkpoint, plan"),
         ("schema config report", "schema does not take 'report'"),
-        ("--json", "--json belongs to plan and status, not to run"),
+        ("--json", "--json belongs to plan, status and verify, not to run"),
         ("plan --until mount", "--until belongs to step, not to plan"),
         ("step --until mnt", "--until: found the text 'mnt' (did you mean mount?); allowed: discover, validate"),
         ("reset --from nowhere", "--from: found the text 'nowhere'; allowed: discover"),

@@ -31,6 +31,7 @@ TOOLS = {
     "wipefs": "sbin",
     "mount": "bin",
     "umount": "bin",
+    "findmnt": "usr/bin",
     "mkfs.btrfs": "sbin",
     "btrfs": "sbin",
     "mkfs.fat": "usr/sbin",

@@ -80,7 +80,13 @@ _EXIT_CODES = (
     ("2", "usage error"),
     ("3", "configuration error"),
     ("4", "no eligible disk, or not the expected number of disks; verify: nothing was provisioned"),
-    ("5", "a target disk is not empty, or its content contradicts the plan; verify: something is not as promised"),
+    (
+        "5",
+        (
+            "a target disk is not empty, or its content contradicts the plan; nothing was written to a disk; verify: "
+            "something is not as promised"
+        ),
+    ),
     ("6", "a tool or a kernel feature is missing or too old, or a tool failed or timed out"),
     ("7", "another zosstorage holds the lock"),
     ("8", "unimplemented (--force)"),
@@ -230,7 +236,9 @@ def _options(given: argparse.Namespace, operands: list[str]) -> CliOptions:
     for flag in _OWN_FLAGS:
         if getattr(given, flag) is not None and flag not in COMMANDS[command].flags:
             owners = [name for name, other in COMMANDS.items() if flag in other.flags]
-            raise _usage_error(f"{flag} belongs to {' and '.join(owners)}, not to {command}")
+            *most, last = owners
+            belongs = f"{', '.join(most)} and {last}" if most else last
+            raise _usage_error(f"{flag} belongs to {belongs}, not to {command}")
     if getattr(given, "--json") and getattr(given, "--prometheus"):
         raise _usage_error("--json and --prometheus exclude each other")
     return CliOptions(

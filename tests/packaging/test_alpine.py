@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zosstorage import __version__
+from zosstorage import __version__, verify
 from zosstorage.config.choices import OnFailure
 from zosstorage.filesystems import bcachefs, btrfs, vfat
 from zosstorage.planning import preflight
@@ -14,6 +14,7 @@ from zosstorage.system import executables
 TOP = Path(__file__).parents[2]
 ALPINE = TOP / "packaging/alpine"
 SCRIPTS = ("hook", "rdinit", "zosstorage.initd", "zosstorage.confd", "APKBUILD")
+NEEDED_BY_VERIFY = {*verify.TOOLS, *btrfs.TOOLS}
 NEEDED = {*preflight.PROBERS, *preflight.ALWAYS_NEEDED, *btrfs.TOOLS, *vfat.TOOLS}
 
 
@@ -43,7 +44,7 @@ def test_the_version_is_that_of_the_program():
 
 def test_what_the_preflight_names_is_depended_on():
     depends = apkbuild('echo "$depends"').split()
-    assert {executables._PACKAGES[name][0] for name in NEEDED} | {"kmod"} == {*depends}
+    assert {executables._PACKAGES[name][0] for name in NEEDED | NEEDED_BY_VERIFY} | {"kmod"} == {*depends}
 
 
 def test_every_source_is_there_or_built():

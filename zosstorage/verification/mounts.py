@@ -101,17 +101,19 @@ def _seen(row: Mapping[str, Any]) -> Seen:
 
 
 def _mount_id(path: str) -> int | None:
-    """The ID of the mount that a path is on (proc_pid_fdinfo(5)); None if it cannot be opened."""
-    try:
-        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        text = Path(f"/proc/self/fdinfo/{handle}").read_text("ascii")
-    finally:
-        os.close(handle)
-    found = re.search(r"^mnt_id:\s*(\d+)$", text, re.MULTILINE)
-    return int(found[1]) if found else None
+    """The ID of the mount that a path is on, or would be on if it existed (proc_pid_fdinfo(5))."""
+    for place in (path, *map(str, Path(path).parents)):
+        try:
+            handle = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        except OSError:  # it does not exist: the directory above it tells what hides it
+            continue
+        try:
+            text = Path(f"/proc/self/fdinfo/{handle}").read_text("ascii")
+        finally:
+            os.close(handle)
+        found = re.search(r"^mnt_id:\s*(\d+)$", text, re.MULTILINE)
+        return int(found[1]) if found else None
+    return None
 
 
 def check(mount: Mount, path: str, devices: tuple[str, ...], mounts: Mounts) -> Iterator[Check]:
