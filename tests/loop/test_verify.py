@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from disks import LoopDisk
@@ -48,12 +49,12 @@ class Provisioned:
         return {check: seen for (_, check), seen in found.items()}
 
     def peek(self, offset):
-        with open(self.disk["path"], "rb", buffering=0) as file:
+        with Path(self.disk["path"]).open("rb", buffering=0) as file:
             file.seek(offset)
             return file.read(512)
 
     def poke(self, offset, data):
-        with open(self.disk["path"], "r+b", buffering=0) as file:
+        with Path(self.disk["path"]).open("r+b", buffering=0) as file:
             file.seek(offset)
             file.write(data)
             os.fsync(file.fileno())

@@ -87,10 +87,9 @@ def read(tools: Tools) -> Mounts:
     """Read the mounts of this namespace by findmnt."""
     document, problem = tools.json("findmnt", "--kernel", "--json", "--list", "--nofsroot", "--output", _COLUMNS)
     try:
-        rows = document["filesystems"] if document else []
-        return Mounts(tuple(map(_seen, rows)), problem)
+        return Mounts((), problem) if problem else Mounts(tuple(map(_seen, document["filesystems"])))
     except (KeyError, TypeError, ValueError):
-        return Mounts((), "findmnt printed an unknown form of JSON")
+        return Mounts((), "findmnt printed JSON of an unknown form")
 
 
 def _seen(row: Mapping[str, Any]) -> Seen:

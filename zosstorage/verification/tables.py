@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 # sfdisk --verify exits with 0 whatever it finds; this line is its only "all is well" (util-linux 2.38 to 2.41).
 _NO_ERRORS = "No errors detected."
-# What it says of a table that fills less than the whole disk: the disk has grown. Both copies are intact.
+# All that it says of a disk that has grown behind its table (2.38: five lines on stderr): both copies are intact, and
+# zosstorage adopts such a disk.
 _GROWN = re.compile(
-    r"GPT PMBR size mismatch \(\d+ != \d+\) will be corrected by write\.|"
+    r"(GPT PMBR size mismatch \(\d+ != \d+\) will be corrected by write\. )?"
     r"The backup GPT table is not on the end of the device\.( This problem will be corrected by write\.)?"
+    r"( MyLBA mismatch with real position at backup header\. 1 error detected\.)?"
 )
 # The in-progress flag among the bits of `"attrs": "GUID:48,58"` (docs/rationale.md).
 _IN_PROGRESS = "58"
@@ -86,7 +88,7 @@ def _text(path: Path) -> str:
 def _page_80(path: Path) -> str:
     """The serial number of a SCSI disk: SPC-4, 7.8.15, a header of four bytes and ASCII."""
     try:
-        return path.read_bytes()[4:].decode("ascii", "replace").strip(" \0")
+        return path.read_bytes()[4:].decode("ascii", "replace").strip(" \0\n")
     except OSError:
         return ""
 
@@ -106,18 +108,25 @@ def check(found: FoundDisk, tools: Tools, sys: Path = Path("/sys")) -> Iterator[
     size = int(_text(sys / "class/block" / _name(path) / "size") or 0) * _SYSFS_SECTOR
     yield _equal(("disk", path), "size in bytes", disk.size_bytes, size)
     yield _check_copies(path, tools)
-    document, problem = tools.json("sfdisk", "--json", path)
-    try:
-        table = document["partitiontable"] if document else {}
-        rows = {_number(row["node"], path): row for row in table.get("partitions", [])}
-        sector = int(table.get("sectorsize", _SYSFS_SECTOR))
-    except (KeyError, TypeError, ValueError):
-        rows, sector, problem = {}, _SYSFS_SECTOR, "sfdisk printed an unknown form of JSON"
-    count, label = len(disk.partitions), document["partitiontable"].get("label", "") if rows else ""
-    seen = problem or f"{label}, {len(rows)} partitions"
-    yield _equal(("disk", path), "table", f"gpt, {count} partitions", seen)
+    table, rows, problem = _read_table(path, tools)
+    seen = problem or f"{table.get('label')}, {len(rows)} partitions"
+    yield _equal(("disk", path), "table", f"gpt, {len(disk.partitions)} partitions", seen)
+    sector = int(table.get("sectorsize", _SYSFS_SECTOR))
     for part in disk.partitions:
         yield from _check_partition(part, rows.get(part.number), sector)
+
+
+def _read_table(path: str, tools: Tools) -> tuple[dict[str, Any], dict[int, dict[str, Any]], str]:
+    """A table as sfdisk shows it, its rows by the number of the partition, and why there is none."""
+    document, problem = tools.json("sfdisk", "--json", path)
+    if problem:
+        return {}, {}, problem
+    try:
+        table = document["partitiontable"]
+        rows = {_number(row["node"], path): row for row in table.get("partitions", [])}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}, {}, "sfdisk printed JSON of an unknown form"
+    return table, rows, ""
 
 
 def _number(node: str, disk: str) -> int:
@@ -127,12 +136,12 @@ def _number(node: str, disk: str) -> int:
 
 def _check_copies(path: str, tools: Tools) -> Check:
     said = tools("sfdisk", "--verify", path)
-    grown = bool(said.stderr) and not _GROWN.sub("", said.stderr).strip()
-    is_intact = said.status == 0 and _NO_ERRORS in said.stdout and (grown or not said.stderr)
-    trouble = said.stderr if not is_intact else ""
-    seen = trouble or ("both valid" if is_intact else " ".join(said.stdout.split()) or said.failure)
-    warning = f"the disk is larger than its table: {said.stderr}" if grown and is_intact else ""
-    return Check("disk", path, "copies of the table", "both valid", seen, is_intact, warning)
+    if said.status == 0 and _GROWN.fullmatch(said.stderr):
+        warning = f"the disk is larger than its table: {said.stderr}"
+        return Check("disk", path, "copies of the table", "both valid", "both valid", ok=True, warning=warning)
+    is_intact = said.status == 0 and _NO_ERRORS in said.stdout and not said.stderr
+    seen = "both valid" if is_intact else said.failure or said.stderr or " ".join(said.stdout.split())
+    return Check("disk", path, "copies of the table", "both valid", seen, is_intact)
 
 
 def _check_partition(part: Partition, row: dict[str, Any] | None, sector: int) -> Iterator[Check]:
