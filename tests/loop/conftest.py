@@ -9,7 +9,19 @@ sys.path.insert(0, str(Path(__file__).parent))  # disks.py: test files are no pa
 
 from disks import GIB, PREFIX, LoopDisk, Machine, sweep
 
-TOOLS = ("losetup", "partx", "sfdisk", "blkid", "wipefs", "mkfs.fat", "mkfs.btrfs", "btrfs", "nsenter", "unshare")
+TOOLS = (
+    "losetup",
+    "partx",
+    "sfdisk",
+    "blkid",
+    "wipefs",
+    "mkfs.fat",
+    "mkfs.btrfs",
+    "btrfs",
+    "findmnt",
+    "nsenter",
+    "unshare",
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -62,7 +62,7 @@ def test_text_from_the_machine_is_escaped() -> None:
 def test_the_error_names_the_first_check_that_failed() -> None:
     error = verification.failure(document(GOOD, BAD, evolve(BAD, name="/other")))
     assert error.exit_code is ExitCode.NOT_EMPTY
-    assert error.message == "2 of 3 checks failed, first mount /var/cache/etc: mounted: nothing"
+    assert error.message == "2 of 3 checks failed, the first is /var/cache/etc, mounted: nothing"
     assert error.hint
 
 

@@ -9,6 +9,7 @@ import pytest
 from fakes import FakeTools
 
 from zosstorage.errors import ExitCode, ToolError
+from zosstorage.verification import tools as module
 from zosstorage.verification.tools import Tools, require
 
 
@@ -57,10 +58,23 @@ def test_a_tool_that_exceeds_the_time_limit_is_killed_with_its_children(fake_too
     assert not survived.exists()
 
 
-def test_a_tool_that_a_signal_ends(fake_tools: FakeTools, tools: Tools) -> None:
-    fake_tools("btrfs", body="kill -SEGV $$")
+@pytest.mark.parametrize("number", [9, 11])
+def test_a_tool_that_a_signal_ends(fake_tools: FakeTools, tools: Tools, number: int) -> None:
+    fake_tools("btrfs", body=f"kill -{number} $$")
     said = tools("btrfs")
-    assert (said.status, said.failure) == (-11, "exit status -11")
+    assert (said.status, said.failure) == (-number, f"exit status -{number}")
+
+
+def test_a_tool_is_killed_when_we_are_interrupted(
+    fake_tools: FakeTools, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survived = tmp_path / "survived"
+    fake_tools("btrfs", body=f"/bin/sleep 1; : >{survived}")
+    monkeypatch.setattr(module, "_ended", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        tools("btrfs")
+    time.sleep(1.5)
+    assert not survived.exists()
 
 
 def test_bytes_that_are_no_text_are_kept(fake_tools: FakeTools, tools: Tools) -> None:

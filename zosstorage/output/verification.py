@@ -150,10 +150,10 @@ def _summary(document: VerifyDocument) -> str:
 def failure(document: VerifyDocument) -> NotEmptyError:
     """The error of a machine that is not as promised: it names the first check that failed."""
     first, total = document.failed[0], len(document.checks)
-    what = f"{first.subject} {clean(first.name, _LONGEST)}: {first.check}"
+    what = f"{clean(first.name, _LONGEST)}, {first.check}"
     return NotEmptyError(
-        f"{len(document.failed)} of {total} checks failed, first {what}: {clean(first.seen, _LONGEST)}",
-        hint="zosstorage verify lists them; a run mounts again what is not mounted, and writes report and fstab again",
+        f"{len(document.failed)} of {total} checks failed, the first is {what}: {clean(first.seen, _LONGEST)}",
+        hint="zosstorage verify lists them; a run restores missing mounts, the report and fstab, and nothing else",
     )
 
 

@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import sh
-from attrs import frozen
+from attrs import evolve, frozen
 
 from zosstorage.errors import ToolError
 from zosstorage.system import executables
@@ -103,15 +103,28 @@ class Tools:
             _env={**os.environ, **_ENVIRONMENT},
             _ok_code=list(range(256)),
         )
-        timer = threading.Timer(self._limit, _kill, (running,))
+        said = self._within_limit(running)
+        log.debug("command", extra={"argv": " ".join((name, *words)), "status": said.status})
+        return said
+
+    def _within_limit(self, running: Any) -> Said:
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            _kill(running)
+
+        timer = threading.Timer(self._limit, expire)
         timer.start()
         try:
             said = _ended(running)
+        except BaseException:  # Ctrl-C reaches only our own session
+            _kill(running)
+            raise
         finally:
             timer.cancel()
-        if timer.finished.is_set() and said.status == -9:  # noqa: PLR2004 - SIGKILL, by the timer
-            said = Said(said.status, said.stdout, said.stderr or f"killed after {self._limit:g} s without an answer")
-        log.debug("command", extra={"argv": " ".join((name, *words)), "status": said.status})
+        if expired.is_set():
+            return evolve(said, stderr=f"killed after {self._limit:g} s without an answer")
         return said
 
     def json(self, name: str, *words: str) -> tuple[Any, str]:
