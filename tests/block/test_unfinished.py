@@ -191,7 +191,7 @@ def test_a_partition_that_is_shorter_than_its_size_is_foreign(image: Path) -> No
 def test_a_file_on_an_esp_is_foreign(image: Path) -> None:
     poke(image, 0, fat_sector())
     poke(image, (32 + 2 * 1009) * 512, b"KERNEL  EFI" + b"\x20" + bytes(20))
-    assert problem(image, ESP) == "a file or folder 'KERNEL.EFI': somebody has used its filesystem"
+    assert problem(image, ESP) == "a file or directory 'KERNEL.EFI': somebody has used its filesystem"
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def uses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
     def use(fstype: str, members: Sequence[Reader]) -> str:
         asked.append((fstype, len(members)))
-        return "a file or folder 'a'"
+        return "a file or directory 'a'"
 
     monkeypatch.setattr(filesystems, "use", use)
     return asked
@@ -211,7 +211,7 @@ def test_members_of_one_filesystem_are_examined_together(tmp_path: Path, uses: l
     images = [sparse(tmp_path / name, SIZE) for name in "abcd"]
     for image, data in zip(images, [btrfs_block(), btrfs_block(OTHER_UUID), bytes(4096), btrfs_block()], strict=True):
         poke(image, 65536, data)
-    used = "a file or folder 'a': somebody has used its filesystem"
+    used = "a file or directory 'a': somebody has used its filesystem"
     assert unfinished.problems([flagged(image) for image in images]) == [used, used, "", used]
     assert sorted(uses) == [("btrfs", 1), ("btrfs", 2)]
 
@@ -245,7 +245,7 @@ ENTRY = "u64s 8 type dirent 4096:4047073431812382135:U32_MAX len 0 ver 0: {} -> 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("lost+found", ""), ("mine", "a file or folder 'mine': somebody has used its filesystem")],
+    [("lost+found", ""), ("mine", "a file or directory 'mine': somebody has used its filesystem")],
 )
 def test_a_complete_bcachefs_is_listed_by_its_tool(
     complete: Path, fake_tools: FakeTools, name: str, expected: str
@@ -270,7 +270,7 @@ def test_a_bcachefs_without_a_node_is_left_to_a_later_check(complete: Path, fake
 
 @pytest.mark.parametrize(
     ("status", "stderr", "expected"),
-    [(1, "cannot open", "failed with status 1: cannot open"), (0, "", "bcachefs list shows not even lost+found")],
+    [(1, "cannot open", "failed with status 1: cannot open"), (0, "", "bcachefs list printed no entry, not even lost+found")],
 )
 def test_a_bcachefs_that_cannot_be_listed_is_foreign(
     complete: Path, fake_tools: FakeTools, status: int, stderr: str, expected: str
