@@ -17,8 +17,8 @@ from pathlib import Path
 
 import contenders
 from contenders import Contender
-from disks import sweep
 from figures import Figures, Rounds
+from loopdevices import sweep
 from processes import output
 
 TOP = Path(__file__).resolve().parent.parent

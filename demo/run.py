@@ -1,7 +1,7 @@
 """Provision two sparse files as loop devices, look at what was made, and run again: nothing is written any more.
 
 Everything happens below a temporary folder and, mounts included, in a mount namespace of its own. The loop devices are
-let go and the files removed however it ends.
+detached and the files removed however it ends.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+import loopdevices
 
 SIZE = 8 << 30
 INSIDE = "--inside"
@@ -65,11 +68,9 @@ def _disk(image: Path, stack: ExitStack) -> str:
     """A sparse file as a loop device, until the stack unwinds."""
     with image.open("wb") as file:
         file.truncate(SIZE)
-    node = _output("losetup", "--find", "--show", str(image)).strip()
-    stack.callback(subprocess.run, ["losetup", "--detach", node], check=False)
-    # The kernel keeps partitions that it was told of one by one.
-    stack.callback(subprocess.run, ["partx", "--delete", node], check=False, stderr=subprocess.DEVNULL)
-    return node
+    device = loopdevices.attach(image)
+    stack.callback(device.release)
+    return device.path
 
 
 def _inside(folder: Path, disks: list[str]) -> int:
@@ -144,10 +145,6 @@ def _show(title: str, argv: list[str]) -> None:
 
 def _say(text: str, end: str = "\n") -> None:
     print(text, end=end, flush=True)
-
-
-def _output(*argv: str) -> str:
-    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import loopdevices
 from disks import digest
 
 if TYPE_CHECKING:
@@ -66,12 +67,11 @@ def check_blkid(drive: Drive, reported: dict[str, Any], filesystems: list[dict[s
 @contextmanager
 def _attached(drive: Drive) -> Iterator[str]:
     """The image as a read-only loop device with the disk's sectors: sfdisk takes those of a file for 512 bytes."""
-    sectors = ["--sector-size", str(drive.sector_size)]
-    device = _output(["losetup", "--find", "--show", "--read-only", *sectors, drive.image]).strip()
+    device = loopdevices.attach(drive.image, "--read-only", "--sector-size", str(drive.sector_size))
     try:
-        yield device
+        yield device.path
     finally:
-        subprocess.run(["losetup", "--detach", device], check=True)
+        device.release()
 
 
 def _bcachefs(drive: Drive, start: int) -> tuple[str, str]:

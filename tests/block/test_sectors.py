@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import loopdevices
 import pytest
 from attrs import evolve
 from support import ESP_SIZE, GIB, MIB, disk, ends, examine, poke, put_filesystems, sparse, write_table
@@ -23,12 +24,9 @@ def loop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
     if os.geteuid() != 0 or not shutil.which("losetup"):
         pytest.skip("needs root and losetup")
     image = sparse(tmp_path / "image", SIZE)
-    argv = ["losetup", "--find", "--show", "--sector-size", str(request.param), str(image)]
-    node = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
-    # The kernel may still have partitions of an earlier loop device with this node.
-    subprocess.run(["partx", "--delete", node], capture_output=True, check=False)
-    yield evolve(disk(Path(node).name), size_bytes=SIZE, sector_size=request.param)
-    subprocess.run(["losetup", "--detach", node], check=True)
+    device = loopdevices.attach(image, "--sector-size", str(request.param))
+    yield evolve(disk(Path(device.path).name), size_bytes=SIZE, sector_size=request.param)
+    device.release()
 
 
 def read_table(of: Disk) -> tuple[gpt.Tables, OwnTable | layout.Unrecognised]:

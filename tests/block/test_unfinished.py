@@ -270,7 +270,10 @@ def test_a_bcachefs_without_a_node_is_left_to_a_later_check(complete: Path, fake
 
 @pytest.mark.parametrize(
     ("status", "stderr", "expected"),
-    [(1, "cannot open", "failed with status 1: cannot open"), (0, "", "bcachefs list printed no entry, not even lost+found")],
+    [
+        (1, "cannot open", "failed with status 1: cannot open"),
+        (0, "", "bcachefs list printed no entry, not even lost+found"),
+    ],
 )
 def test_a_bcachefs_that_cannot_be_listed_is_foreign(
     complete: Path, fake_tools: FakeTools, status: int, stderr: str, expected: str

@@ -7,7 +7,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # disks.py: test files are no package
 
-from disks import GIB, PREFIX, LoopDisk, Machine, sweep
+import loopdevices
+from disks import GIB, PREFIX, LoopDisk, Machine
 
 TOOLS = (
     "losetup",
@@ -35,7 +36,7 @@ def _able():
     """Loop devices need root and real tools; on CI their want is a failure."""
     missing = [tool for tool in TOOLS if not shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
     if os.geteuid() == 0 and not missing:
-        sweep()
+        loopdevices.sweep()
         return
     told = f"needs root and the tools {', '.join(missing or TOOLS)}"
     if os.environ.get("CI"):

@@ -1,24 +1,23 @@
 """Loop disks and the machine that has them: a mount namespace of its own, a run directory, a reboot.
 
-Images are sparse files whose name says which process made them, so that a later session can sweep what a killed one
-left behind. This kernel may have no GPT parser: partition nodes come from the program's own `partx`.
+The devices have numbers of their own (loopdevices.py). This kernel may have no GPT parser: partition nodes come from
+the program's own `partx`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import re
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from processes import PATIENCE, kill_tree, output, reads, wait_until
+import loopdevices
+from loopdevices import LoopDevice
+from processes import PATIENCE, kill_tree, output, wait_until
 from program import PROGRAM, TOP
 
 PREFIX = "zosstorage-test-"
@@ -34,52 +33,48 @@ class LoopDisk:
     sector_size: int = 512
     read_only: bool = False
     device: str = ""
+    loop: LoopDevice | None = None
 
     def attach(self) -> None:
-        words = ["--sector-size", self.sector_size, *(["--read-only"] if self.read_only else [])]
-        self.device = output("losetup", "--find", "--show", *words, self.image).strip()
-        self.forget_partitions()  # what the node was used for before may have left some behind
+        """Attach the image; after `pull`, to the same device."""
+        if self.loop is None:
+            self.loop = loopdevices.reserve(self.image)
+        self.loop.attach("--sector-size", str(self.sector_size), *(["--read-only"] if self.read_only else []))
+        self.device = self.loop.path
 
     def forget_partitions(self) -> None:
-        """Have the kernel drop them; a mount of a namespace that has just ended holds them for a while."""
-        name = Path(self.device).name
-
-        def gone() -> bool:
-            if not list(Path(f"/sys/class/block/{name}").glob(f"{name}p*")):
-                return True
-            subprocess.run(["partx", "--delete", self.device], capture_output=True, check=False)
-            return False
-
-        wait_until(gone, f"a partition of {self.device} stays in use")
+        """Have the kernel forget them; a mount of a namespace that has just ended holds them for a while."""
+        loopdevices.forget_partitions(self.number)
 
     @property
     def attached(self) -> bool:
-        backing = Path(f"/sys/block/{Path(self.device).name}/loop/backing_file")
-        return bool(self.device) and reads(backing).startswith(str(self.image))
+        return self.loop is not None and bool(loopdevices.backing_file(self.loop.number))
 
     def detach(self) -> None:
-        if not self.attached:
-            self.device = ""  # detached by the test itself: the node may be another's by now
+        """Detach the image, if it is attached, and give up the device."""
+        if self.loop is None:
             return
-        name = Path(self.device).name
-        # A kernel that has rebooted knows nothing of the btrfs that it saw on these nodes.
-        for node in Path(f"/sys/class/block/{name}").glob("loop*p*"):
-            subprocess.run(
-                ["btrfs", "device", "scan", "--forget", f"/dev/{node.name}"], capture_output=True, check=False
-            )
-        self.forget_partitions()
-        Path(f"/sys/block/{name}/queue/rotational").write_text("1")  # as a loop device begins
-        self.pull()
-        self.device = ""
+        if self.attached:
+            self.forget_btrfs()
+            self.forget_partitions()
+        self.loop.release()
+        self.loop, self.device = None, ""
+
+    def forget_btrfs(self) -> None:
+        """Have the kernel forget the btrfs on it: one that has rebooted knows nothing of it."""
+        for node in Path(f"/sys/class/block/loop{self.number}").glob("loop*p*"):
+            argv = ["btrfs", "device", "scan", "--forget", f"/dev/{node.name}"]
+            subprocess.run(argv, capture_output=True, check=False)
 
     def pull(self) -> None:
-        """Detach, and wait for whoever has the node open still: another test's `plan`, which looks at every disk."""
-        subprocess.run(["losetup", "--detach", self.device], capture_output=True, check=False)
-        wait_until(lambda: not self.attached, f"{self.device} stays in use")
+        """Detach the image and keep the device, and wait for whoever has it open still."""
+        assert self.loop
+        self.loop.detach()
 
     @property
     def number(self) -> int:
-        return int(self.device.removeprefix("/dev/loop"))
+        assert self.loop
+        return self.loop.number
 
     @property
     def sectors_written(self) -> int:
@@ -94,12 +89,12 @@ class LoopDisk:
     @contextlib.contextmanager
     def part(self, offset: int, size: int):
         """A loop device over a part of the disk, for a tool to work on."""
-        node = output("losetup", "--find", "--show", "--offset", offset, "--sizelimit", size, self.device).strip()
+        part = loopdevices.attach(Path(self.device), "--offset", str(offset), "--sizelimit", str(size))
         try:
-            yield node
+            yield part.path
         finally:
-            flush(node)
-            output("losetup", "--detach", node)
+            flush(part.path)
+            part.release()
             output("blockdev", "--flushbufs", self.device)
 
 
@@ -287,19 +282,3 @@ class Machine:
 
 def _namespace(pid) -> Path:
     return Path(f"/proc/{pid}/ns/mnt").readlink()
-
-
-def sweep() -> None:
-    """Detach what dead test processes left attached, and remove their images; one process at a time.
-
-    Else a node that one has just let go would be detached by the other when it is somebody's again.
-    """
-    with Path(tempfile.gettempdir(), f"{PREFIX}sweep.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for line in output("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").splitlines():
-            device, _, image = line.strip().partition(" ")
-            owner = re.search(rf"{PREFIX}(\d+)-", image)
-            if owner and not Path(f"/proc/{owner[1]}").exists():
-                subprocess.run(["partx", "--delete", device], capture_output=True, check=False)
-                subprocess.run(["losetup", "--detach", device], capture_output=True, check=False)
-                Path(image.strip().removesuffix(" (deleted)")).unlink(missing_ok=True)

@@ -213,11 +213,17 @@ def test_a_table_that_is_gone(single):
     assert {(part["device"], "entry in the table") for part in one.disk["partitions"]} <= red
 
 
-def attach_as(disk: LoopDisk, device: str) -> None:
-    """Attach a disk at a node, with its partitions."""
-    output("losetup", "--sector-size", disk.sector_size, device, disk.image)
-    disk.device = device
-    output("partx", "--update", device)
+def unplug(disk: LoopDisk) -> str:
+    """Pull a disk, and have the kernel forget its btrfs; returns its node."""
+    disk.forget_btrfs()
+    disk.pull()
+    return disk.device
+
+
+def plug(disk: LoopDisk) -> None:
+    """Attach a disk at the same node, with its partitions."""
+    disk.attach()
+    output("partx", "--update", disk.device)
 
 
 def test_a_detached_member(machine):
@@ -226,9 +232,8 @@ def test_a_detached_member(machine):
     mounts = [(mount["target"], mount["options"]) for mount in one.report["mounts"]]
     for target, _ in reversed(mounts):
         one.inside("umount", target)
-    device, node = lost.device, one.disk["partitions"][-1]["device"]
-    lost.detach()
-    lost.device = device  # the configuration still names it
+    node = one.disk["partitions"][-1]["device"]
+    device = unplug(lost)
     for target, options in mounts:
         one.inside("mount", "-o", f"{options},degraded", f"{kept.device}p{node[-1]}", target)
     status, document = one.verify()
@@ -240,7 +245,7 @@ def test_a_detached_member(machine):
     assert states == {kept.device: True, device: False}
     for target, _ in reversed(mounts):
         one.inside("umount", target)
-    attach_as(lost, device)
+    plug(lost)
     output("btrfs", "device", "scan", *one.data["devices"])
     for target, options in mounts:
         one.inside("mount", "-o", options, f"UUID={one.data['uuid']}", target)
@@ -251,14 +256,12 @@ def test_a_disk_that_is_gone_and_comes_back(machine):
     one = Provisioned(machine, "dual_independent")
     lost, second = one.one.disks[1], one.report["filesystems"][-1]
     one.inside("umount", second["mountpoint"])
-    device = lost.device
-    lost.detach()
-    lost.device = device  # the configuration still names it
+    unplug(lost)
     status, document = one.verify()
     red = {(check["name"], check["check"]) for check in document["checks"] if not check["ok"]}
     assert status == 5
     assert {(second["mountpoint"], "mounted"), (second["uuid"], "UUID"), (second["uuid"], "members")} <= red
-    attach_as(lost, device)
+    plug(lost)
     assert one.one("run").status == 0  # mounts it again
     one.check_green()
 
