@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # Every so many states are provisioned to the end; all of them are looked at.
 FINISHED_EACH = {"single": 1, "dual": 12, "raid1": 12}
-FINISHED_IN_GUESTS = 3
+FINISHED_IN_GUESTS = 2
 NOTHING = hashlib.sha256().hexdigest()  # of an image whose every byte is zero
 
 

@@ -47,15 +47,27 @@ def tracer(machine: Machine, log: Path, kind: str, fault: str, when: str) -> lis
     return ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={calls}", "-e", inject, *paths]
 
 
-def check_ended(machine: Machine, done: Result) -> None:
-    """The run has made everything, or it has failed cleanly and the next run makes everything."""
-    assert "Traceback" not in done.stderr
+def check_ended(machine: Machine, done: Result, refusals: tuple[int, ...] = ()) -> None:
+    """The run has made everything, or it has failed cleanly with exit 6; then the next run makes everything.
+
+    The next run may also refuse, with one of `refusals`, and then leaves every byte as it was.
+    """
     if done.status != 0:
         assert done.status == 6, done.stderr
         assert not (machine.run_dir / "state.json").exists()
         assert machine.mounts == {}
-        again = machine("run")
-        assert again.status == 0, f"{done.stderr}\nnext run:\n{again.stderr}"
+    check_next_run(machine, done, refusals)
+
+
+def check_next_run(machine: Machine, done: Result, refusals: tuple[int, ...] = ()) -> None:
+    """The next run makes everything, or refuses with one of `refusals` and leaves every byte as it was."""
+    assert "Traceback" not in done.stderr
+    before = machine.digests()
+    again = machine("run")
+    assert again.status in (0, *refusals), f"{done.stderr}\nnext run:\n{again.stderr}"
+    if again.status != 0:
+        assert machine.digests() == before
+        return
     report = check_provisioned(machine, "single", status=machine.report["status"])
     machine.reboot()
     for part in report["disks"][0]["partitions"][-2:]:
@@ -81,7 +93,8 @@ def test_a_call_of_a_tool_fails(
         words = " ".join(tracer(one, log, kind, fault, str(call)))
         done = one("run", env=traps.set(f'exec {words} "$real" "$@"', "[ $mine = 1 ]", tool))
         assert was_injected(log), f"{tool} makes no {kind} number {call}"
-        check_ended(one, done)
+        # A table of which one write in the middle is missing is none that a power loss leaves: it is refused.
+        check_ended(one, done, refusals=(5,) if (tool, fault) == ("sfdisk", "short") else ())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -121,19 +134,15 @@ def test_a_file_of_the_run_directory_cannot_be_written(
         one.blank()
         log.unlink(missing_ok=True)
         inject = f"inject={call}:{fault}:when={number}"
-        before = ["strace", "-qq", "--seccomp-bpf", "-f", "-o", str(log), "-e", f"trace={call}", "-e", inject]
-        paths = [word for path in (one.run_dir, *_files(one.run_dir)) for word in ("-P", str(path))]
-        process = one.start("run", before=[*before, *paths])
+        # Without -f: only the thread that saves the files, and none of the tools.
+        process = one.start("run", before=["strace", "-qq", "-o", str(log), "-e", f"trace={call}", "-e", inject])
         process.wait()
         if not was_injected(log):
             break
-        check_ended(one, Result(process.returncode, "", one.said.read_text()))
+        assert process.returncode in (3, 6), one.said.read_text()
+        check_next_run(one, Result(process.returncode, "", one.said.read_text()))
     assert process.returncode == 0
     assert number > 6  # a checkpoint after each state
-
-
-def _files(folder: Path) -> list[Path]:
-    return [folder / name for name in ("checkpoint.json", "state.json")]
 
 
 @pytest.fixture
@@ -154,19 +163,17 @@ def small(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 # What a run puts on a disk of 2 GiB: a table of 68 KiB, an ESP of about 2 MiB, a btrfs of about 0.5 MiB, subvolumes.
 @pytest.mark.parametrize("size", [8 << 10, 64 << 10, 512 << 10, 2 * MIB, 2200 << 10, 2600 << 10])
 def test_a_medium_takes_only_so_many_bytes(
-    machine: Callable[..., Machine], small: Callable[[int], Path], tmp_path: Path, size: int
+    small: Callable[[int], Path], machine: Callable[..., Machine], size: int
 ) -> None:
     """The backing file of the disk has no room: the kernel reports I/O errors when it writes the page cache."""
-    one = machine(1, size=2 * GIB, folder=small(size + 64 * MIB))
+    one = machine(1, size=2 * GIB)
     one.shutdown()
+    disk = one.disks[0]
+    disk.image = small(size) / disk.image.name
+    with disk.image.open("wb") as file:
+        file.truncate(2 * GIB)
     one.boot()
-    small(_used(one.folder) + size)
     done = one("run")
-    assert done.status == 6, done.stderr
-    assert "Traceback" not in done.stderr
     small(256 * MIB)
-    check_ended(one, Result(done.status, "", done.stderr))
-
-
-def _used(folder: Path) -> int:
-    return int(output("df", "--output=used", "--block-size=1", folder).split()[-1])
+    assert done.status == 6, done.stderr
+    check_ended(one, done)

@@ -20,14 +20,28 @@ if TYPE_CHECKING:
 
 
 def write(disks: Sequence[PlannedDisk]) -> None:
-    """Write the tables in parallel, with the in-progress flag on each partition to be made, and flush them.
+    """Write the tables in parallel, with the in-progress flag on each partition to be made, flush and read them back.
 
     Raises:
-        ToolError: sfdisk failed.
+        ToolError: sfdisk failed, or it succeeded and a table is not on its disk.
     """
     scripts = [gpt.script(planned.guid, planned.partitions, planned.disk.sector_size) for planned in disks]
     run.commands([gpt.write_argv(planned.disk.path) for planned in disks], stdin=scripts, writes=True)
     threads.flush([planned.disk.path for planned in disks])
+    for planned in disks:
+        _read_back(planned)
+
+
+def _read_back(planned: PlannedDisk) -> None:
+    """Read a table that sfdisk wrote: sfdisk 2.38 takes a short write of the kernel for a complete one."""
+    try:
+        (one,) = tables.read([planned])
+        if one.table.torn:
+            raise tables.changed(planned.disk, "torn copies")
+    except NotEmptyError as error:
+        argv = gpt.write_argv(planned.disk.path)
+        hint = "look for I/O errors in the kernel's log and run again"
+        raise ToolError(f"sfdisk reported success, but {error.message}", hint=hint, argv=tuple(argv)) from error
 
 
 def tell_kernel(disks: Sequence[PlannedDisk]) -> None:
@@ -65,14 +79,24 @@ def check_ours(disks: Sequence[PlannedDisk], total: int) -> None:
     """Check disks after a failed write: each carries the table of the plan, perhaps torn, or is still blank.
 
     Raises:
-        NotEmptyError: a disk carries something else.
+        NotEmptyError: a disk is another now.
+        ToolError: a disk carries something else, which is left as it is.
     """
     for planned in disks:
         claim.check(planned.disk)
         try:
             tables.read([planned])
-        except NotEmptyError:
-            check_unchanged([planned], total)
+        except NotEmptyError as error:
+            _check_unchanged_since(planned, total, error)
+
+
+def _check_unchanged_since(planned: PlannedDisk, total: int, error: NotEmptyError) -> None:
+    """Check that a disk without the table of the plan, by `error`, is as it was before sfdisk failed to write it."""
+    try:
+        check_unchanged([planned], total)
+    except NotEmptyError:
+        hint = f"look for I/O errors in the kernel's log, and see what {planned.disk.path} carries now: zosstorage plan"
+        raise ToolError(f"sfdisk failed to write a table, and {error.message}", hint=hint) from error
 
 
 def clear_marks(disks: Sequence[PlannedDisk]) -> None:
