@@ -71,6 +71,33 @@ def test_an_empty_filesystem_of_ours_has_no_problem(image: Path, kind: Partition
 
 
 @pytest.mark.parametrize(
+    ("kind", "superblock", "offset"),
+    [
+        (ESP, None, 0),
+        (ESP, None, 511),
+        (DATA, None, 0),
+        (DATA, None, 3583),
+        (DATA, (65536, btrfs_block()), 0),
+        (DATA, (65536, btrfs_block()), 65535),
+        (DATA, (FIRST, bcachefs_block()), 3583),
+    ],
+)
+def test_data_where_no_mkfs_of_ours_writes_is_foreign(
+    image: Path, kind: PartitionKind, superblock: tuple[int, bytes] | None, offset: int
+) -> None:
+    if superblock:
+        poke(image, *superblock)
+    poke(image, offset, b"m")
+    assert problem(image, kind) == f"data at its byte {offset}, where zosstorage leaves zeros"
+
+
+@pytest.mark.parametrize(("kind", "offset"), [(ESP, 512), (DATA, 3584), (DATA, 65535)])
+def test_bytes_that_a_cut_of_mkfs_can_leave_have_no_problem(image: Path, kind: PartitionKind, offset: int) -> None:
+    poke(image, offset, b"m")
+    assert problem(image, kind) == ""
+
+
+@pytest.mark.parametrize(
     ("kind", "offset", "data", "expected"),
     [
         (ESP, 0, fat_sector(label=b"EFI"), "vfat labelled 'EFI', not ZOSBOOT"),

@@ -168,6 +168,17 @@ def test_an_esp_that_a_person_has_used_is_left_alone(formatted, found, told, aga
     check_left_alone(one, told)
 
 
+@pytest.mark.parametrize(("part", "until"), [("p3", "format"), ("p3", "partition"), ("p2", "partition")])
+@pytest.mark.parametrize("again", AGAIN)
+def test_an_archive_that_a_person_wrote_to_a_partition_is_left_alone(machine, part, until, again):
+    """An archive has no signature that libblkid knows."""
+    one = machine(1, size=2 * GIB)
+    assert one("step", "--until", until).status == 0
+    output("tar", "--create", "--file", f"{one.disks[0].device}{part}", "--directory", "/etc", "passwd")
+    come_back(one, again)
+    check_left_alone(one, "data at its byte 0")
+
+
 def test_an_esp_with_another_label_is_left_alone(formatted):
     one = formatted()
     output("fatlabel", f"{one.disks[0].device}p2", "MINE")

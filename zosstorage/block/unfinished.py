@@ -34,6 +34,11 @@ _OWN_FORMATS = {
     "bcachefs or bcache superblock": ("bcachefs", 24),
     "bcachefs last superblock": ("bcachefs", 24),
 }
+# Bytes at the start of a partition that the mkfs of a type leaves zero: btrfs starts with its superblock, bcachefs with
+# the list of its superblocks in sector 7 (bcachefs_format.h, BCH_SB_LAYOUT_SECTOR), FAT with a boot sector.
+_ZERO_BEFORE = {"vfat": 0, "btrfs": 65536, "bcachefs": 3584}
+# The same for a partition in which no mkfs came as far as a superblock.
+_ZERO_WITHOUT = {PartitionKind.ESP: 512, PartitionKind.DATA: 3584}
 HINT = "mount it read-only and inspect it; save what is needed, remove it from there, and run again"
 
 
@@ -78,7 +83,8 @@ def _examine(part: Flagged) -> tuple[Content | None, str]:
     """The first superblock of a partition, if it is of a type of ours, and the problem with the partition."""
     try:
         content = filesystems.read(part.at)
-        return content, _content_problem(part.kind, content) if content else _copies_problem(part)
+        problem = _content_problem(part.kind, content) if content else _copies_problem(part)
+        return content, problem or _start_problem(part, content)
     except UnreadableFilesystemError as error:
         return None, _unreadable(error)
 
@@ -89,6 +95,14 @@ def _content_problem(kind: PartitionKind, content: Content) -> str:
     if content.type not in WANTED[kind]:
         return f"{content.type}, which is not made there"
     return "" if content.label == label else f"{content.type} labelled {content.label!r}, not {label}"
+
+
+def _start_problem(part: Flagged, content: Content | None) -> str:
+    """What stands at the start of a partition where zosstorage leaves zeros: an archive, say, or a boot loader."""
+    length = _ZERO_BEFORE[content.type] if content else _ZERO_WITHOUT[part.kind]
+    data = part.at(0, length) if length else b""
+    offset = length - len(data.lstrip(b"\0"))
+    return "" if offset == length else f"data at its byte {offset}, where zosstorage leaves zeros"
 
 
 def _copies_problem(part: Flagged) -> str:
