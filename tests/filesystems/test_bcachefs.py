@@ -149,6 +149,18 @@ def test_a_listing_with_other_entries_is_a_sign_of_use(entries: list[tuple[int, 
     assert found == (f"a file or directory '{name}'" if name else "")
 
 
+# Another thread printed the first half of a log line right before an entry.
+LOG = "missing backpointer for "
+LOG_END = "btree=accounting l=1 u64s 11 type btree_ptr_v2 SPOS_MAX len 0 ver 0: seq 57 written 4"
+
+
+def test_an_entry_may_follow_half_a_log_line() -> None:
+    own = f"{LOG}{LOST}\n{LOG_END}\n  want:  u64s 9 type backpointer 0:7: btree=dirents, fixing\n"
+    assert bcachefs.listed_use(own, SUBVOLUMES) == ""
+    mine = LISTED.format(4096, "mine -> 4099 type reg")
+    assert bcachefs.listed_use(f"{LOST}\n{LOG}{mine}\n{LOG_END}", SUBVOLUMES) == "a file or directory 'mine'"
+
+
 @pytest.mark.parametrize(
     "listing", ["", "starting version 1.13", f"{LOST}\nu64s 8 type dirent of another form", f"{LOST} and more"]
 )

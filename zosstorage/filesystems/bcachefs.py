@@ -26,8 +26,11 @@ SUPERBLOCK = 4096
 _MAGIC = UUID("c68573f6-66ce-90a9-d96a-60cf803df7ef").bytes
 _INITIALIZED = 1
 _REPLICAS_SHIFT, _REPLICAS_MASK = 52, 0xF
-# A line of `bcachefs list` (linux fs/bcachefs/dirent.c, bch2_dirent_to_text). A subvolume has two numbers: that of its
-# parent and its own. A file name may contain " -> " and numbers too.
+# An entry in the output of `bcachefs list --fsck`, up to the end of its line. Another thread prints log lines to the
+# same stream, so an entry may follow the first half of a log line.
+_ENTRY = re.compile(r"^u64s .*|u64s \d+ type (?:dirent|hash_whiteout) .*")
+# An entry (linux fs/bcachefs/dirent.c, bch2_dirent_to_text). A subvolume has two numbers: that of its parent and its
+# own. A file name may contain " -> " and numbers too.
 _DIRENT = re.compile(
     r"u64s \d+ type dirent (\d+):\d+:\S+ len \d+ ver \d+: "
     r"(?:(?P<subvolume>.+) -> \d+ -> \d+ type subvol|(?P<name>.+) -> \d+ type (?!subvol)(?P<type>\w+))"
@@ -90,7 +93,8 @@ def listed_use(listing: str, names: Sequence[str]) -> str:
     Raises:
         UnreadableFilesystemError: an entry has an unknown form, or there is no entry: a new filesystem has lost+found.
     """
-    lines = [line for line in listing.splitlines() if line.startswith("u64s ")]
+    found = [_ENTRY.search(line) for line in listing.splitlines()]
+    lines = [match[0] for match in found if match]
     if not lines:
         raise UnreadableFilesystemError("bcachefs list printed no entry, not even lost+found")
     for line in lines:
