@@ -80,11 +80,11 @@ def sdist(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests that need no QEMU, loop devices included, as root. Arguments choose tests and skip the checks."""
     if not session.posargs:
-        session.log("this takes about 16 minutes on two processors; `nox -s unit` takes less than one")
+        session.log("this takes about 12 minutes on two processors; `nox -s unit` takes less than one")
         _need_root(session, "or run the tests that need no root: .venv/bin/nox -s unit")
         _need_tools(session, _packages(HERE / "tests/packages"))
     _install(session, "test")
-    session.run("pytest", *PYTEST, "--cov", "--cov-report=term", *session.posargs, env=COMPILED)
+    session.run("pytest", *PYTEST, *session.posargs, env=COMPILED)
 
 
 @nox.session
