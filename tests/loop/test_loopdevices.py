@@ -76,7 +76,7 @@ def test_a_killed_process_leaves_a_number_that_can_be_used_again(
 
 def iter_devices(folder: Path, path: str) -> Iterator[loopdevices.LoopDevice]:
     """Attach images until one gets the device `path`, and release the others."""
-    others = []
+    others: list[loopdevices.LoopDevice] = []
     try:
         while (device := loopdevices.attach(image(folder, f"zosstorage-test-{len(others)}"))).path < path:
             others.append(device)
