@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ RUNS = packages.CACHE / "runs"
 SIZE = 40 << 30
 # Seconds; a boot takes 10 to 20 on a quiet machine. It ends guests that hang, and is no measure of a machine's load.
 GUEST_LIMIT = 600.0
+# The fixtures `blank` (folder, count, size in bytes) and `figures` (what was done, log of the guest).
+Blank = Callable[..., list[Path]]
+Figures = Callable[[str, Log], None]
+Record = Callable[[str, object], None]  # of pytest: record_property
 
 
 def use_ext4(image: Path) -> None:
@@ -99,7 +104,7 @@ def lab(roots: dict[str, Path]) -> Lab:
 
 
 @contextlib.contextmanager
-def one_at_a_time():
+def one_at_a_time() -> Iterator[None]:
     """For what lies in the cache that the workers share."""
     packages.CACHE.mkdir(parents=True, exist_ok=True)
     with (packages.CACHE / "lock").open("w") as lock:
@@ -108,7 +113,7 @@ def one_at_a_time():
 
 
 @pytest.fixture
-def blank(tmp_path: Path):
+def blank(tmp_path: Path) -> Iterator[Blank]:
     """Make sparse images; they are removed when the test is over, unless ZOSSTORAGE_VM_KEEP is set."""
     made: list[Path] = []
 
@@ -129,7 +134,7 @@ def blank(tmp_path: Path):
 
 
 @pytest.fixture
-def figures(request: pytest.FixtureRequest):
+def figures(request: pytest.FixtureRequest) -> Figures:
     """Rows for the table at the end: (what, boot, provision, total, busy, booted again)."""
 
     def add(what: str, log: Log) -> None:
@@ -162,7 +167,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = items[::2] + items[1::2]
 
 
-def pytest_terminal_summary(terminalreporter) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     properties = [
         pair
         for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import writelog
-from conftest import GUEST_LIMIT, RUNS
+from conftest import GUEST_LIMIT, RUNS, Blank, Lab
 from qemu import Drive
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Recording:
     entries: int
 
 
-def slow_drives(blank, folder: Path, count: int) -> list[Drive]:
+def slow_drives(blank: Blank, folder: Path, count: int) -> list[Drive]:
     """Blank disks, throttled, each with a write log."""
     images = blank(folder, count, SIZE)
     logs = [image.with_suffix(".log") for image in images]
@@ -47,7 +47,7 @@ def entries(drives: list[Drive]) -> int:
     return sum(writelog.count(Path(drive.driver)) for drive in drives)
 
 
-def record(lab, blank, session: str, topology: Provisioning) -> Recording:
+def record(lab: Lab, blank: Blank, session: str, topology: Provisioning) -> Recording:
     """Provision the topology, or take what another worker of this session has recorded."""
     folder = RUNS / f"log-{topology.name}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def record(lab, blank, session: str, topology: Provisioning) -> Recording:
     return Recording([Path(log) for log in known["logs"]], known["entries"])
 
 
-def _recorded(lab, blank, folder: Path, topology: Provisioning) -> dict[str, object]:
+def _recorded(lab: Lab, blank: Blank, folder: Path, topology: Provisioning) -> dict[str, object]:
     drives, seen = slow_drives(blank, folder, topology.disks), 0
 
     def watch(said: str) -> bool:

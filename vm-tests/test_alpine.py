@@ -6,13 +6,14 @@ import gzip
 import json
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import alpine_images
 import packages
 import pytest
 from alpine_scenarios import ADOPTED, FAILURES, PROVISIONINGS, WORDS, Boot, Failure, Provisioning
-from conftest import GUEST_LIMIT, RUNS, USES, one_at_a_time
+from conftest import GUEST_LIMIT, RUNS, USES, Blank, Figures, Record, one_at_a_time
 from images import check_blkid, check_table, digest
 from qemu import Drive, Guest, Log
 
@@ -20,7 +21,7 @@ MARKER = "kept across boots"
 
 
 @pytest.fixture(scope="session")
-def alpine(roots) -> alpine_images.Images:
+def alpine(roots: dict[str, Path]) -> alpine_images.Images:
     with one_at_a_time():
         try:
             alpine_images.elf()
@@ -32,7 +33,7 @@ def alpine(roots) -> alpine_images.Images:
 class Machine:
     """Data disks and a copy of Alpine's root, booted again and again."""
 
-    def __init__(self, name: str, alpine, blank, figures, disks: int = 1) -> None:
+    def __init__(self, name: str, alpine: alpine_images.Images, blank: Blank, figures: Figures, disks: int = 1) -> None:
         self.name, self.alpine, self.figures = f"alpine-{name}", alpine, figures
         self.folder = RUNS / self.name
         *images, root = blank(self.folder, disks + 1)
@@ -54,7 +55,9 @@ class Machine:
 
 
 @pytest.mark.parametrize("scenario", PROVISIONINGS, ids=lambda one: one.name)
-def test_provisions_and_adopts(scenario: Provisioning, alpine, blank, figures) -> None:
+def test_provisions_and_adopts(
+    scenario: Provisioning, alpine: alpine_images.Images, blank: Blank, figures: Figures
+) -> None:
     machine = Machine(scenario.name, alpine, blank, figures, scenario.disks)
     filesystems: list[set[str]] = []
     report: dict[str, Any] = {}
@@ -96,7 +99,9 @@ def check_service(log: Log) -> None:
 
 
 @pytest.mark.parametrize("scenario", FAILURES, ids=lambda one: one.name)
-def test_a_failure_is_told_and_the_policy_followed(scenario: Failure, alpine, blank, figures) -> None:
+def test_a_failure_is_told_and_the_policy_followed(
+    scenario: Failure, alpine: alpine_images.Images, blank: Blank, figures: Figures
+) -> None:
     machine = Machine(scenario.name, alpine, blank, figures)
     (drive,) = machine.data
     if scenario.used:
@@ -111,7 +116,7 @@ def test_a_failure_is_told_and_the_policy_followed(scenario: Failure, alpine, bl
     assert digest(drive.image) == before
 
 
-def test_what_an_initramfs_grows_by(alpine, record_property) -> None:
+def test_what_an_initramfs_grows_by(alpine: alpine_images.Images, record_property: Record) -> None:
     """The figures, for the summary; and that the program itself is no more than was promised for it."""
     sizes = {name: size / (1 << 20) for name, size in alpine.sizes.items()}
     told = ", ".join(f"{name} {size:.1f} MiB" for name, size in sizes.items())
@@ -119,7 +124,7 @@ def test_what_an_initramfs_grows_by(alpine, record_property) -> None:
     assert sizes["bare"] - sizes["plain"] < 12
 
 
-def test_the_lines_of_the_readme(alpine, tmp_path) -> None:
+def test_the_lines_of_the_readme(alpine: alpine_images.Images, tmp_path: Path) -> None:
     """In Alpine's root, all but apk, which has no network: the same files are in the initramfs as with the package."""
     text = (packages.TOP / "README.md").read_text().partition("### Put it in an Alpine initramfs")[2]
     lines = text.partition("```sh\n")[2].partition("```")[0]

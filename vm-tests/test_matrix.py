@@ -7,7 +7,7 @@ import json
 import subprocess
 
 import pytest
-from conftest import GUEST_LIMIT, RUNS, USES
+from conftest import GUEST_LIMIT, RUNS, USES, Blank, Figures, Lab
 from images import check_blkid, check_table, digest
 from qemu import Drive, Log
 from scenarios import MATRIX, Scenario
@@ -29,7 +29,7 @@ READ = 'value marker "$(cat /var/cache/system/marker)"'
 class Machine:
     """The disks of a scenario, booted again and again."""
 
-    def __init__(self, scenario: Scenario, lab, blank, figures) -> None:
+    def __init__(self, scenario: Scenario, lab: Lab, blank: Blank, figures: Figures) -> None:
         self.scenario, self.lab, self.figures = scenario, lab, figures
         images = blank(RUNS / scenario.name, len(scenario.disks))
         self.drives = [
@@ -63,7 +63,7 @@ class Machine:
 
 
 @pytest.mark.parametrize("scenario", [one for one in MATRIX if not one.code], ids=lambda one: one.name)
-def test_provisions_and_adopts(scenario: Scenario, lab, blank, figures) -> None:
+def test_provisions_and_adopts(scenario: Scenario, lab: Lab, blank: Blank, figures: Figures) -> None:
     machine = Machine(scenario, lab, blank, figures)
     first = machine.boot("first", WRITE)
     check_report(scenario, first, "provisioned")
@@ -180,7 +180,7 @@ def check_loss(scenario: Scenario, machine: Machine, lost: int) -> None:
 
 
 @pytest.mark.parametrize("scenario", [one for one in MATRIX if one.code], ids=lambda one: one.name)
-def test_refuses(scenario: Scenario, lab, blank, figures) -> None:
+def test_refuses(scenario: Scenario, lab: Lab, blank: Blank, figures: Figures) -> None:
     machine = Machine(scenario, lab, blank, figures)
     before = [digest(drive.image) for drive in machine.drives]
     log = machine.boot("refused", "", code=scenario.code)

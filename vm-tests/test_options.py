@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 
-from conftest import GUEST_LIMIT, RUNS
+from conftest import GUEST_LIMIT, RUNS, Blank, Lab
 from qemu import Drive
 
 from zosstorage.config import options
@@ -31,16 +31,17 @@ try() {
 """
 
 
-def test_bcachefs_format_knows_every_word(lab) -> None:
+def test_bcachefs_format_knows_every_word(lab: Lab) -> None:
     root = lab.roots["tools"]
     program = next(path for folder in ("sbin", "bin") if (path := root / "usr" / folder / "bcachefs").exists())
-    loader = [root / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", root / "usr/lib/x86_64-linux-gnu"]
+    libraries = str(root / "usr/lib/x86_64-linux-gnu")
+    loader = [str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", libraries]
     shown = subprocess.run([*loader, program, "format", "--help"], capture_output=True, text=True, check=False)
     known = set(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", shown.stdout + shown.stderr))
     assert {option.rstrip("= ") for option in options.MKFS["bcachefs"]} <= known
 
 
-def test_the_kernel_takes_every_mount_option_of_bcachefs(lab, blank) -> None:
+def test_the_kernel_takes_every_mount_option_of_bcachefs(lab: Lab, blank: Blank) -> None:
     folder = RUNS / "bcachefs-options"
     (image,) = blank(folder, 1)
     names = [f"{option}{VALUES.get(option, '')}" for option in options.MOUNT["bcachefs"]]

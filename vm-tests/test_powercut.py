@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import GUEST_LIMIT, RUNS
+from conftest import GUEST_LIMIT, RUNS, Blank, Figures, Lab, Record
 from qemu import Drive, Log
 from recordings import entries, record, slow_drives
-from scenarios import PROVISIONINGS
+from scenarios import PROVISIONINGS, Provisioning
 
 CUT = [one for one in PROVISIONINGS if one.name in ("single", "raid1", "tiered")]
 POINTS = 4
@@ -23,7 +23,15 @@ LEFT_UNFINISHED = 2
 
 @pytest.mark.parametrize("point", range(POINTS))
 @pytest.mark.parametrize("topology", CUT, ids=lambda one: one.name)
-def test_a_power_cut_is_survived(lab, blank, figures, record_property, testrun_uid, topology, point) -> None:
+def test_a_power_cut_is_survived(
+    lab: Lab,
+    blank: Blank,
+    figures: Figures,
+    record_property: Record,
+    testrun_uid: str,
+    topology: Provisioning,
+    point: int,
+) -> None:
     whole = record(lab, blank, testrun_uid, topology).entries
     at = max(1, int((point + 0.5) * whole / POINTS))
     folder = RUNS / f"cut-{topology.name}-{point}"
@@ -57,7 +65,7 @@ def verdicts(log: Log) -> list[str]:
     return [line["kind"] for line in lines if line["message"] == "verdict"]
 
 
-def check_finished(log: Log, topology) -> None:
+def check_finished(log: Log, topology: Provisioning) -> None:
     assert log.ended, log.tail()
     assert log.values["rc"] == "0", log.block("log")
     report = json.loads(log.block("report"))

@@ -20,11 +20,12 @@ import prefixes
 import pytest
 import writelog
 from checks import check_provisioned
-from conftest import GUEST_LIMIT
+from conftest import GUEST_LIMIT, Blank, Lab, Record
 from disks import PREFIX, LoopDisk, Machine
 from qemu import Drive
 from recordings import SIZE, record
-from scenarios import PROVISIONINGS
+from scenarios import PROVISIONINGS, Provisioning
+from writelog import Write
 
 from zosstorage import commands
 from zosstorage.__main__ import main
@@ -40,7 +41,14 @@ NOTHING = hashlib.sha256().hexdigest()  # of an image whose every byte is zero
 
 
 @pytest.mark.parametrize("topology", PROVISIONINGS, ids=lambda one: one.name)
-def test_every_cut_is_resumed(lab, blank, tmp_path, testrun_uid, topology, record_property) -> None:
+def test_every_cut_is_resumed(
+    lab: Lab,
+    blank: Blank,
+    tmp_path: Path,
+    testrun_uid: str,
+    topology: Provisioning,
+    record_property: Record,
+) -> None:
     logs = record(lab, blank, testrun_uid, topology).logs
     writes = [writelog.read(log) for log in logs]
     cuts = prefixes.states(writes, SIZE, alone=topology.topology in ("single", "dual_independent"))
@@ -61,7 +69,7 @@ def test_every_cut_is_resumed(lab, blank, tmp_path, testrun_uid, topology, recor
     record_property("cuts", f"writes of {topology.name}: {said}")
 
 
-def finish_in_a_guest(lab, replay: Replay, cut) -> None:
+def finish_in_a_guest(lab: Lab, replay: Replay, cut: list[list[int]]) -> None:
     topology = replay.topology
     drives = [Drive(image) for image in replay.images(cut, "guest")]
     guest = lab.guest(f"finish-{topology.name}", drives, "provision run\nlook\n", cmdline=topology.words)
@@ -74,10 +82,10 @@ def finish_in_a_guest(lab, replay: Replay, cut) -> None:
 class Replay:
     """Disks rebuilt from write logs, on loop devices."""
 
-    def __init__(self, folder, logs, writes, topology) -> None:
+    def __init__(self, folder: Path, logs: list[Path], writes: list[list[Write]], topology: Provisioning) -> None:
         self.folder, self.logs, self.writes, self.topology = folder, logs, writes, topology
 
-    def images(self, cut, name: str) -> list[Path]:
+    def images(self, cut: list[list[int]], name: str) -> list[Path]:
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         images = []
@@ -89,7 +97,7 @@ class Replay:
             images.append(image)
         return images
 
-    def build(self, cut, name: str) -> Machine:
+    def build(self, cut: list[list[int]], name: str) -> Machine:
         disks = [LoopDisk(image) for image in self.images(cut, name)]
         for disk in disks:
             disk.attach()
@@ -101,7 +109,7 @@ class Replay:
         mode = {"mode": self.topology.topology, "cache": [disks[0].device] if self.topology.cache else []}
         return Machine(self.folder / name, disks, {"topology": mode})
 
-    def look(self, cut) -> tuple[str, str]:
+    def look(self, cut: list[list[int]]) -> tuple[str, str]:
         """What `plan` says of it: the action, and the whole text.
 
         Where this machine has no bcachefs, that is all that may be in the way; the verdicts are told then.
@@ -120,7 +128,7 @@ class Replay:
         finally:
             machine.close()
 
-    def finish(self, cut) -> None:
+    def finish(self, cut: list[list[int]]) -> None:
         machine = self.build(cut, "finish")
         try:
             done = machine("run")
@@ -142,7 +150,7 @@ def _plan(machine: Machine) -> str:
     return out.getvalue()
 
 
-def test_a_log_is_read_and_replayed(tmp_path) -> None:
+def test_a_log_is_read_and_replayed(tmp_path: Path) -> None:
     """A log written by qemu-io through the filter gives the image that was written."""
     image, log, again = tmp_path / "image", tmp_path / "log", tmp_path / "again"
     for path in (image, log, again):

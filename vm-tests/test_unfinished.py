@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import GUEST_LIMIT, RUNS
+from conftest import GUEST_LIMIT, RUNS, Blank, Lab
 from images import digest
-from qemu import Drive
+from qemu import Drive, Log
 
 WORDS = {
     "bcachefs_single": (1, "zosstorage.topology=bcachefs_single"),
@@ -34,14 +34,14 @@ UNUSED = {
 class Machine:
     """Disks whose run stopped after Format, and what a person did then."""
 
-    def __init__(self, lab, blank, topology: str, use: str, then: str) -> None:
+    def __init__(self, lab: Lab, blank: Blank, topology: str, use: str, then: str) -> None:
         count, self.words = WORDS[topology]
         self.lab, self.name = lab, f"unfinished-{topology}-{use.replace(' ', '-')}"
         self.drives = [Drive(image) for image in blank(RUNS / self.name, count)]
         log = self.boot(f"provision step --until format\n{MOUNT}\n{then}\n")
         assert log.values["rc"] == "0", log.tail()
 
-    def boot(self, script: str):
+    def boot(self, script: str) -> Log:
         guest = self.lab.guest(self.name, self.drives, script, cmdline=self.words)
         log = guest.boot(GUEST_LIMIT)
         assert log.ended, log.tail()
@@ -51,7 +51,7 @@ class Machine:
 @pytest.mark.parametrize(
     ("topology", "use"), [*(("bcachefs_single", use) for use in USED), ("ssd_hdd_bcachefs", "file and power loss")]
 )
-def test_a_bcachefs_that_a_person_has_used_is_left_alone(lab, blank, topology, use) -> None:
+def test_a_bcachefs_that_a_person_has_used_is_left_alone(lab: Lab, blank: Blank, topology: str, use: str) -> None:
     then, told = USED[use]
     machine = Machine(lab, blank, topology, use, then)
     before = [digest(drive.image) for drive in machine.drives]
@@ -62,7 +62,7 @@ def test_a_bcachefs_that_a_person_has_used_is_left_alone(lab, blank, topology, u
 
 
 @pytest.mark.parametrize("use", UNUSED)
-def test_a_bcachefs_that_holds_nothing_is_finished(lab, blank, use) -> None:
+def test_a_bcachefs_that_holds_nothing_is_finished(lab: Lab, blank: Blank, use: str) -> None:
     machine = Machine(lab, blank, "ssd_hdd_bcachefs", use, UNUSED[use])
     log = machine.boot("provision run\nlook\n")
     assert log.values["rc"] == "0", log.tail()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-from disks import NAMES, Machine
+from disks import NAMES, LoopDisk, Machine
 from processes import output
 
 from zosstorage.checkpoint import Checkpoint
@@ -49,7 +49,7 @@ def check_documents(machine: Machine) -> None:
         jsonschema.validate(document, schema, jsonschema.Draft202012Validator)
 
 
-def _table(disk) -> dict[str, Any]:
+def _table(disk: LoopDisk) -> dict[str, Any]:
     try:
         table: dict[str, Any] = json.loads(output("sfdisk", "-J", disk.device))["partitiontable"]
     except AssertionError:  # no table: blank

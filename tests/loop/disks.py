@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ class LoopDisk:
         return digest(self.image)
 
     @contextlib.contextmanager
-    def part(self, offset: int, size: int):
+    def part(self, offset: int, size: int) -> Iterator[str]:
         """A loop device over a part of the disk, for a tool to work on."""
         part = loopdevices.attach(Path(self.device), "--offset", str(offset), "--sizelimit", str(size))
         try:
@@ -118,7 +119,7 @@ def digest(image: Path) -> str:
     return found.hexdigest()
 
 
-def _extents(image: Path):
+def _extents(image: Path) -> Iterator[tuple[int, bytes]]:
     """(offset, bytes) of what is allocated, by pieces of at most 1 MiB."""
     with image.open("rb") as file:
         handle, end, at = file.fileno(), image.stat().st_size, 0
@@ -166,10 +167,11 @@ class Machine:
             if not disk.device:
                 disk.attach()
         self.disks.sort(key=lambda disk: disk.number)  # the program's order; a reboot may give other numbers
-        self.holder = subprocess.Popen(
+        holder = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sleep", "infinity"], start_new_session=True
         )
-        wait_until(lambda: _namespace(self.holder.pid) != _namespace("self"), "no mount namespace was made")
+        self.holder = holder
+        wait_until(lambda: _namespace(holder.pid) != _namespace("self"), "no mount namespace was made")
 
     @property
     def config(self) -> Path:
@@ -189,16 +191,16 @@ class Machine:
         new.write_text(json.dumps(document))  # JSON is YAML
         return new.rename(path)  # at once: a program that was started before may read it now
 
-    def inside(self, *argv) -> list[str]:
+    def inside(self, *argv: object) -> list[str]:
         """A command line that runs in the machine's namespace."""
         assert self.holder
         return ["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", *map(str, argv)]
 
-    def argv(self, *words, before=()) -> list[str]:
+    def argv(self, *words: object, before: Sequence[object] = ()) -> list[str]:
         program = [*before, *PROGRAM, "--config", self.config, "--root", self.root]
         return self.inside(*program, "--cmdline", os.devnull, *words)
 
-    def __call__(self, *words, env: dict[str, str] | None = None) -> Result:
+    def __call__(self, *words: object, env: dict[str, str] | None = None) -> Result:
         done = subprocess.run(
             self.argv(*words),
             cwd=TOP,
@@ -211,7 +213,9 @@ class Machine:
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *words, env: dict[str, str] | None = None, before=()) -> subprocess.Popen[bytes]:
+    def start(
+        self, *words: object, env: dict[str, str] | None = None, before: Sequence[object] = ()
+    ) -> subprocess.Popen[bytes]:
         """Start the program in a session of its own, to be killed, by the command `before` it; `said` has its log."""
         with self.said.open("w") as log:
             process = subprocess.Popen(
@@ -280,5 +284,5 @@ class Machine:
             disk.image.unlink(missing_ok=True)
 
 
-def _namespace(pid) -> Path:
+def _namespace(pid: object) -> Path:
     return Path(f"/proc/{pid}/ns/mnt").readlink()

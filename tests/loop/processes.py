@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 PATIENCE = 300  # seconds for what a loaded machine does late; only a failure waits so long
 
 
-def wait_until(ready, told: str) -> None:
+def wait_until(ready: Callable[[], object], told: str) -> None:
     """Look again and again; the test fails, and says `told`, when it was in vain."""
     end = time.monotonic() + PATIENCE
     while not ready():
@@ -20,7 +21,7 @@ def wait_until(ready, told: str) -> None:
         time.sleep(0.002)
 
 
-def output(*argv) -> str:
+def output(*argv: object) -> str:
     """What a tool of the test's own prints; the test fails if it does."""
     done = subprocess.run([*map(str, argv)], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 0, f"{argv} failed: {done.stderr}"

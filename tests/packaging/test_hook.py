@@ -15,7 +15,7 @@ APART = ["unshare", "--pid", "--fork"] if os.geteuid() == 0 else []
 class Boot:
     """A kernel command line, a console, and tools that only write down how they were called."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.folder, self.console = folder, folder / "console"
         self.console.touch()
         (folder / "bin").mkdir()
@@ -26,12 +26,12 @@ class Boot:
             self.tool(name, "")
         self.zosstorage("0")
 
-    def tool(self, name, script):
+    def tool(self, name: str, script: str) -> None:
         path = self.folder / "bin" / name
         path.write_text(f'#!/bin/sh\necho "{name} $*" >>{self.calls}\n{script}\n')
         path.chmod(0o755)
 
-    def zosstorage(self, *codes, stderr=""):
+    def zosstorage(self, *codes: str, stderr: str = "") -> None:
         """One exit code for each time that it is run, the last one for all that follow."""
         (self.folder / "stderr").write_text(stderr)
         counter, cases = self.folder / "count", "".join(f"{n}) exit {code} ;;" for n, code in enumerate(codes))
@@ -40,7 +40,7 @@ class Boot:
             "zosstorage", f"cat {self.folder}/stderr >&2\n{count}\ncase $n in {cases} *) exit {codes[-1]} ;; esac"
         )
 
-    def __call__(self, words="", conf="", console=None):
+    def __call__(self, words: str = "", conf: str = "", console: Path | None = None) -> int:
         (self.folder / "cmdline").write_text(f"quiet {words}\n")
         (self.folder / "conf").write_text(conf)
         environment = {
@@ -54,20 +54,20 @@ class Boot:
         assert not done.stderr, done.stderr
         return done.returncode
 
-    def called(self, name):
+    def called(self, name: str) -> list[str]:
         return [line for line in self.calls.read_text().splitlines() if line.split()[0] == name]
 
     @property
-    def said(self):
+    def said(self) -> str:
         return self.console.read_text()
 
 
 @pytest.fixture
-def boot(tmp_path):
+def boot(tmp_path: Path) -> Boot:
     return Boot(tmp_path)
 
 
-def test_success_says_nothing(boot):
+def test_success_says_nothing(boot: Boot) -> None:
     assert boot() == 0
     assert boot.called("zosstorage") == [
         f"zosstorage --log-format text --log-file {boot.folder}/run/zosstorage/zosstorage.log run"
@@ -75,12 +75,12 @@ def test_success_says_nothing(boot):
     assert not boot.said
 
 
-def test_arguments_come_from_the_configuration(boot):
+def test_arguments_come_from_the_configuration(boot: Boot) -> None:
     assert boot(conf='zosstorage_args="--config /etc/other.yaml"') == 0
     assert boot.called("zosstorage") == ["zosstorage --config /etc/other.yaml run"]
 
 
-def test_drivers_are_loaded_before_it_runs(boot):
+def test_drivers_are_loaded_before_it_runs(boot: Boot) -> None:
     assert boot(conf='zosstorage_modules="one two"') == 0
     names = [line.split()[0] for line in boot.calls.read_text().splitlines()]
     assert boot.called("modprobe")[:2] == ["modprobe -q one", "modprobe -q two"]
@@ -88,7 +88,7 @@ def test_drivers_are_loaded_before_it_runs(boot):
     assert set(names[:-1]) == {"modprobe"}
 
 
-def test_the_boot_goes_on_by_default(boot):
+def test_the_boot_goes_on_by_default(boot: Boot) -> None:
     boot.zosstorage("5", stderr=REFUSED)
     assert boot() == 5
     assert "/dev/vda is not empty: ext4 (at byte 1080)" in boot.said
@@ -106,14 +106,14 @@ def test_the_boot_goes_on_by_default(boot):
         "sh: /dev/vda is not empty\n",
     ],
 )
-def test_the_reason_is_told_in_every_format(boot, stderr):
+def test_the_reason_is_told_in_every_format(boot: Boot, stderr: str) -> None:
     boot.zosstorage("5", stderr=stderr)
     assert boot() == 5
     assert "/dev/vda is not empty" in boot.said
 
 
 @pytest.mark.parametrize("policy", ["reboot", "poweroff"])
-def test_it_ends_the_boot(boot, policy):
+def test_it_ends_the_boot(boot: Boot, policy: str) -> None:
     boot.zosstorage("6", stderr=REFUSED)
     boot(f"zosstorage.on_failure={policy}", conf="zosstorage_pause=7")
     assert boot.called(policy) == [f"{policy} -f"]
@@ -122,7 +122,7 @@ def test_it_ends_the_boot(boot, policy):
     assert len(boot.called("reboot") + boot.called("poweroff")) == 1
 
 
-def test_a_shell_on_the_console(boot, tmp_path):
+def test_a_shell_on_the_console(boot: Boot, tmp_path: Path) -> None:
     """Who stands before it decides when the boot goes on."""
     boot.zosstorage("5")
     boot.tool("sh", "echo a shell was here")
@@ -143,26 +143,26 @@ def test_a_shell_on_the_console(boot, tmp_path):
         "zosstorage.on_failure=reboot -- zosstorage.on_failure=poweroff",
     ],
 )
-def test_words_are_read_as_the_program_reads_them(boot, words):
+def test_words_are_read_as_the_program_reads_them(boot: Boot, words: str) -> None:
     boot.zosstorage("5")
     boot(words, conf="zosstorage_on_failure=poweroff")
     assert boot.called("reboot") == ["reboot -f"]
     assert not boot.called("poweroff")
 
 
-def test_the_configuration_has_a_policy(boot):
+def test_the_configuration_has_a_policy(boot: Boot) -> None:
     boot.zosstorage("5")
     boot(conf="zosstorage_on_failure=poweroff")
     assert boot.called("poweroff") == ["poweroff -f"]
 
 
-def test_an_unknown_policy_goes_on_and_says_so(boot):
+def test_an_unknown_policy_goes_on_and_says_so(boot: Boot) -> None:
     boot.zosstorage("3")
     assert boot("zosstorage.on_failure=halt") == 3
     assert "there is no policy halt" in boot.said
 
 
-def test_disks_are_waited_for(boot):
+def test_disks_are_waited_for(boot: Boot) -> None:
     boot.zosstorage("4", "4", "0", stderr=REFUSED)
     assert boot() == 0
     assert len(boot.called("zosstorage")) == 3
@@ -170,7 +170,7 @@ def test_disks_are_waited_for(boot):
     assert not boot.said
 
 
-def test_waiting_has_an_end(boot):
+def test_waiting_has_an_end(boot: Boot) -> None:
     boot.zosstorage("4", stderr="10:00:00 ERROR   no eligible disk\n")
     assert boot("zosstorage.wait=3") == 4
     assert len(boot.called("zosstorage")) == 4
@@ -178,14 +178,14 @@ def test_waiting_has_an_end(boot):
 
 
 @pytest.mark.parametrize("wait", ["0", "", "soon"])
-def test_waiting_can_be_turned_off(boot, wait):
+def test_waiting_can_be_turned_off(boot: Boot, wait: str) -> None:
     boot.zosstorage("4")
     assert boot(f"zosstorage.wait={wait}") == 4
     assert len(boot.called("zosstorage")) == 1
 
 
 @pytest.mark.parametrize("code", ["1", "3", "5", "6", "7"])
-def test_nothing_else_is_tried_again(boot, code):
+def test_nothing_else_is_tried_again(boot: Boot, code: str) -> None:
     boot.zosstorage(code)
     assert boot() == int(code)
     assert len(boot.called("zosstorage")) == 1
