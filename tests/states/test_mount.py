@@ -92,6 +92,7 @@ def fake_subvolumes(found: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
                 found.created.append(f"{folder}/{one.argument[8:].rstrip(bytes(1)).decode()}")
 
     monkeypatch.setattr(subvolumes, "present", have)
+    monkeypatch.setattr(subvolumes, "_set_mode", lambda _: None)
     monkeypatch.setattr(ioctl, "call", call)
 
 
@@ -138,6 +139,7 @@ def creating(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
         return [name for name in names if name in made or name in real(top, [name])]
 
     monkeypatch.setattr(subvolumes, "present", have)
+    monkeypatch.setattr(subvolumes, "_set_mode", lambda _: None)
     return machine
 
 

@@ -196,3 +196,12 @@ def test_reports_a_filesystem_that_cannot_be_synced(
     monkeypatch.setattr(ioctl, "call", call)
     with pytest.raises(OSError, match="Input/output error"):
         subvolumes.sync([top("btrfs")])
+
+
+def test_subvolumes_have_their_mode_whatever_the_umask(
+    top: Callable[[str], Wanted], tmp_path: Path, fake_tools: FakeTools, calls: list[tuple[str, list[Ioctl]]]
+) -> None:
+    (tmp_path / "etc").mkdir(mode=0o700)
+    fake_tools("bcachefs", body='umask 077; for path in "$@"; do :; done; /bin/mkdir "$path"')
+    subvolumes.make(top("bcachefs"), NAMES)
+    assert [(tmp_path / name).stat().st_mode & 0o7777 for name in NAMES] == 4 * [0o755]

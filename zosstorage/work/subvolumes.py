@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # The folder for files that a filesystem check recovers; bcachefs and others make it.
 _LOST_AND_FOUND = "lost+found"
+_MODE = 0o755
 
 
 def present(top: Wanted, names: Sequence[str]) -> list[str]:
@@ -61,6 +63,14 @@ def make(top: Wanted, names: Sequence[str]) -> None:
     _create([module.create_subvolume(top.target, name) for name in names if name not in have], top.target)
     if present(top, names) != list(names):
         raise ToolError(f"the subvolumes of {top.target} are missing after they were made", hint="see the kernel's log")
+    for name in names:
+        _set_mode(Path(top.target) / name)
+
+
+def _set_mode(subvolume: Path) -> None:
+    """Give a subvolume the mode 0755: the umask of the caller decided it, in this run or in an interrupted one."""
+    if stat.S_IMODE(subvolume.stat().st_mode) != _MODE:
+        subvolume.chmod(_MODE)
 
 
 def _create(wanted: Sequence[ioctl.Ioctl | list[str]], top: str) -> None:
