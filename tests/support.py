@@ -1,6 +1,7 @@
 """Values and disk images that tests are built from."""
 
 import itertools
+import socket
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -385,3 +386,9 @@ def rows(letter: str) -> list[list[str]]:
     lines = RATIONALE.read_text("utf-8").splitlines()
     table = [line.strip("|").split("|") for line in lines if line.startswith(f"| {letter}")]
     return [[cell.strip().strip("`") for cell in cells] for cells in table]
+
+
+def make_socket(path: Path) -> None:
+    """Make a Unix socket that nobody listens on."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))

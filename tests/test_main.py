@@ -82,7 +82,7 @@ def test_refuses_a_file_that_is_not_regular(
         status, out, err = run_command(capsys, *given)
         assert (status, out) == (3, "")
         assert f"{path}: " in err
-        assert re.search(r"(it is not a regular file|Is a directory)\nhint: ", err)
+        assert re.search(r"it is not a regular file but a (FIFO|character device|directory)\nhint: ", err)
 
 
 def saved(folder: Path, change: Callable[[Checkpoint], None] = lambda _: None) -> dict[str, Any]:
@@ -150,15 +150,39 @@ def test_reports_a_damaged_checkpoint_and_reset_forgets_it(
     assert run_command(capsys, *run_dir, "status")[0] == 0
 
 
-@pytest.mark.parametrize("words", [["status"], ["reset"], ["reset", "--from", "mount"]])
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (["status"], ExitCode.DEFECT, "it is damaged: it is not a regular file but a directory"),
+        (["reset"], ExitCode.CONFIG, "Is a directory"),
+        (["reset", "--from", "mount"], ExitCode.CONFIG, "Is a directory"),
+    ],
+)
 def test_refuses_a_directory_in_place_of_the_checkpoint(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path], words: list[str]
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    run_dir: list[str | Path],
+    words: list[str],
+    code: ExitCode,
+    reason: str,
 ) -> None:
     (tmp_path / "run/checkpoint.json").mkdir(parents=True)
     status, _, err = run_command(capsys, *run_dir, *words)
-    assert status == ExitCode.CONFIG
-    assert "checkpoint.json is not a usable checkpoint: Is a directory" in err
+    assert status == code
+    assert f": {reason}" in err
     assert "move it away" in err
+
+
+def test_a_fifo_in_place_of_the_checkpoint_is_damaged_and_can_be_reset(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path]
+) -> None:
+    (tmp_path / "run").mkdir(mode=0o755)
+    os.mkfifo(tmp_path / "run/checkpoint.json")
+    status, _, err = run_command(capsys, *run_dir, "status")
+    assert status == 1
+    assert "it is damaged: it is not a regular file but a FIFO" in err
+    assert run_command(capsys, *run_dir, "reset")[0] == 0
+    assert run_command(capsys, *run_dir, "status")[0] == 0
 
 
 @pytest.mark.parametrize(("words", "subject"), [(["status"], "checkpoint"), (["reset"], "the run directory")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -113,13 +114,17 @@ def load(path: Path) -> Checkpoint | None:
     """Read the checkpoint of an earlier run; None if there is no file.
 
     Raises:
-        ValueError: the file is not a checkpoint, is damaged, or was edited.
+        ValueError: it is not a file or not a checkpoint, is damaged or larger than 16 MiB, or was edited.
         OSError: the file cannot be read.
     """
     try:
         data = read_regular(path)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EFBIG):
+            raise
+        raise ValueError(f"it is damaged: {error.strerror}") from error
     try:
         found = structure(json.loads(data.decode("utf-8")), Checkpoint)
     except Exception as error:  # the cause does not matter: the file cannot be used
@@ -156,9 +161,11 @@ def unusable(path: Path, error: ValueError | OSError) -> ZosstorageError:
     """Return the error for a checkpoint that cannot be loaded or removed, with a hint."""
     if isinstance(error, PermissionError):
         return UsageError(f"{path} cannot be reached: {error.strerror}", hint="run it as root")
+    hint = "move it away, or name another directory with --run-dir"
     if isinstance(error, OSError):
-        hint = "move it away, or name another directory with --run-dir"
         return ConfigError(f"{path} is not a usable checkpoint: {error.strerror}", hint=hint)
+    if isinstance(error.__cause__, OSError):
+        return ZosstorageError(f"{path} cannot be read: {error}", hint=hint)
     return ZosstorageError(f"{path} cannot be read: {error}", hint="remove it with zosstorage reset")
 
 

@@ -254,7 +254,9 @@ def test_reads_the_kernel_command_line_from_its_default_path(
     default_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "KERNEL_FILE", str(tmp_path))
-    with pytest.raises(ConfigError, match=f"kernel command line: cannot read {tmp_path}: Is a directory"):
+    with pytest.raises(
+        ConfigError, match=f"kernel command line: cannot read {tmp_path}: it is not a regular file but a dir"
+    ):
         loading.load(cli.parse([]))
     (tmp_path / "cmdline").write_text("quiet zosstorage.topology=single\n")
     monkeypatch.setattr(sources, "KERNEL_FILE", str(tmp_path / "cmdline"))

@@ -2,12 +2,14 @@
 
 import json
 import logging
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import config
+from support import config, make_socket
 
 from zosstorage.errors import ConfigError, ExitCode
 from zosstorage.model import Kind
@@ -111,3 +113,28 @@ def test_refuses_a_log_file_that_cannot_be_written(tmp_path: Path) -> None:
         logs.set_up(config(logging={"file": f"{tmp_path}"}).logging)
     assert caught.value.exit_code is ExitCode.CONFIG
     assert "--log-file" in caught.value.hint
+
+
+def test_only_root_can_read_the_log_file_whatever_the_umask(tmp_path: Path) -> None:
+    (tmp_path / "old").touch(mode=0o644)
+    before = os.umask(0)
+    try:
+        for name in ("old", "sub/new"):
+            logs.set_up(config(logging={"file": str(tmp_path / name)}).logging)
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("old", "sub", "sub/new")]
+    assert modes == [0o600, 0o755, 0o600]
+
+
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "FIFO"), (os.mkdir, "directory"), (make_socket, "socket")])
+def test_refuses_a_log_file_of_another_type_without_waiting(
+    tmp_path: Path, make: Callable[[Path], None], kind: str
+) -> None:
+    make(tmp_path / "log")
+    with pytest.raises(ConfigError, match=f"cannot be written: it is not a regular file but a {kind}"):
+        logs.set_up(config(logging={"file": str(tmp_path / "log")}).logging)
+
+
+def test_a_character_device_can_be_the_log_file() -> None:
+    logs.set_up(config(logging={"file": "/dev/null"}).logging)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import make_socket
 
 from zosstorage.system import files
 
@@ -107,8 +108,42 @@ def test_reads_a_regular_file(tmp_path: Path) -> None:
     assert files.read_regular(tmp_path / "f") == b"\xffx\n"
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, make_socket])
 def test_refuses_fifos_and_folders_without_waiting(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "f")
     with pytest.raises(OSError, match=r"regular file|directory"):
         files.read_regular(tmp_path / "f")
+
+
+def test_refuses_devices() -> None:
+    with pytest.raises(OSError, match="character device"):
+        files.read_regular(Path("/dev/zero"))
+
+
+def test_a_file_larger_than_the_limit_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LIMIT_BYTES", 1 << 20)
+    (tmp_path / "f").write_bytes(bytes(1 << 20))
+    assert len(files.read_regular(tmp_path / "f")) == 1 << 20
+    (tmp_path / "f").write_bytes(bytes((1 << 20) + 1))
+    with pytest.raises(OSError, match="larger than 1 MiB"):
+        files.read_regular(tmp_path / "f")
+
+
+def test_new_folders_have_their_mode_whatever_the_umask_and_old_ones_keep_theirs(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        (tmp_path / "old").mkdir(0o700)
+        files.make_folders(tmp_path / "old/new/newer")
+        files.write_atomic(tmp_path / "old/other/file", "x", 0o644)
+    finally:
+        os.umask(before)
+    modes = [mode(tmp_path / name) for name in ("old", "old/new", "old/new/newer", "old/other", "old/other/file")]
+    assert modes == [0o700, 0o755, 0o755, 0o755, 0o644]
+
+
+def test_a_file_in_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("file", "dangling"):
+        with pytest.raises(FileExistsError):
+            files.make_folders(tmp_path / name)

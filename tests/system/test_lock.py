@@ -1,12 +1,16 @@
 import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import support
 
 from zosstorage.errors import ConfigError, ExitCode, LockedError
 from zosstorage.system import lock
@@ -147,4 +151,51 @@ def test_refuses_a_run_directory_that_cannot_be_made(tmp_path: Path) -> None:
 def test_refuses_a_fifo_in_place_of_the_lock_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lock")
     with pytest.raises(ConfigError, match="cannot be written"), lock.held(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("umask", [0, 0o077, 0o777])
+def test_the_umask_does_not_decide_the_mode_of_the_run_directory(tmp_path: Path, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        with lock.held(tmp_path / "run/zosstorage"):
+            pass
+    finally:
+        os.umask(old)
+    modes = [
+        stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("run", "run/zosstorage", "run/zosstorage/lock")
+    ]
+    assert modes == [0o755, 0o755, 0o600]
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
+def test_refuses_a_run_directory_that_others_can_write(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    with pytest.raises(ConfigError, match="can be written by other users") as caught, lock.held(tmp_path):
+        pass
+    assert caught.value.exit_code is ExitCode.CONFIG
+    assert "--run-dir" in caught.value.hint
+    assert not (tmp_path / "lock").exists()
+
+
+def test_refuses_a_run_directory_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir(mode=0o755)
+    real = Path.stat
+
+    def stat_of(path: Path, **rest: Any) -> os.stat_result:
+        found = real(path, **rest)
+        return os.stat_result([*found[:4], 1234, *found[5:]]) if path == run_dir else found
+
+    monkeypatch.setattr(Path, "stat", stat_of)
+    with pytest.raises(ConfigError, match="belongs to the user 1234"), lock.held(run_dir):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"), [(os.mkfifo, "FIFO"), (os.mkdir, "directory"), (support.make_socket, "socket")]
+)
+def test_refuses_a_lock_that_is_not_a_regular_file(tmp_path: Path, make: Callable[[Path], None], kind: str) -> None:
+    make(tmp_path / "lock")
+    with pytest.raises(ConfigError, match=f"lock: it is not a regular file but a {kind}"), lock.held(tmp_path):
         pass

@@ -6,7 +6,6 @@ settings. This module does not check values.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from zosstorage.config import cmdline
 from zosstorage.config.scalars import LIMIT_BYTES, Path, dotted, is_plain, scalar
 from zosstorage.errors import ConfigError, UnimplementedError
 from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, option_name
-from zosstorage.system.files import open_at_once
+from zosstorage.system.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -75,11 +74,11 @@ def read_bytes(path: str) -> bytes:
     Raises:
         OSError: the file cannot be read or is not a regular file (a FIFO could block, a device may have no end).
     """
-    with open(path, "rb", opener=open_at_once) as stream:
-        seen = os.fstat(stream.fileno())
-        if stat.S_ISREG(seen.st_mode) or (stat.S_ISCHR(seen.st_mode) and seen.st_rdev == _NULL):
-            return stream.read(_READ_BYTES)
-    raise OSError(errno.EINVAL, "it is not a regular file")
+    seen = os.stat(path)  # noqa: PTH116 - here a `Path` is that of a key
+    if stat.S_ISCHR(seen.st_mode) and seen.st_rdev == _NULL:
+        return b""
+    with open(path, "rb", opener=open_regular) as stream:
+        return stream.read(_READ_BYTES)
 
 
 def merge(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = read_bytes) -> Merged:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from pythonjsonlogger.json import JsonFormatter
 
 from zosstorage.errors import ConfigError
+from zosstorage.system.files import make_folders, open_log
 
 if TYPE_CHECKING:
+    from io import TextIOWrapper
+
     from zosstorage.config.schema import Logging
 
 _PACKAGES = ("zosstorage", "states")
@@ -70,6 +73,10 @@ class _File(logging.FileHandler):
 
     warned = False
 
+    def _open(self) -> TextIOWrapper:
+        """Open the file without waiting, and let only root read it; logging calls this once."""
+        return open(self.baseFilename, "a", encoding="utf-8", errors=self.errors, opener=open_log)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's name
         """Warn at the first error; ignore later ones."""
         error = sys.exc_info()[1]
@@ -83,9 +90,7 @@ class _File(logging.FileHandler):
 
 def _file_handler(path: str) -> logging.Handler:
     try:
-        if Path(path).is_block_device():
-            raise ConfigError(f"the log file {path} is a block device", hint="name a regular file with --log-file")
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_folders(Path(path).parent)
         return _File(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(

@@ -2,28 +2,87 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
 import stat
 from pathlib import Path
 
+# The largest file that is read whole: checkpoints, reports and fstabs have some KiB, a few hundred with many disks.
+LIMIT_BYTES = 16 << 20
+_KINDS = (
+    (stat.S_ISDIR, "directory"),
+    (stat.S_ISFIFO, "FIFO"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "character device"),
+    (stat.S_ISBLK, "block device"),
+)
+
 
 def read_regular(path: Path) -> bytes:
     """Return the content of a file.
 
     Raises:
-        OSError: it cannot be read, or it is not a regular file: reading a FIFO may block, a device may never end.
+        OSError: it cannot be read, is larger than 16 MiB, or is not a regular file.
     """
-    with open(path, "rb", opener=open_at_once) as file:
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return file.read()
-    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    with open(path, "rb", opener=open_regular) as file:
+        data = file.read(LIMIT_BYTES + 1)
+    if len(data) > LIMIT_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {LIMIT_BYTES >> 20} MiB", str(path))
+    return data
 
 
-def open_at_once(path: str, flags: int) -> int:
-    """Open a file without waiting for the other end of a FIFO; an opener for `open`."""
-    return os.open(path, flags | os.O_NONBLOCK, 0o666)
+def open_regular(path: str, flags: int) -> int:
+    """Open or create (mode 0600) a regular file; an opener for `open`. It never waits, whatever the path is.
+
+    Raises:
+        OSError: it cannot be opened; with EINVAL, it is something else than a regular file.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        _require_regular(path, Path(path).stat().st_mode)  # before it is opened: that can have an effect on a device
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
+    try:
+        _require_regular(path, os.fstat(handle).st_mode)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _require_regular(path: str, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "unknown")
+        raise OSError(errno.EINVAL, f"it is not a regular file but a {kind}", str(path))
+
+
+def open_log(path: str, flags: int) -> int:
+    """Open or create a log file with mode 0600, or open a character device (a console); an opener for `open`.
+
+    Raises:
+        OSError: it cannot be opened, or it is something else.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISCHR(Path(path).stat().st_mode):
+            return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    handle = open_regular(path, flags)
+    os.fchmod(handle, 0o600)
+    return handle
+
+
+def make_folders(path: Path) -> None:
+    """Make a directory and its missing parents, each with mode 0755 whatever the umask; existing ones stay as they are.
+
+    Raises:
+        OSError: one cannot be made, or something else than a directory is there.
+    """
+    for folder in reversed([one for one in (path, *path.parents) if not one.is_dir()]):
+        try:
+            folder.mkdir(mode=0o755)
+            folder.chmod(0o755)
+        except FileExistsError:  # something else, or made in the meantime
+            if not folder.is_dir():
+                raise
 
 
 def write_atomic(path: Path, text: str, mode: int) -> None:
@@ -34,7 +93,7 @@ def write_atomic(path: Path, text: str, mode: int) -> None:
     Raises:
         OSError: it cannot be written; the old file is unchanged, and no temporary file is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     new = unused_name(path)
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

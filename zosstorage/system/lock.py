@@ -7,15 +7,17 @@ killed and one of its tools still runs, the next run waits, or ends with exit co
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage.errors import ConfigError, LockedError
-from zosstorage.system.files import open_at_once
+from zosstorage.system.files import make_folders, open_regular
 from zosstorage.system.mountinfo import PROC
 from zosstorage.text import clean
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 _WAIT_SECONDS, _PAUSE = 5.0, 0.02
 # The longest command line in a message, in characters.
 _LONGEST_COMMAND = 160
+# The longest path in a message, in characters.
+_LONGEST_PATH = 200
 
 _inherited: list[int] = []
 
@@ -92,15 +96,39 @@ def _wait_for(descriptor: int, path: Path) -> None:
 
 def _open(path: Path) -> int:
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        descriptor = open_at_once(str(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
+        make_folders(path.parent)
+        _require_own(path.parent)
+        descriptor = open_regular(str(path), os.O_WRONLY | os.O_CREAT)
         os.fchmod(descriptor, 0o600)
     except OSError as error:
         raise ConfigError(
-            f"the run directory {path.parent} cannot be written: {error.strerror}",
+            f"the run directory {clean(str(path.parent), _LONGEST_PATH)} cannot be written: {_reason(path, error)}",
             hint="run as root, or give --run-dir",
         ) from error
     return descriptor
+
+
+def _reason(path: Path, error: OSError) -> str:
+    return f"{path.name}: {error.strerror}" if error.errno == errno.EINVAL else str(error.strerror)
+
+
+def _require_own(run_dir: Path) -> None:
+    """Check that nobody else can replace files in the run directory: they could hold the lock or edit the checkpoint.
+
+    Raises:
+        ConfigError: it belongs to another user, or group or others can write it.
+    """
+    found = run_dir.stat()
+    if found.st_uid not in (0, os.geteuid()):
+        problem = f"belongs to the user {found.st_uid}"
+    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        problem = f"can be written by other users (mode {stat.S_IMODE(found.st_mode):04o})"
+    else:
+        return
+    shown = clean(str(run_dir), _LONGEST_PATH)
+    raise ConfigError(
+        f"the run directory {shown} {problem}", hint=f"chown root {shown} and chmod 0755 it, or give another --run-dir"
+    )
 
 
 def holders(descriptor: int) -> tuple[str, str]:

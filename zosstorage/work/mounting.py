@@ -16,6 +16,7 @@ from zosstorage.filesystems import btrfs
 from zosstorage.planned import PlannedFilesystem, PlannedMount
 from zosstorage.planning import commands
 from zosstorage.system import blkidcache, mountinfo, run, signals
+from zosstorage.system.files import make_folders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +137,7 @@ def mount(wanted: Sequence[Wanted], made: list[Wanted]) -> None:
 
 def _make_folder(target: str) -> None:
     try:
-        Path(target).mkdir(parents=True, exist_ok=True)
+        make_folders(Path(target))
     except OSError as error:
         raise ToolError(f"{target} cannot be made: {error.strerror}", hint="name another target") from error
 
