@@ -21,6 +21,21 @@ def test_system_folders_are_searched_after_path(monkeypatch: pytest.MonkeyPatch,
     assert executables.which("tool") == f"{tmp_path}/second/tool"
 
 
+@pytest.mark.parametrize("entry", ["", ".", "bin", "./bin", "../here/bin"])
+def test_a_relative_entry_of_path_is_not_searched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, entry: str) -> None:
+    here = tmp_path / "here"
+    (here / "bin").mkdir(parents=True)
+    for tool in (here / "zos-evil", here / "bin/zos-evil"):
+        tool.write_text("#!/bin/sh\n")
+        tool.chmod(0o755)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("PATH", f"{entry}:/usr/bin:{entry}")
+    assert executables.which("zos-evil") is None
+    assert executables.environment()["PATH"] == "/usr/bin"
+    monkeypatch.delenv("PATH")
+    assert "PATH" not in executables.environment()
+
+
 def test_a_name_with_a_slash_is_a_path(tmp_path: Path) -> None:
     (tmp_path / "tool").write_text("#!/bin/sh\n")
     assert executables.which(f"{tmp_path}/tool") is None

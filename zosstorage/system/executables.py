@@ -32,10 +32,21 @@ _BANNER_WITHIN = 4 << 20
 
 
 def which(name: str) -> str | None:
-    """Return the path of an executable on PATH or in the system folders; a name with a slash is taken as a path."""
-    folders = f"{os.environ.get('PATH', '')}{SYSTEM_PATH}".split(":")
-    # An empty entry means the working directory, which must not be searched.
-    return shutil.which(name, path=":".join(folder for folder in folders if folder))
+    """Return the path of an executable in the absolute folders of PATH or in the system folders.
+
+    A name with a slash is taken as a path.
+    """
+    return shutil.which(name, path=_absolute(f"{os.environ.get('PATH', '')}{SYSTEM_PATH}"))
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of this process for a tool, with the absolute folders of PATH only: tools start others."""
+    return {**os.environ, "PATH": _absolute(os.environ["PATH"])} if "PATH" in os.environ else {**os.environ}
+
+
+def _absolute(path: str) -> str:
+    """Drop the working directory (an empty entry) and what is below it from a PATH: it may be that of others."""
+    return ":".join(folder for folder in path.split(":") if folder.startswith("/"))
 
 
 def package(tool: str) -> str:

@@ -198,7 +198,7 @@ def _popen(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                env={**os.environ, **_ENVIRONMENT, **env},
+                env={**executables.environment(), **_ENVIRONMENT, **env},
                 start_new_session=True,
                 close_fds=True,
                 pass_fds=locks,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +99,7 @@ class Tools:
             _tty_out=False,
             _new_session=True,
             _truncate_exc=False,
-            _env={**os.environ, **_ENVIRONMENT},
+            _env={**executables.environment(), **_ENVIRONMENT},
             _ok_code=list(range(256)),
         )
         said = self._within_limit(running)
