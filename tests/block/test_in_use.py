@@ -41,8 +41,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-def mounted(source: str, number: str = "0:0", target: str = "/mnt") -> Mounted:
-    return Mounted(number, "/", target, "x", source, frozenset())
+def mounted(source: str, number: str = "0:0", target: str = "/mnt", fstype: str = "x") -> Mounted:
+    return Mounted(number, "/", target, fstype, source, frozenset())
 
 
 def partition(node: str, start: int = 0) -> Partition:
@@ -65,13 +65,20 @@ def test_a_mount_is_found_by_device_number(image: Disk, machine: dict[str, Any])
     assert findings(image) == [f"{image.path} is mounted at /a, /b"]
 
 
-def test_a_mount_is_found_by_node(image: Disk, machine: dict[str, Any]) -> None:
-    machine["mounts"] = [mounted(image.path)]
+def test_a_mount_of_btrfs_is_found_by_node(image: Disk, machine: dict[str, Any]) -> None:
+    machine["mounts"] = [mounted(image.path, fstype="btrfs")]
     assert findings(image) == [f"{image.path} is mounted at /mnt"]
 
 
+@pytest.mark.parametrize("fstype", ["tmpfs", "overlay", "nfs4", "fuse.sshfs"])
+def test_the_source_of_other_filesystems_is_not_believed(image: Disk, machine: dict[str, Any], fstype: str) -> None:
+    """Any user can mount a tmpfs with the name of a disk as its source, in a user namespace."""
+    machine["mounts"] = [mounted(image.path, fstype=fstype), mounted(f"/a:{image.path}", fstype=fstype)]
+    assert findings(image) == []
+
+
 def test_a_member_of_a_mounted_bcachefs_is_in_use(image: Disk, machine: dict[str, Any]) -> None:
-    machine["mounts"] = [mounted(f"/dev/sdz1:{image.path}")]
+    machine["mounts"] = [mounted(f"/dev/sdz1:{image.path}", fstype="bcachefs")]
     assert findings(image) == [f"{image.path} is mounted at /mnt"]
 
 

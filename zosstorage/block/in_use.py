@@ -12,13 +12,16 @@ from zosstorage.block import claim, sysfs
 from zosstorage.model import Disk, Evidence
 from zosstorage.system import mountinfo
 
+# Filesystems whose mounts have an anonymous device number, because they can have several disks.
+_NUMBERLESS = ("btrfs", "bcachefs")
+
 
 @frozen
 class Usage:
     """Mounts, swap and btrfs devices of the whole machine, read once for all disks.
 
     Attributes:
-        mounts: mount targets by `major:minor` and by source node.
+        mounts: mount targets by `major:minor` and, for btrfs and bcachefs, by source node.
         swaps: nodes and files in /proc/swaps.
         btrfs: kernel names of the devices of mounted btrfs filesystems; mountinfo shows only one device of each.
     """
@@ -32,7 +35,7 @@ class Usage:
         """Read mounts, swap and btrfs devices of the whole machine."""
         found: dict[str, list[str]] = {}
         for mounted in mountinfo.every_namespace():
-            for key in {mounted.number, *mounted.source.split(":")}:  # bcachefs shows all members, separated by colons
+            for key in {mounted.number, *_members(mounted)}:
                 found.setdefault(key, []).append(mounted.target)
         return cls({key: tuple(dict.fromkeys(targets)) for key, targets in found.items()}, _swaps(), _btrfs_devices())
 
@@ -61,6 +64,15 @@ class Usage:
             for node, number in nodes.items()
             if (targets := self.mounts.get(number, self.mounts.get(node, ())))
         ]
+
+
+def _members(mounted: mountinfo.Mounted) -> list[str]:
+    """The nodes in the source of a mount.
+
+    Only btrfs and bcachefs need it: their number is that of no disk. bcachefs shows all members, separated by colons.
+    The source of other filesystems can be any text: a user may mount a tmpfs with the name of a disk.
+    """
+    return mounted.source.split(":") if mounted.fstype in _NUMBERLESS else []
 
 
 def kernel_partitions(disk: Disk) -> tuple[Evidence, ...]:
