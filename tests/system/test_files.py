@@ -147,3 +147,20 @@ def test_a_file_in_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
     for name in ("file", "dangling"):
         with pytest.raises(FileExistsError):
             files.make_folders(tmp_path / name)
+
+
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "FIFO"), (os.mkdir, "directory"), (make_socket, "socket")])
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_RDONLY | os.O_EXCL, os.O_WRONLY])
+def test_refuses_what_is_no_disk_without_waiting(
+    tmp_path: Path, make: Callable[[Path], None], kind: str, flags: int
+) -> None:
+    make(tmp_path / "sda")
+    with pytest.raises(OSError, match=f"not a block device but a {kind}"):
+        files.open_device(str(tmp_path / "sda"), flags)
+
+
+def test_opens_an_image_in_place_of_a_disk(tmp_path: Path) -> None:
+    (tmp_path / "image").touch()
+    handle = files.open_device(str(tmp_path / "image"), os.O_RDONLY)
+    assert not os.get_inheritable(handle)
+    os.close(handle)

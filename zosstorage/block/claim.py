@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from zosstorage.block import sysfs
 from zosstorage.errors import NotEmptyError, UnreadableFilesystemError
 from zosstorage.system import lock, threads
+from zosstorage.system.files import open_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +95,7 @@ def claim(path: str) -> int:
     end = time.monotonic() + _CLAIM_SECONDS
     while True:
         try:
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_EXCL)
+            return open_device(path, os.O_RDONLY | os.O_EXCL)
         except OSError as error:
             if error.errno != errno.EBUSY or time.monotonic() > end:
                 raise
@@ -149,7 +150,7 @@ def locked(disk: Disk, *, exclusive: bool) -> Iterator[None]:
         NotEmptyError: the disk is in use.
     """
     try:
-        handle = claim(disk.path) if exclusive else os.open(disk.path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = claim(disk.path) if exclusive else open_device(disk.path, os.O_RDONLY)
     except OSError as error:
         raise _unclaimed(disk.path, error) from error
     try:

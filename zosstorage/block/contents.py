@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from zosstorage import filesystems
 from zosstorage.errors import ToolError
+from zosstorage.system.files import open_device
 
 if TYPE_CHECKING:
     from zosstorage.model import Content
@@ -19,7 +20,7 @@ def read_content(device: str) -> Content | None:
         ToolError: the device cannot be read.
     """
     try:
-        handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+        handle = open_device(device, os.O_RDONLY)
     except OSError as error:
         raise ToolError(f"{device} cannot be opened: {error.strerror}", hint="see dmesg") from error
     try:

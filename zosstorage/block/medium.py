@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING, Self
 
 from zosstorage.block.gpt import MIB
+from zosstorage.system.files import open_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,7 @@ class Reader:
         self._ahead: set[tuple[int, int]] = set()
         try:
             self.fd = _open(disk.path)
-            self._cached = os.open(disk.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._cached = open_device(disk.path, os.O_RDONLY)
         except OSError as error:
             raise UnreadableError(None, f"it cannot be opened: {error.strerror}") from error
 
@@ -171,13 +172,12 @@ def _is_uncached(handle: int, offset: int, byte: list[bytearray]) -> bool:
 
 
 def _open(path: str) -> int:
-    flags = os.O_RDONLY | os.O_CLOEXEC
     try:
-        return os.open(path, flags | os.O_DIRECT)
+        return open_device(path, os.O_RDONLY | os.O_DIRECT)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-    handle = os.open(path, flags)
+    handle = open_device(path, os.O_RDONLY)
     _make_buffered(handle)
     return handle
 

@@ -50,10 +50,34 @@ def open_regular(path: str, flags: int) -> int:
     return handle
 
 
+def open_device(path: str, flags: int) -> int:
+    """Open a disk or a partition, or an image file in its place; never wait, whatever the path is.
+
+    Raises:
+        OSError: it cannot be opened; with ENOTBLK, it is something else.
+    """
+    _require_device(path, Path(path).stat().st_mode)
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _require_device(path, os.fstat(handle).st_mode)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _require_device(path: str, mode: int) -> None:
+    if not stat.S_ISBLK(mode) and not stat.S_ISREG(mode):
+        raise OSError(errno.ENOTBLK, f"it is not a block device but a {_kind(mode)}", path)
+
+
 def _require_regular(path: str, mode: int) -> None:
     if not stat.S_ISREG(mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "unknown")
-        raise OSError(errno.EINVAL, f"it is not a regular file but a {kind}", str(path))
+        raise OSError(errno.EINVAL, f"it is not a regular file but a {_kind(mode)}", str(path))
+
+
+def _kind(mode: int) -> str:
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "file of an unknown type")
 
 
 def open_log(path: str, flags: int) -> int:

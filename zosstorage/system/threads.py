@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from zosstorage.errors import ToolError
 from zosstorage.system import signals
+from zosstorage.system.files import open_device
 from zosstorage.system.running import LIMIT
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def flush(devices: Sequence[str]) -> None:
 
 
 def _flush(device: str) -> None:
-    handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    handle = open_device(device, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

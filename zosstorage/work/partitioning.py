@@ -11,6 +11,7 @@ from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.model import Kind, Verdict
 from zosstorage.planning.refusal import refusal
 from zosstorage.system import run, threads
+from zosstorage.system.files import open_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +128,7 @@ def _write_in_order(job: tuple[Disk, list[tuple[int, bytes]]]) -> None:
     """Write to a disk; each write is on the medium before the next one starts."""
     disk, writes = job
     try:
-        handle = os.open(disk.path, os.O_WRONLY | os.O_DSYNC | os.O_CLOEXEC)
+        handle = open_device(disk.path, os.O_WRONLY | os.O_DSYNC)
         try:
             for offset, data in writes:
                 if os.pwrite(handle, data, offset) != len(data):
