@@ -42,7 +42,27 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def clean(text: str, longest: int = _LONGEST_SHOWN) -> str:
     """Make external text fit for one line of a message: cut it to `longest` characters and escape the unprintable."""
     shown = text if len(text) <= longest else text[:longest] + "…"
-    return "".join(char if char.isprintable() else f"\\x{_number(char):02x}" for char in shown)
+    return escaped(shown)
+
+
+def escaped(text: str) -> str:
+    r"""Escape what a terminal obeys or does not show: C0 (ESC, newline), C1, bidirectional controls, separators.
+
+    A surrogate escape is shown as the byte that it represents. Other text, spaces among it, stays as it is.
+    """
+    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
+
+
+def escaped_lines(text: str) -> str:
+    """As `escaped`, for a text whose newlines are ours: they stay."""
+    return "\n".join(map(escaped, text.split("\n")))
+
+
+def _visible(char: str) -> str:
+    if char.isprintable():
+        return char
+    number = _number(char)
+    return f"\\x{number:02x}" if number <= 0xFF else f"\\u{number:04x}"  # noqa: PLR2004 - a byte
 
 
 def _number(char: str) -> int:

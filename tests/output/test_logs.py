@@ -105,7 +105,7 @@ def test_appends_to_the_log_file(logged: Callable[..., list[str]], tmp_path: Pat
 def test_escapes_bytes_that_are_not_text(tmp_path: Path) -> None:
     logs.set_up(config(logging={"file": str(tmp_path / "log"), "format": "text"}).logging)
     logging.getLogger("zosstorage").info("ä… \udcff")
-    assert (tmp_path / "log").read_text("utf-8").endswith("ä… \\udcff\n")
+    assert (tmp_path / "log").read_text("utf-8").endswith("ä… \\xff\n")
 
 
 def test_refuses_a_log_file_that_cannot_be_written(tmp_path: Path) -> None:
@@ -138,3 +138,23 @@ def test_refuses_a_log_file_of_another_type_without_waiting(
 
 def test_a_character_device_can_be_the_log_file() -> None:
     logs.set_up(config(logging={"file": "/dev/null"}).logging)
+
+
+EVIL = "x\x1b[2J\n12:00:00 ERROR   hint=\x9bwipe"
+
+
+def test_text_escapes_what_is_foreign(logged: Callable[..., list[str]]) -> None:
+    def work(log: logging.Logger) -> None:
+        log.error("label %s", EVIL, extra={"hint": EVIL, "list": [EVIL]})
+
+    (line,) = logged(work, format="text")
+    assert line.isprintable()
+    assert line.count("\\x1b[2J") == 3
+    assert line.count("\\x0a12:00:00") == 1  # in the message; the values are quoted
+
+
+def test_text_keeps_the_lines_of_a_traceback(logged: Callable[..., list[str]]) -> None:
+    def work(log: logging.Logger) -> None:
+        log.debug("traceback", exc_info=ValueError("\x1b"))
+
+    assert logged(work, format="text", level="debug")[-1] == "ValueError: \\x1b"

@@ -67,3 +67,14 @@ def test_prints_the_disks_without_verdicts() -> None:
     assert "/dev/sda" in plan.text(found)
     assert unstructure(found)["disks"][0]["verdict"] is None
     assert unstructure(found)["error"] == {"message": "no", "hint": "", "exit_code": 5}
+
+
+def test_text_escapes_what_is_foreign() -> None:
+    evil = "m\x1b[2J\nhint: \x9bwipe it"
+    drive = evolve(A, model=evil, serial=evil)
+    found = outlook(
+        [drive], [evolve(foreign(drive), evidence=tuple(evolve(one, found=evil) for one in foreign(drive).evidence))]
+    )
+    lines = plan.text(found).splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith("hint") for line in lines)

@@ -19,3 +19,11 @@ def test_an_empty_checkpoint_has_all_states_pending() -> None:
     lines = status.text(Checkpoint()).splitlines()
     assert len(lines) == 7
     assert all(line.endswith("pending") for line in lines[1:])
+
+
+def test_what_is_foreign_is_escaped() -> None:
+    checkpoint = Checkpoint()
+    checkpoint.states[0].error = Failure("label \x1b[2J\nreport  done", "", 5)
+    lines = status.text(checkpoint).splitlines()
+    assert len(lines) == 7
+    assert "\\x1b[2J\\x0areport" in lines[1]

@@ -189,3 +189,11 @@ def test_nothing_else_is_tried_again(boot: Boot, code: str) -> None:
     boot.zosstorage(code)
     assert boot() == int(code)
     assert len(boot.called("zosstorage")) == 1
+
+
+def test_the_console_gets_nothing_that_a_terminal_obeys(boot):
+    boot.zosstorage("5", stderr="zosstorage: label \x1b[2J\x07 \u009b31m\n")
+    boot(words="zosstorage.on_failure=\\033[2J\x1b[2J")
+    assert "label ?[2J?" in boot.said
+    assert all(line.isprintable() and line.isascii() for line in boot.said.splitlines())
+    assert "there is no policy \\033[2J?[2J," in boot.said

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from zosstorage import __version__
 from zosstorage.errors import ConfigError, InterruptedRunError, ZosstorageError
+from zosstorage.text import escaped
 
 log = logging.getLogger("zosstorage")
 
@@ -49,4 +50,4 @@ def _write(error: ZosstorageError | InterruptedRunError, number: int) -> None:
         return
     lines = [f"zosstorage: {error.message}", *(f"  {problem}" for problem in problems)]
     lines += [f"hint: {error.hint}"] if error.hint else []
-    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.write("\n".join(map(escaped, lines)) + "\n")

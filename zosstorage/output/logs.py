@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pythonjsonlogger.json import JsonFormatter
 
 from zosstorage.errors import ConfigError
 from zosstorage.system.files import make_folders, open_log
+from zosstorage.text import escaped, escaped_lines
 
 if TYPE_CHECKING:
     from io import TextIOWrapper
@@ -30,14 +31,22 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, without a newline at its end."""
+        """Return the line, without a newline at its end; what is foreign in it is escaped."""
         extra = {key: value for key, value in vars(record).items() if key not in _RECORD}
         return " ".join([super().format(record), *(f"{key}={_shown(value)}" for key, value in extra.items())])
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the line up to the message; a traceback, which follows it, has lines of its own."""
+        return escaped(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """Return the traceback."""
+        return escaped_lines(super().formatException(ei))
 
 
 def _shown(value: object) -> str:
     text = str(value)
-    return repr(text) if " " in text or not text else text
+    return repr(text) if " " in text or not text else escaped(text)  # repr escapes too
 
 
 def _formatter(form: str) -> logging.Formatter:

@@ -11,7 +11,7 @@ from zosstorage.model import Discovery, Disk, Firmware, Kind, Verdict
 from zosstorage.planned import Plan, PlannedDisk, PlannedFilesystem
 from zosstorage.planning.commands import PlannedCommand, commands
 from zosstorage.planning.refusal import blank_text, evidence_text
-from zosstorage.text import size
+from zosstorage.text import escaped, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +165,7 @@ def text(shown: PlanDocument) -> str:
         lines += [f"{first}  rejected: {one.reason}", *others]
     if shown.commands:
         lines += ["commands:", *(f"  {one.state:<9}  {shlex.join(one.argv)}" for one in shown.commands)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(escaped, lines)) + "\n"
 
 
 def _headline(shown: PlanDocument) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zosstorage.text import escaped
+
 if TYPE_CHECKING:
     from zosstorage.checkpoint import Checkpoint, StateRecord
 
@@ -22,4 +24,4 @@ def text(found: Checkpoint) -> str:
 def _row(record: StateRecord) -> tuple[str, str, str, str, str]:
     seconds = "" if record.seconds is None else f"{record.seconds:.3f}"
     error = record.error.message if record.error else ""
-    return (record.name, record.status, record.finished or "", seconds, error)
+    return (record.name, record.status, escaped(record.finished or ""), seconds, escaped(error))
