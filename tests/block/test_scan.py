@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import GIB, MIB, disk, image_disk, poke, sparse
 
 from zosstorage.block import locations, medium, sample, scan
-from zosstorage.errors import InterruptedRunError
+from zosstorage.errors import InterruptedRunError, ToolError
 from zosstorage.model import Depth, Disk, Evidence
 from zosstorage.system import signals
 
@@ -192,7 +192,7 @@ def test_a_thread_that_cannot_be_started_is_an_error(image: Disk, monkeypatch: p
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", fail)
-    with pytest.raises(OSError, match="Resource temporarily unavailable"):
+    with pytest.raises(ToolError, match="no thread can be started"):
         find(image, Depth.FULL)
 
 

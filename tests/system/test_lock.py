@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import signal
@@ -198,4 +199,23 @@ def test_refuses_a_run_directory_of_another_user(tmp_path: Path, monkeypatch: py
 def test_refuses_a_lock_that_is_not_a_regular_file(tmp_path: Path, make: Callable[[Path], None], kind: str) -> None:
     make(tmp_path / "lock")
     with pytest.raises(ConfigError, match=f"lock: it is not a regular file but a {kind}"), lock.held(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINTR])
+def test_a_lock_that_cannot_be_taken_for_another_reason_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(ConfigError, match=f"lock cannot be locked: {os.strerror(number)}"), lock.held(tmp_path):
+        pass
+
+
+def test_a_path_that_is_too_long_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="File name too long"), lock.held(tmp_path / ("x" * 300)):
+        pass
+    with pytest.raises(ConfigError, match="File name too long"), lock.held(f"{tmp_path}{5000 * '/x'}"):
         pass

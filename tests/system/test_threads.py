@@ -69,7 +69,7 @@ def test_waits_for_started_threads_if_one_cannot_be_started(monkeypatch: pytest.
         done.append(item)
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    with pytest.raises(OSError, match="Resource temporarily unavailable"):
+    with pytest.raises(ToolError, match="no thread can be started"):
         threads.each(work, ["a", "b", "c", "d"], str)
     assert sorted(done) == ["a", "b"]  # before the error is raised
 

@@ -92,6 +92,9 @@ def _wait_for(descriptor: int, path: Path) -> None:
             f"another zosstorage, or a tool that it started, is still running: {who} holds {path}",
             hint="run again when it has ended" + (f"; ps -fp {pids} shows it" if pids else ""),
         ) from None
+    except OSError as error:
+        hint = "put the run directory on a tmpfs, with --run-dir"
+        raise ConfigError(f"{clean(str(path), _LONGEST_PATH)} cannot be locked: {error.strerror}", hint=hint) from error
 
 
 def _open(path: Path) -> int:

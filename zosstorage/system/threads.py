@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from threading import Thread
@@ -24,9 +23,8 @@ def each(work: Callable[[T], None], items: Sequence[T], name: Callable[[T], str]
 
     Raises:
         InterruptedRunError: a signal arrived; if it arrived before the start, no work was done.
-        ToolError: the work took longer than the time limit; `name` gives the names of the items for the message. A
-            thread that hangs in the kernel cannot be stopped.
-        OSError: a thread cannot be started.
+        ToolError: a thread cannot be started; or the work took longer than the time limit, and `name` gives the names
+            of the items for the message. A thread that hangs in the kernel cannot be stopped.
         Exception: the exception of the first item that raised one; the work on the other items is done.
     """
     errors: dict[int, Exception] = {}
@@ -60,13 +58,14 @@ def start(work: Callable[..., None], *arguments: object) -> Thread:
     """Start a daemon thread, which does not prevent the program from exiting.
 
     Raises:
-        OSError: it cannot be started.
+        ToolError: it cannot be started. Not an OSError: EAGAIN would be taken for that of a lock.
     """
     thread = Thread(target=work, args=arguments, daemon=True)
     try:
         thread.start()
     except RuntimeError as error:
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+        hint = "raise the limit of processes (ulimit -u, pids.max), or free memory"
+        raise ToolError("no thread can be started", hint=hint) from error
     return thread
 
 
