@@ -1,6 +1,7 @@
 """Time limits, and children that outlive a command."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,39 @@ def test_a_command_that_closes_its_pipes_is_waited_for(fake_tools: FakeTools, tm
     fake_tools("mute", body=f"exec > /dev/null 2>&1; /bin/sleep 0.3; echo > {tmp_path}/ended", status=3)
     assert run.command(["mute"], ok=(3,)).status == 3
     assert (tmp_path / "ended").exists()
+
+
+def test_a_process_that_keeps_the_output_open_is_told_as_that(
+    fake_tools: FakeTools, tmp_path: Path, short_grace: None
+) -> None:
+    fake_tools("daemon", body=f"/usr/bin/setsid /bin/sh -c 'echo $$ > {tmp_path}/pid.self; exec /bin/sleep 600' &")
+    daemon = run.start(["daemon"])
+    error = expired(daemon, tmp_path)
+    (pid,) = pids(tmp_path)
+    os.kill(pid, signal.SIGKILL)
+    LIMIT.seconds = 600
+    daemon.wait()
+    assert "hangs in the kernel" not in error.message
+    assert error.message.endswith("a process that it started left its session and still has its output open")
+    assert error.argv == ()
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_endless_output_is_an_error_and_not_a_shorter_answer(
+    fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch, short_grace: None, stream: int
+) -> None:
+    monkeypatch.setattr(running, "OUTPUT_BYTES", 1 << 20)
+    fake_tools("endless", body=f"exec /bin/cat /dev/zero >&{stream}")
+    with pytest.raises(ToolError, match=r"^endless printed more than 1 MiB and was stopped$"):
+        run.command(["endless"])
+
+
+def test_too_much_output_of_a_command_that_ends_is_an_error_too(
+    fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "OUTPUT_BYTES", 1 << 10)
+    fake_tools("long", body="/usr/bin/head -c 1025 /dev/zero")
+    with pytest.raises(ToolError, match=r"^long printed more than"):
+        run.command(["long"])
+    monkeypatch.setattr(running, "OUTPUT_BYTES", 1025)
+    assert len(run.command(["long"]).stdout) == 1025

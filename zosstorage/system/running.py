@@ -19,7 +19,7 @@ import attrs
 from zosstorage.errors import ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 PIPE_BYTES = 1 << 16
 # Seconds from SIGTERM to SIGKILL, and from SIGKILL until a command is reported as one that cannot be killed.
 _GRACE = 1.0
+# The most output of one stream of a command that is kept, in bytes; no tool that we run writes so much.
+OUTPUT_BYTES = 16 << 20
 
 
 @attrs.define
@@ -70,6 +72,7 @@ class Running:
         open_files: these two pipes and a pidfd, without those that have reached their end. The command counts as ended
             when none is left, so children that hold a pipe open are waited for as well.
         killed: whether its process group was sent SIGKILL.
+        flooded: whether it has written more than OUTPUT_BYTES to a stream; what follows is dropped.
         done: the result, once it has ended.
     """
 
@@ -79,6 +82,7 @@ class Running:
     output: dict[IO[bytes], bytearray]
     open_files: set[IO[bytes]]
     killed: bool = False
+    flooded: bool = False
     done: Completed | None = None
 
     @classmethod
@@ -91,6 +95,14 @@ class Running:
         pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe]
         pidfd = os.fdopen(os.pidfd_open(process.pid), "rb", buffering=0)
         return cls(argv, started, process, {pipe: bytearray() for pipe in pipes}, {*pipes, pidfd})
+
+    @property
+    def survivor(self) -> str:
+        """What is left of it after SIGKILL: the process itself, or another one that has a pipe of it open."""
+        with contextlib.suppress(ChildProcessError):  # it was reaped
+            if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return "cannot be killed: it hangs in the kernel"
+        return "ended, but a process that it started left its session and still has its output open"
 
     @property
     def deadline(self) -> float:
@@ -108,8 +120,9 @@ class Running:
     def read(self, file: IO[bytes]) -> bool:
         """Read from one of `open_files` that is ready; return False at its end (of a pidfd: when the process ends)."""
         data = file.read(PIPE_BYTES) if file in self.output else b""
-        if data:
+        if data and not self.flooded:
             self.output[file] += data
+            self.flooded = len(self.output[file]) > OUTPUT_BYTES
         return bool(data)
 
     def close(self, file: IO[bytes]) -> None:
@@ -133,21 +146,23 @@ def wait_all(commands: Iterable[Running]) -> list[Completed]:
     """Wait for commands and return them with any exit status; an exception kills those that still run.
 
     Raises:
-        ToolError: a command took longer than the time limit; the first one in their order is named. All commands have
-            ended by then, except those that cannot be killed.
+        ToolError: a command took longer than the time limit or wrote more than OUTPUT_BYTES; the first one in their
+            order is named. All commands have ended by then, except those that cannot be killed.
     """
     commands = list(commands)
     overdue: list[Running] = []
     try:
         while waiting := [one for one in commands if one.open_files and one not in overdue]:
-            _read(waiting, min(one.deadline for one in waiting))
-            late = [one for one in waiting if one.open_files and one.deadline <= time.monotonic()]
+            _read(waiting, min(one.deadline for one in waiting), until_flood=True)
+            late = [one for one in waiting if one.flooded or (one.open_files and one.deadline <= time.monotonic())]
             kill_all(late)
             overdue += late
     except BaseException:
         kill_all(commands)
         raise
     for one in commands:
+        if one.flooded:
+            raise _flood_error(one)
         if one in overdue:
             raise _timeout_error(one)
     return [one.done for one in commands if one.done]
@@ -167,11 +182,11 @@ def kill_all(commands: Iterable[Running]) -> None:
         _read(targets, time.monotonic() + _GRACE)
 
 
-def _read(commands: Iterable[Running], until: float) -> None:
+def _read(commands: Sequence[Running], until: float, *, until_flood: bool = False) -> None:
     """Read output until every command has ended or the monotonic clock reaches `until`.
 
     Output that is there at `until` is still read, even if `until` is in the past; if a command writes without end,
-    reading stops after the grace period.
+    reading stops after the grace period; with `until_flood`, as soon as one has written more than OUTPUT_BYTES.
     """
     last = max(until, time.monotonic()) + _GRACE
     # Not epoll: it needs a descriptor, and commands must be killed even if no descriptor is free.
@@ -186,8 +201,18 @@ def _read(commands: Iterable[Running], until: float) -> None:
                 if not key.data.read(key.fileobj):
                     selector.unregister(key.fileobj)
                     key.data.close(key.fileobj)
+            if until_flood and any(one.flooded for one in commands):
+                return
             if not left and (not ready or time.monotonic() > last):
                 return
+
+
+def _flood_error(flooded: Running) -> ToolError:
+    """Return the error of a command that wrote too much: half of an answer must not pass for all of it."""
+    return ToolError(
+        f"{' '.join(flooded.argv)} printed more than {OUTPUT_BYTES >> 20} MiB and was stopped",
+        hint=f"{flooded.argv[0]} on PATH must be the one of the distribution",
+    )
 
 
 def _timeout_error(overdue: Running) -> ToolError:
@@ -195,7 +220,7 @@ def _timeout_error(overdue: Running) -> ToolError:
 
     If it could not be killed, the error has no `argv`, so that nobody retries: the command may still wake up and write.
     """
-    fate = "was killed" if overdue.done else "cannot be killed: it hangs in the kernel"
+    fate = "was killed" if overdue.done else overdue.survivor
     return ToolError(
         f"{' '.join(overdue.argv)} took longer than {LIMIT.seconds:g} s and {fate}",
         hint="look for a failing disk in the kernel's log, or raise tools.timeout",
