@@ -180,3 +180,11 @@ def test_root_is_not_a_key_of_a_file(check_file: Callable[[str | bytes], list[st
 def test_escapes_unprintable_keys_in_messages(check_file: Callable[[str | bytes], list[str]]) -> None:
     (problem,) = check_file('"a\\nb\\e[1m": 1\n')
     assert problem.isprintable()
+
+
+def test_the_first_mistakes_are_named_and_the_others_counted() -> None:
+    error = loading.refusal([f"mistake {number}" for number in range(60)])
+    assert error.message == "60 mistakes in the configuration"
+    assert error.problems[:50] == tuple(f"mistake {number}" for number in range(50))
+    assert error.problems[50:] == ("and 10 more",)
+    assert len(loading.refusal([f"mistake {number}" for number in range(50)]).problems) == 50

@@ -43,6 +43,10 @@ class Loaded:
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
+# The most mistakes that a message names; a wrong file can have a million.
+_MOST_SHOWN = 50
+
+
 class Mistake(NamedTuple):
     """A mistake: the path of the key, and the text that says what is wrong and what is allowed."""
 
@@ -92,7 +96,9 @@ def refusal(problems: list[str]) -> ConfigError:
     hint = "zosstorage schema config prints all keys and their allowed values"
     if len(unique) == 1:
         return ConfigError(unique[0], hint=hint)
-    return ConfigError(f"{len(unique)} mistakes in the configuration", problems=unique, hint=hint)
+    shown = unique[:_MOST_SHOWN]
+    more = (f"and {len(unique) - len(shown)} more",) if len(unique) > len(shown) else ()
+    return ConfigError(f"{len(unique)} mistakes in the configuration", problems=(*shown, *more), hint=hint)
 
 
 def parse(plain: dict[str, Any]) -> tuple[Config, list[Mistake]]:
