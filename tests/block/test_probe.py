@@ -164,7 +164,17 @@ def test_blkid_can_examine_a_part_of_a_disk() -> None:
     assert probe.contents_argv("/dev/sda", 1048576, 4096)[4:] == ["-O", "1048576", "-S", "4096", "/dev/sda"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"signatures": [{"device": "sdx"}]}', '{"signatures": 5}'])
+ODD = [
+    f'{{"signatures": [{{"device": {device}, "offset": {offset}, "type": "x", "label": "", "uuid": ""}}]}}'
+    for device, offset in (("[]", '"0"'), ('"sda"', "0"), ('"sda"', "null"), ('"sda"', "[]"), ('"sda"', "{}"))
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"signatures": [{"device": "sdx"}]}', '{"signatures": 5}', "null", "[" * 20_000, *ODD],
+    ids=lambda text: text[:60],
+)
 def test_unexpected_output_of_wipefs_is_an_error(fake_tools: FakeTools, text: str) -> None:
     fake_tools("wipefs", stdout=text)
     fake_tools("blkid", status=2)

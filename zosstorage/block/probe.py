@@ -54,7 +54,7 @@ def _signatures(done: run.Completed, devices: Sequence[str]) -> list[Signature]:
         raise run.status_error(done)
     try:
         return _rows(done.stdout, devices)
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         message = f"{' '.join(done.argv)} printed output that cannot be parsed: {error!r}"
         raise ToolError(message, hint="the first wipefs on PATH must be the one of util-linux") from error
 

@@ -133,7 +133,7 @@ class Tools:
             return None, said.failure
         try:
             return json.loads(said.stdout), ""
-        except ValueError:
+        except (ValueError, RecursionError):
             return None, f"{name} printed no JSON"
 
 
