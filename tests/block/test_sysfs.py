@@ -279,3 +279,13 @@ def test_any_names_can_be_sorted(found: list[str]) -> None:
 @given(st.integers(0, 9999), st.integers(0, 9999))
 def test_numbers_in_names_are_compared_as_numbers(one: int, other: int) -> None:
     assert (sysfs.natural_key(f"nvme{one}n1") < sysfs.natural_key(f"nvme{other}n1")) == (one < other)
+
+
+def test_a_loop_of_links_is_the_link_of_no_disk(tmp_path: Path) -> None:
+    folder = tmp_path / "dev/disk/by-id"
+    folder.mkdir(parents=True)
+    (folder / "a").symlink_to("b")
+    (folder / "b").symlink_to("a")
+    (folder / "good").symlink_to("../../sda")
+    (tmp_path / "dev/disk/by-loop").symlink_to("by-loop")
+    assert sysfs.links(root=tmp_path)["/dev/sda"] == ("/dev/disk/by-id/good",)

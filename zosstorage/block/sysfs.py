@@ -146,7 +146,10 @@ def links(*, root: Path = Path("/")) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for kind in _entries(root / "dev/disk"):
         for link in _entries(kind) if kind.is_dir() else ():
-            found.setdefault(f"/dev/{link.resolve().name}", []).append(f"/dev/disk/{kind.name}/{link.name}")
+            # Not Path.resolve(), which raises an exception at a loop of links.
+            found.setdefault(f"/dev/{Path(os.path.realpath(link)).name}", []).append(
+                f"/dev/disk/{kind.name}/{link.name}"
+            )
     return {node: tuple(sorted(names)) for node, names in found.items()}
 
 
