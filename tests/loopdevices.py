@@ -185,7 +185,7 @@ def _is_free(number: int) -> bool:
         if not _is_ours(image):
             return False
         try:
-            _detach(number, patience=1.0)
+            _detach(number, patience=0.0)
         except TimeoutError:  # a mount of the killed process is still there
             return False
     with Path("/dev/loop-control").open("rb") as control:
