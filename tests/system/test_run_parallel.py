@@ -154,11 +154,11 @@ def test_commands_are_killed_if_no_descriptor_is_free(slow: None, tmp_path: Path
 def interrupted_once(read: Callable[..., None]) -> Callable[..., None]:
     calls = []
 
-    def interrupted(commands: Iterable[run.Running], until: float) -> None:
+    def interrupted(commands: Iterable[run.Running], until: float, **options: bool) -> None:
         calls.append(until)
         if len(calls) == 1:
             raise KeyboardInterrupt
-        return read(commands, until)
+        return read(commands, until, **options)
 
     return interrupted
 
