@@ -301,15 +301,3 @@ def with_checksums(head: bytearray, tail: bytearray) -> Ends:
         struct.pack_into("<I", end, header + 16, 0)
         struct.pack_into("<I", end, header + 16, crc32(end[header : header + 92]))
     return bytes(head), bytes(tail)
-
-
-@pytest.mark.parametrize("field", [40, 48], ids=["first usable sector", "last usable sector"])
-@pytest.mark.parametrize("change", [-1, 1])
-def test_the_usable_sectors_of_a_header_are_checked(ends_of_table: Ends, field: int, change: int) -> None:
-    head, tail = map(bytearray, ends_of_table)
-    for end, header in ((head, 512), (tail, MIB - 512)):
-        struct.pack_into("<Q", end, header + field, struct.unpack_from("<Q", end, header + field)[0] + change)
-    found = tables(*with_checksums(head, tail))
-    assert not found.primary.intact
-    assert not found.backup.intact
-    assert tables(*ends_of_table).primary.intact

@@ -112,7 +112,7 @@ def read(head: bytes, tail: bytes, size_bytes: int, sector: int) -> Tables:
 
 def _copy(header: bytes, array: bytes, own_sector: int, other_sector: int, sector: int) -> Copy:
     fields = _HEADER.unpack(header[: _HEADER.size])
-    magic, revision, length, checksum, _, current, other, first, last, guid, start, count, size, array_checksum = fields
+    magic, revision, length, checksum, _, current, other, _, _, guid, start, count, size, array_checksum = fields
     without_checksum = header[:16] + bytes(4) + header[20:length]
     expected_start = 2 if own_sector == 1 else own_sector - ENTRIES_BYTES // sector
     intact = (
@@ -122,20 +122,11 @@ def _copy(header: bytes, array: bytes, own_sector: int, other_sector: int, secto
         and crc32(without_checksum) == checksum
         and (current, other, start) == (own_sector, other_sector, expected_start)
         and (count, size) == (_ENTRIES, _ENTRY.size)
-        and (first, last) == _usable(max(own_sector, other_sector), sector)
         and not any(header[_HEADER.size :])
     )
     valid = intact and crc32(array) == array_checksum
     used = _entries(array, sector)
     return Copy(magic == b"EFI PART", intact, valid, str(uuid.UUID(bytes_le=guid)), used, header, array)
-
-
-def _usable(backup: int, sector: int) -> tuple[int, int]:
-    """The first and the last usable sector of our tables; `backup` is that of the backup header.
-
-    `script` sets the first one. libfdisk makes the last one that before the backup entries.
-    """
-    return MIB // sector, backup - ENTRIES_BYTES // sector - 1
 
 
 def _entries(array: bytes, sector: int) -> tuple[SeenPartition, ...]:
