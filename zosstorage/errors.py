@@ -36,6 +36,16 @@ class ZosstorageError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return what pickle needs: BaseException would call the class with the message only."""
+        return _with_attributes, (type(self), self.__dict__)
+
+
+def _with_attributes(of: type[ZosstorageError], attributes: dict[str, object]) -> ZosstorageError:
+    error = of(str(attributes["message"]))
+    error.__dict__.update(attributes)
+    return error
+
 
 class UsageError(ZosstorageError):
     """The command line cannot be used, or the user may not run the command."""

@@ -29,6 +29,7 @@ from zosstorage.block import emptiness, gpt, medium, sysfs
 from zosstorage.errors import ToolError
 from zosstorage.facts import Partition
 from zosstorage.model import Depth, Disk, Evidence, Kind, Verdict
+from zosstorage.system import reading
 
 SIZE = 1 * GIB
 PARTITION = Partition(1, "/dev/imagep1", "", "", "", MIB, MIB)
@@ -178,6 +179,7 @@ def test_write_counts_are_read_before_the_first_byte(
 
     monkeypatch.setattr(sysfs, "writes", writes)
     monkeypatch.setattr(medium.Reader, "view", view)
+    monkeypatch.setattr(reading, "apart", lambda work: work())
     (found,) = emptiness.observe([image], Depth.SAMPLED, ESP_SIZE)
     assert found.writes == "1 8 0 0"
     assert events[:2] == ["count", "read"]
@@ -219,25 +221,6 @@ def record_claims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(os, "open", record)
     return found
-
-
-def test_observe_unclaimed_does_not_claim(probers: FakeTools, image: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = record_claims(monkeypatch)
-    (seen,) = emptiness.observe_unclaimed([image], Depth.SAMPLED, ESP_SIZE)
-    assert emptiness.verdict(seen).kind is Kind.BLANK
-    assert not any(found)
-    emptiness.observe([image], Depth.SAMPLED, ESP_SIZE)
-    assert any(found)
-
-
-def test_observe_unclaimed_makes_a_failed_prober_evidence_on_its_disk(
-    probers: FakeTools, image: Disk, tmp_path: Path
-) -> None:
-    other = image_disk(sparse(tmp_path / "other", SIZE), name="other", number="7:78")
-    probers("blkid", body=f'case "$*" in *{other.path}) exit 1;; esac', status=2)
-    one, failed = emptiness.observe_unclaimed([image, other], Depth.SAMPLED, ESP_SIZE)
-    assert emptiness.verdict(one).kind is Kind.BLANK
-    assert "it cannot be examined" in evidence(emptiness.verdict(failed), "probe").found
 
 
 # The check right before the first write.

@@ -191,7 +191,7 @@ def test_nothing_else_is_tried_again(boot: Boot, code: str) -> None:
     assert len(boot.called("zosstorage")) == 1
 
 
-def test_the_console_gets_nothing_that_a_terminal_obeys(boot):
+def test_the_console_gets_nothing_that_a_terminal_obeys(boot: Boot) -> None:
     boot.zosstorage("5", stderr="zosstorage: label \x1b[2J\x07 \u009b31m\n")
     boot(words="zosstorage.on_failure=\\033[2J\x1b[2J")
     assert "label ?[2J?" in boot.said

@@ -7,7 +7,7 @@ import pytest
 from fakes import FakeTools
 from support import config, discovery, disk, observed, uuids
 
-from zosstorage.block import emptiness, sysfs
+from zosstorage.block import contents, emptiness, sysfs
 from zosstorage.config.schema import Config
 from zosstorage.errors import ToolError, ZosstorageError
 from zosstorage.model import Content, Discovery, Disk, Verdict
@@ -47,7 +47,7 @@ class FakeMachine:
         monkeypatch.setattr(mountinfo, "at", self.mounts.get)
         monkeypatch.setattr(emptiness, "observe", self._observe_disks)
         monkeypatch.setattr(sysfs, "devices", lambda: list(self.contents))
-        monkeypatch.setattr(observing, "read_content", self._content)
+        monkeypatch.setattr(contents, "read_here", self._content)
 
     def _observe_disks(self, disks: Sequence[Disk], _depth: object, _esp_size: object) -> tuple[ObservedDisk, ...]:
         return tuple(observed(one, verdict) for one, verdict in zip(disks, self.verdicts, strict=True))

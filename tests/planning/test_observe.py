@@ -16,6 +16,7 @@ from zosstorage.model import Depth, Discovery, Disk, Rejected, Verdict
 from zosstorage.observed import ObservedDisk, ObservedTool
 from zosstorage.planning import observe as observing
 from zosstorage.planning import preflight
+from zosstorage.system import reading
 
 # Tools.
 
@@ -248,6 +249,7 @@ def test_rejected_disks_are_read_without_a_full_scan_and_without_a_claim(
         return (ObservedDisk(disks[0]),)
 
     monkeypatch.setattr(emptiness, "observe", observe)
+    monkeypatch.setattr(reading, "each", lambda work, items, _: [work(item) for item in items])
     (found,) = observing.observe_rejected(rejected, config(validate={"scan": scan}))
     assert found.disk.path == "/dev/sdz"
     assert calls == [([found.disk], Depth(depth), 512 << 20, False)]

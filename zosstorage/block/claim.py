@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from zosstorage.block import sysfs
 from zosstorage.errors import NotEmptyError, UnreadableFilesystemError
-from zosstorage.system import lock, threads
+from zosstorage.system import lock, pending, threads
 from zosstorage.system.files import open_device
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def claimed(device: str) -> Iterator[Callable[[int, int], bytes]]:
         raise _unclaimed(device, error) from error
     try:
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        yield partial(_read, handle)
+        yield partial(_read, device, handle)
     finally:
         os.close(handle)
 
@@ -128,9 +128,10 @@ def _unclaimed(path: str, error: OSError) -> NotEmptyError:
     return NotEmptyError(f"{path} cannot be claimed: {error.strerror}", hint=hint)
 
 
-def _read(handle: int, offset: int, length: int) -> bytes:
+def _read(device: str, handle: int, offset: int, length: int) -> bytes:
     try:
-        data = os.pread(handle, length, offset)
+        with pending.of(device):
+            data = os.pread(handle, length, offset)
     except OSError as error:
         raise UnreadableFilesystemError(f"reading it failed: {error.strerror}") from error
     if len(data) != length:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from zosstorage import filesystems
 from zosstorage.errors import ToolError
+from zosstorage.system import pending, reading
 from zosstorage.system.files import open_device
 
 if TYPE_CHECKING:
@@ -17,15 +18,26 @@ def read_content(device: str) -> Content | None:
     """Read the superblock of a filesystem of ours from the medium of a device; None if there is none.
 
     Raises:
-        ToolError: the device cannot be read.
+        ToolError: the device cannot be read, or it does not answer.
     """
+    return reading.apart(lambda: read_here(device))
+
+
+def read_here(device: str) -> Content | None:
+    """As `read_content`, in this process."""
     try:
-        handle = open_device(device, os.O_RDONLY)
+        with pending.of(device):
+            handle = open_device(device, os.O_RDONLY)
     except OSError as error:
         raise ToolError(f"{device} cannot be opened: {error.strerror}", hint="see dmesg") from error
+
+    def read(offset: int, length: int) -> bytes:
+        with pending.of(device):
+            return os.pread(handle, length, offset).ljust(length, b"\0")
+
     try:
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        return filesystems.read(lambda offset, length: os.pread(handle, length, offset).ljust(length, b"\0"))
+        return filesystems.read(read)
     except OSError as error:
         raise ToolError(f"{device} cannot be read: {error.strerror}", hint="see dmesg") from error
     finally:

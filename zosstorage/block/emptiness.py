@@ -18,10 +18,10 @@ from attrs import define, evolve, field
 from zosstorage import filesystems
 from zosstorage.block import gpt, layout, medium, probe, scan, sysfs, unfinished
 from zosstorage.block.in_use import Usage, kernel_partitions
-from zosstorage.errors import ToolError, UnreadableFilesystemError
+from zosstorage.errors import UnreadableFilesystemError
 from zosstorage.model import Depth, Disk, Evidence, Kind, PartitionKind, SeenPartition, Verdict
 from zosstorage.observed import ObservedDisk, OwnTable
-from zosstorage.system import run
+from zosstorage.system import reading, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,8 +52,12 @@ def observe(disks: Sequence[Disk], depth: Depth, esp_size: int, *, claim: bool =
     fails if anything else uses it.
 
     Raises:
-        ToolError: blkid or wipefs is missing or failed.
+        ToolError: blkid or wipefs is missing or failed, or a disk does not answer.
     """
+    return reading.apart(lambda: _observe(disks, depth, esp_size, claim=claim))
+
+
+def _observe(disks: Sequence[Disk], depth: Depth, esp_size: int, *, claim: bool) -> tuple[ObservedDisk, ...]:
     seen: dict[str, ObservedDisk] = {}
     with ExitStack() as stack:
         exams = _open(disks, stack, seen)
@@ -69,21 +73,6 @@ def observe(disks: Sequence[Disk], depth: Depth, esp_size: int, *, claim: bool =
             _examine_others(others, used, probers.finish(), in_use)
     seen |= {exam.disk.path: _observed(exam, depth) for exam in exams}
     return tuple(seen[disk.path] for disk in disks)
-
-
-def observe_unclaimed(disks: Sequence[Disk], depth: Depth, esp_size: int) -> tuple[ObservedDisk, ...]:
-    """Examine disks that no run will write, for information only: one after the other, so that errors stay apart.
-
-    No disk is claimed: another program may be about to use it. If one cannot be examined, its evidence says why.
-    """
-    return tuple(_observe_unclaimed(disk, depth, esp_size) for disk in disks)
-
-
-def _observe_unclaimed(disk: Disk, depth: Depth, esp_size: int) -> ObservedDisk:
-    try:
-        return observe([disk], depth, esp_size, claim=False)[0]
-    except (ToolError, OSError) as error:
-        return ObservedDisk(disk, findings=(Evidence("probe", None, f"it cannot be examined: {error}"),))
 
 
 def verdict(observed: ObservedDisk) -> Verdict:
@@ -102,7 +91,14 @@ def no_longer_blank(disks: Sequence[Disk]) -> dict[str, tuple[Evidence, ...]]:
     """Examine blank disks again right before the first write: disk path → evidence, for each disk that is not blank.
 
     The caller holds the disks exclusively. Both ends and the places of known superblocks are read once more.
+
+    Raises:
+        ToolError: a disk does not answer.
     """
+    return reading.apart(lambda: _no_longer_blank(disks))
+
+
+def _no_longer_blank(disks: Sequence[Disk]) -> dict[str, tuple[Evidence, ...]]:
     found: dict[str, Evidence | None] = {}
     with ExitStack() as stack:
         readers = []

@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING, Self
 
 from zosstorage.block.gpt import MIB
+from zosstorage.system import pending
 from zosstorage.system.files import open_device
 
 if TYPE_CHECKING:
@@ -58,8 +59,9 @@ class Reader:
         self.blank_ends = False
         self._ahead: set[tuple[int, int]] = set()
         try:
-            self.fd = _open(disk.path)
-            self._cached = open_device(disk.path, os.O_RDONLY)
+            with pending.of(disk.path):
+                self.fd = _open(disk.path)
+                self._cached = open_device(disk.path, os.O_RDONLY)
         except OSError as error:
             raise UnreadableError(None, f"it cannot be opened: {error.strerror}") from error
 
@@ -122,7 +124,8 @@ class Reader:
 
     def _cached_bytes(self, offset: int, length: int) -> bytes:
         try:
-            data = os.pread(self._cached, length, offset)
+            with pending.of(self.disk.path):
+                data = os.pread(self._cached, length, offset)
         except OSError as error:
             raise UnreadableError(offset, f"reading it failed: {error.strerror}") from error
         if len(data) < length:
@@ -141,13 +144,15 @@ class Reader:
 
     def _read(self, memory: memoryview, offset: int) -> int:
         try:
-            return os.preadv(self.fd, [memory], offset)
+            with pending.of(self.disk.path):
+                return os.preadv(self.fd, [memory], offset)
         except OSError as error:
             if error.errno != errno.EINVAL or not fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_DIRECT:
                 raise
         # The disk is a file on a filesystem whose direct reads need larger blocks than the sectors of the disk.
         _make_buffered(self.fd)
-        return os.preadv(self.fd, [memory], offset)
+        with pending.of(self.disk.path):
+            return os.preadv(self.fd, [memory], offset)
 
 
 def is_zero(data: bytes | memoryview) -> bool:

@@ -11,6 +11,7 @@ from zosstorage.block import claim, gpt, layout, medium, sysfs
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.observed import OwnTable
 from zosstorage.planned import PlannedDisk
+from zosstorage.system import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +34,12 @@ def read(disks: Sequence[PlannedDisk]) -> list[DiskTable]:
 
     Raises:
         NotEmptyError: a disk carries another table, or none.
+        ToolError: a disk does not answer.
     """
+    return reading.apart(lambda: _read(disks))
+
+
+def _read(disks: Sequence[PlannedDisk]) -> list[DiskTable]:
     with ExitStack() as stack:
         readers = [(planned, stack.enter_context(_reader(planned.disk))) for planned in disks]
         return [_read_table(planned, reader) for planned, reader in readers]

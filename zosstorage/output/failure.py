@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
 
 from zosstorage import __version__
 from zosstorage.errors import ConfigError, InterruptedRunError, ZosstorageError
+from zosstorage.system import streams
 from zosstorage.text import escaped
 
 log = logging.getLogger("zosstorage")
@@ -50,4 +50,4 @@ def _write(error: ZosstorageError | InterruptedRunError, number: int) -> None:
         return
     lines = [f"zosstorage: {error.message}", *(f"  {problem}" for problem in problems)]
     lines += [f"hint: {error.hint}"] if error.hint else []
-    sys.stderr.write("\n".join(map(escaped, lines)) + "\n")
+    streams.write_stderr("\n".join(map(escaped, lines)) + "\n")

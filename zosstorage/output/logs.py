@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pythonjsonlogger.json import JsonFormatter
 
 from zosstorage.errors import ConfigError
+from zosstorage.system import streams
 from zosstorage.system.files import make_folders, open_log
 from zosstorage.text import escaped, escaped_lines
 
@@ -62,7 +63,7 @@ def set_up(settings: Logging) -> None:
         ConfigError: the log file cannot be written.
     """
     logging.raiseExceptions = False  # if a line cannot be written (a full disk), print no traceback
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [_Stderr()]
     if settings.file:
         handlers.append(_file_handler(settings.file))
     formatter = _formatter(settings.format)
@@ -75,6 +76,25 @@ def set_up(settings: Logging) -> None:
         logger.handlers[:] = handlers
         logger.setLevel({"warn": "WARNING"}.get(settings.level, settings.level.upper()))
         logger.propagate = False
+
+
+class _Stderr(logging.Handler):
+    """Writes to stderr; a line that the reader does not take in time is dropped, and a later one says how many were."""
+
+    lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, and before it, if lines were dropped, how many."""
+        try:
+            if self.lost:
+                extra = {"name": record.name, "levelno": logging.WARNING, "levelname": "WARNING", "lines": self.lost}
+                message = "the reader of stderr stalled, and lines were dropped"
+                if streams.write_stderr(self.format(logging.makeLogRecord({"msg": message, **extra})) + "\n"):
+                    self.lost = 0
+            if self.lost or not streams.write_stderr(self.format(record) + "\n"):
+                self.lost += 1
+        except OSError:  # it is closed, or on a full disk
+            self.handleError(record)
 
 
 class _File(logging.FileHandler):

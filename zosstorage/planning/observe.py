@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zosstorage import filesystems
-from zosstorage.block import emptiness, sysfs
-from zosstorage.block.contents import read_content
-from zosstorage.errors import NoDiskError, ToolError
+from zosstorage.block import emptiness, nontargets, sysfs
+from zosstorage.errors import NoDiskError
 from zosstorage.filesystems import vfat
 from zosstorage.model import Depth, Kind
 from zosstorage.observed import Observations, ObservedDisk, ObservedKernel, ObservedPlace, ObservedTool
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from zosstorage.config.schema import Config
-    from zosstorage.model import Content, Discovery, Disk
+    from zosstorage.model import Discovery, Disk
 
 
 def observe(discovery: Discovery, config: Config) -> Observations:
@@ -51,7 +50,7 @@ def observe(discovery: Discovery, config: Config) -> Observations:
         _kernel(types),
         os.path.realpath(config.root),
         {place.path: place for place in _places(config, kept)},
-        _contents() if kept else {},
+        nontargets.read_contents(sysfs.devices()) if kept else {},
         _fstab(config),
     )
 
@@ -100,19 +99,6 @@ def _modprobe(fstype: str) -> str:
 def _mount_version() -> str:
     path = executables.which("mount")
     return run.command([path, "--version"]).stdout if path and not executables.is_applet(path) else ""
-
-
-def _contents() -> dict[str, Content]:
-    """The superblocks of types that we make, by device node, of all devices of the machine."""
-    found = {device: _content(device) for device in sysfs.devices()}
-    return {device: content for device, content in found.items() if content}
-
-
-def _content(device: str) -> Content | None:
-    try:
-        return read_content(device)
-    except ToolError:  # the device has no medium or cannot be opened
-        return None
 
 
 def _places(config: Config, kept: Iterable[str]) -> list[ObservedPlace]:
@@ -188,4 +174,4 @@ def observe_rejected(discovery: Discovery, config: Config) -> tuple[ObservedDisk
         return ()
     depth = min(config.validate.scan, Depth.SAMPLED, key=list(Depth).index)
     disks: list[Disk] = [one.disk for one in discovery.rejected if one.disk.size_bytes >= 2 << 20]
-    return emptiness.observe_unclaimed(disks, depth, config.partitions.esp_size)
+    return nontargets.observe(disks, depth, config.partitions.esp_size)

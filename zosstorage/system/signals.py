@@ -68,6 +68,11 @@ def deferred() -> Iterator[None]:
     check()
 
 
+def start_anew() -> None:
+    """Forget the signals and the `deferred` blocks of the process that this one was forked from."""
+    _record.number = _record.deferrals = 0
+
+
 @contextmanager
 def caught() -> Iterator[None]:
     """Within the block, SIGINT, SIGTERM and SIGHUP raise an InterruptedRunError.

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
+import stat
 import sys
+import time
 from pathlib import Path
 from typing import TextIO
+
+from attrs import define
 
 from zosstorage.errors import ZosstorageError
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _LAST_STANDARD_STREAM = 2
+# A write of so many bytes to a pipe that is ready does not wait (PIPE_BUF, pipe(7)).
+_PIPE_BUF = 4096
+# How long a reader of stderr that stalls may delay the program, in seconds, before text is dropped.
+_PATIENCE = 0.5
 
 
 def reset_inherited() -> None:
@@ -40,6 +49,89 @@ def open_closed() -> None:
             handle = _open_null()  # gets the lowest free descriptor, which is that of the stream
             os.set_inheritable(handle, True)
             setattr(sys, name, os.fdopen(handle, mode, encoding="utf-8", errors="backslashreplace"))
+
+
+@define
+class _Stderr:
+    """What is known of stderr.
+
+    Attributes:
+        stalled: whether the last text was dropped: the next one is not waited for.
+        cut: whether only a part of a line was written.
+    """
+
+    stalled: bool = False
+    cut: bool = False
+
+
+_stderr = _Stderr()
+
+
+def write_stderr(text: str) -> bool:
+    """Write to stderr; return False if its reader stalls (a full pipe, a stopped terminal) and the rest is dropped.
+
+    Raises:
+        OSError: stderr cannot be written.
+    """
+    stream = sys.stderr
+    stream.flush()
+    try:
+        handle = stream.fileno()
+    except OSError:  # a stream in memory
+        stream.write(text)
+        return True
+    data = ("\n" if _stderr.cut else "").encode() + text.encode("utf-8", "backslashreplace")
+    left = _write_without_waiting(handle, data, 0.0 if _stderr.stalled else _PATIENCE)
+    _stderr.stalled = bool(left)
+    _stderr.cut = 0 < left < len(data) or (_stderr.cut and left == len(data))
+    return left <= len("\n")
+
+
+def _write_without_waiting(handle: int, data: bytes, patience: float) -> int:
+    """Write as much as fits without waiting longer than `patience`, in seconds; return how many bytes are left."""
+    if not _can_stall(handle):
+        while data:
+            data = data[os.write(handle, data) :]
+        return 0
+    own = _reopen(handle)
+    poll = select.poll()
+    poll.register(own, select.POLLOUT)
+    until = time.monotonic() + patience
+    try:
+        while data:
+            try:
+                ready = poll.poll(max(0.0, until - time.monotonic()) * 1000)
+                data = data[os.write(own, data[:_PIPE_BUF]) if ready else 0 :]
+            except BlockingIOError:
+                ready = []
+                time.sleep(0.01)
+            if not ready and time.monotonic() >= until:
+                break
+    finally:
+        if own != handle:
+            os.close(own)
+    return len(data)
+
+
+def _can_stall(handle: int) -> bool:
+    mode = os.fstat(handle).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+def _reopen(handle: int) -> int:
+    """Open the same pipe or terminal once more, so that only our writes do not wait; the same handle if that fails."""
+    try:
+        return os.open(f"/proc/self/fd/{handle}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:  # a socket, or a pipe of another user
+        return handle
+
+
+def detach() -> None:
+    """Redirect all standard streams of a forked process to /dev/null: a reader of their pipes waits until all end."""
+    handle = _open_null()
+    for number in range(_LAST_STANDARD_STREAM + 1):
+        os.dup2(handle, number)
+    os.close(handle)
 
 
 def discard(stream: TextIO) -> None:

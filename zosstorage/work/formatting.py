@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from zosstorage import filesystems
@@ -13,7 +14,7 @@ from zosstorage.facts import Filesystem
 from zosstorage.filesystems import btrfs, vfat
 from zosstorage.model import PartitionKind
 from zosstorage.planning import commands
-from zosstorage.system import blkidcache, run, threads
+from zosstorage.system import blkidcache, reading, run, threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,7 +103,7 @@ def check_unused(wanted: Sequence[PlannedFilesystem], facts: Facts, then: Callab
         ]
         found = [
             f"{part.device} carries {problem}"
-            for part, problem in zip(parts, unfinished.problems(flagged), strict=True)
+            for part, problem in zip(parts, reading.apart(partial(unfinished.problems, flagged)), strict=True)
             if problem
         ]
         if found:
