@@ -59,7 +59,7 @@ class Validate:
             NoDiskError, NotEmptyError, ToolError, ConfigError: the plan is refused; of several reasons, the class that
                 comes first in this list is raised.
         """
-        seen = observe(facts.discovery, self.config)
+        seen = observe(facts.discovery, self.config, trial=True)
         verdicts = tuple(map(emptiness.verdict, seen.disks))
         for verdict in verdicts:
             found = evidence_text(verdict.evidence) or blank_text(verdict)

@@ -47,6 +47,7 @@ DEVICES: dict[str, tuple[dict[str, Any], str | None]] = {
     "sde": ({"number": "8:64", "gib": 3.9}, "too small"),
     "sdf": ({"number": "8:80", "queue__logical_block_size": 520}, "sectors of 520 bytes are not supported"),
     "sdg": ({"number": "8:96", "gib": 0}, "its size is 0"),
+    "sdh": ({"number": "8:112", "ext_range": 1}, "the kernel has no partitions on it"),
     "sr0": ({"number": "11:0", "removable": 1, "device__type": 5}, "a CD-ROM drive"),
     "zram0": ({"number": "252:0", "gib": 0}, "its size is 0"),
     "loop0": ({"number": "7:0", "loop__backing_file": "/image"}, "devices.include does not name it"),

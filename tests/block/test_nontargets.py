@@ -56,6 +56,14 @@ def test_a_silent_disk_is_evidence(
     assert emptiness.verdict(one).kind is Kind.BLANK
     (found,) = emptiness.verdict(silent).evidence
     assert found.found == "it cannot be examined: it did not answer within 0.5 s"
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if other.path in _text(path)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:  # the process has ended
+        return ""
 
 
 def test_the_log_names_a_device_that_does_not_answer(

@@ -79,7 +79,7 @@ class FakeMachine:
 
     def observe(self, settings: Config | None = None) -> Observations:
         """What Validate reads."""
-        return observing.observe(self.discovery, settings or config())
+        return observing.observe(self.discovery, settings or config(), trial=True)
 
     def plan(self, settings: Config | None = None) -> Plan:
         """The plan; raises the refusal with all problems."""

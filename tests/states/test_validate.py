@@ -33,7 +33,8 @@ class Machine:
         self.flushed: list[Disk] = []
         self.writes: dict[str, str | None] = {"/dev/sda": WRITES, "/dev/sdb": WRITES}
 
-    def observe(self, found: Discovery, settings: Config) -> Observations:
+    def observe(self, found: Discovery, settings: Config, *, trial: bool) -> Observations:
+        assert trial
         return observations(found, self.verdicts, settings, **self.changes)
 
     def check(self, of: Disk) -> None:
@@ -90,7 +91,8 @@ def test_verdicts_are_logged_before_a_refusal_too(machine: Machine, caplog: pyte
 
 
 def test_makes_no_plan_if_the_disks_cannot_be_read(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, trial: bool) -> None:
+        assert trial
         raise ToolError("no blkid", hint="install")
 
     monkeypatch.setattr(validate, "observe", fail)
@@ -124,7 +126,7 @@ def holds(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Callable[[Facts]
 
     def ask(known: Facts) -> bool:
         with monkeypatch.context() as patch:
-            patch.setattr(validate, "observe", lambda *_: pytest.fail("the machine was observed"))
+            patch.setattr(validate, "observe", lambda *_, **__: pytest.fail("the machine was observed"))
             return Validate(config()).holds(known)
 
     return ask

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # SCSI peripheral device type of CD and DVD drives (SPC-6, table 150).
 _SCSI_CDROM = "5"
+# The number of partitions that a device can have, itself included, of a device without any: an eMMC boot area, zram
+# (block/genhd.c, disk_ext_range_show).
+_NO_PARTITIONS = "1"
 
 
 @frozen
@@ -95,6 +98,7 @@ def _reason(disk: Disk, selection: Selection, root: Path) -> str:
         (matches(disk, selection.exclude), "devices.exclude names it"),
         (disk.removable and not selection.allow_removable, "removable, and devices.allow_removable is false"),
         (disk.read_only, "read-only"),
+        (sysfs.attribute(disk.name, "ext_range", root=root) == _NO_PARTITIONS, "the kernel has no partitions on it"),
         (disk.size_bytes < selection.min_size, f"{size}devices.min_size is {selection.min_size}"),
         (disk.size_bytes < least, f"{size}our own layout needs {least}"),
         (disk.sector_size not in (512, 4096), f"sectors of {disk.sector_size} bytes are not supported"),

@@ -1,7 +1,4 @@
-"""Everything that Validate reads from a machine.
-
-It leaves nothing behind: to test whether a directory is writable, it creates a file there and removes it.
-"""
+"""Everything that Validate reads from a machine; it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -14,13 +11,13 @@ from zosstorage.block import emptiness, nontargets, sysfs
 from zosstorage.errors import NoDiskError
 from zosstorage.filesystems import vfat
 from zosstorage.model import Depth, Kind
-from zosstorage.observed import Observations, ObservedDisk, ObservedKernel, ObservedPlace, ObservedTool
-from zosstorage.planning import preflight
+from zosstorage.observed import Observations, ObservedDisk, ObservedKernel, ObservedTool
+from zosstorage.planning import places, preflight
 from zosstorage.planning.build import finished_uuids
 from zosstorage.planning.refusal import combined
 from zosstorage.planning.roles import Target, assign
-from zosstorage.system import executables, mountinfo, run
-from zosstorage.system.files import read_regular, under, unused_name
+from zosstorage.system import executables, handles, mountinfo, run, threads
+from zosstorage.system.files import read_regular, under
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,12 +26,17 @@ if TYPE_CHECKING:
     from zosstorage.model import Discovery, Disk
 
 
-def observe(discovery: Discovery, config: Config) -> Observations:
+def observe(discovery: Discovery, config: Config, *, trial: bool = False) -> Observations:
     """Read everything that the plan for the eligible disks can depend on.
 
+    With `trial`, whatever the run will need is tried: files are created and removed, and threads are started.
+
     Raises:
-        ToolError: a prober is missing, or it failed.
+        ToolError: a prober is missing, or it failed; the system gives too few file descriptors or threads.
     """
+    handles.require(len(discovery.disks))
+    if trial:
+        threads.require(len(discovery.disks))
     probers = {name: _tool(name) for name in preflight.PROBERS}
     if missing := [problem for name, tool in probers.items() if (problem := preflight.tool_problem(name, tool))]:
         raise combined(missing)
@@ -49,7 +51,7 @@ def observe(discovery: Discovery, config: Config) -> Observations:
         {**probers, **{name: _tool(name) for name in tools}},
         _kernel(types),
         os.path.realpath(config.root),
-        {place.path: place for place in _places(config, kept)},
+        {place.path: place for place in places.observe(config, kept, trial=trial)},
         nontargets.read_contents(sysfs.devices()) if kept else {},
         _fstab(config),
     )
@@ -99,59 +101,6 @@ def _modprobe(fstype: str) -> str:
 def _mount_version() -> str:
     path = executables.which("mount")
     return run.command([path, "--version"]).stdout if path and not executables.is_applet(path) else ""
-
-
-def _places(config: Config, kept: Iterable[str]) -> list[ObservedPlace]:
-    """The paths that a plan can mount on and write; `kept` are the UUIDs of finished filesystems."""
-    data_root = under(config.root, config.mounts.data_root)
-    fstab = [under(config.root, config.fstab.path)] if config.fstab.enabled else []
-    return [
-        *(_folder(under(config.root, target)) for target in config.mounts.targets.values()),
-        _folder(data_root, parent=True),
-        *(_folder(f"{data_root}/{uuid}") for uuid in kept),
-        _file(config.report.path, config.report.path),
-        *(_file(path, os.path.realpath(path)) for path in fstab),  # a symbolic link is kept; its target is replaced
-    ]
-
-
-def _folder(path: str, *, parent: bool = False) -> ObservedPlace:
-    """A directory to mount on, or with `parent` one in which mount points are created."""
-    above = _above(Path(path))
-    exists = above == Path(path)
-    real = os.path.realpath(path)
-    mounted = mountinfo.at(real)
-    refused = _refused(above) if above.is_dir() and (parent or not exists) else ""
-    source = mounted.source if mounted else None
-    return ObservedPlace(path, exists, str(above), above.is_dir(), exists and above.is_file(), refused, real, source)
-
-
-def _file(path: str, where: str) -> ObservedPlace:
-    """A file that will be replaced; `where` is its path without a final symbolic link, if that is followed."""
-    above = _above(Path(where))
-    exists = above == Path(where)
-    folder = above.parent if exists else above
-    refused = _refused(folder) if folder.is_dir() else f"{folder} is a file"
-    real = os.path.realpath(path)
-    return ObservedPlace(path, exists, str(above), above.is_dir(), exists and above.is_file(), refused, real)
-
-
-def _above(path: Path) -> Path:
-    """The path, or its nearest parent that exists."""
-    return next(parent for parent in (path, *path.parents) if parent.exists())
-
-
-def _refused(folder: Path) -> str:
-    """Why no file can be created in a directory; empty if one can.
-
-    It creates a file and removes it: the permissions do not show a read-only mount or a filesystem like /proc.
-    """
-    tried = unused_name(folder / "zosstorage")
-    try:
-        os.close(os.open(tried, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        tried.unlink()
-    except OSError as error:
-        return f"{folder}: {error.strerror}"
-    return ""
 
 
 def _fstab(config: Config) -> tuple[str, ...]:

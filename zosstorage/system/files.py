@@ -11,6 +11,8 @@ from pathlib import Path
 
 # The largest file that is read whole: checkpoints, reports and fstabs have some KiB, a few hundred with many disks.
 LIMIT_BYTES = 16 << 20
+# How much of the name of a file is part of that of a temporary one, in bytes: 255 are allowed (NAME_MAX), 18 are added.
+_NAME_BYTES = 200
 _KINDS = (
     (stat.S_ISDIR, "directory"),
     (stat.S_ISFIFO, "FIFO"),
@@ -146,8 +148,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def unused_name(path: Path) -> Path:
-    """Return a unique temporary name in the folder of a file."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    """Return a unique temporary name in the folder of a file, as long as most filesystems allow at most."""
+    name = os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES])
+    return path.with_name(f".{name}.{secrets.token_hex(8)}")
 
 
 def under(root: str, path: str) -> str:

@@ -234,8 +234,9 @@ def _serve(work: Callable[[T], object], items: Sequence[T], pipe: int, progress:
             sender = _Sender(file)
             logger = logging.getLogger(_PACKAGE)
             logger.handlers[:], logger.propagate = [sender], False
-            for item in items:
-                sender.send(*_answer(work, item))
+            with signals.caught():  # SIGTERM ends it with the commands that it has started
+                for item in items:
+                    sender.send(*_answer(work, item))
         status = 0
     except (OSError, InterruptedRunError):  # the program waits no longer
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from zosstorage.errors import ToolError
@@ -54,7 +54,7 @@ def _run(work: Callable[[int, T], None], items: Sequence[T]) -> list[int]:
     return hanging
 
 
-def start(work: Callable[..., None], *arguments: object) -> Thread:
+def start(work: Callable[..., object], *arguments: object) -> Thread:
     """Start a daemon thread, which does not prevent the program from exiting.
 
     Raises:
@@ -67,6 +67,22 @@ def start(work: Callable[..., None], *arguments: object) -> Thread:
         hint = "raise the limit of processes (ulimit -u, pids.max), or free memory"
         raise ToolError("no thread can be started", hint=hint) from error
     return thread
+
+
+def require(count: int) -> None:
+    """Start as many threads at once as the rest of the run will, and end them.
+
+    Raises:
+        ToolError: one cannot be started.
+    """
+    end = Event()
+    started: list[Thread] = []
+    try:
+        with signals.deferred():
+            started.extend(start(end.wait) for _ in range(count))
+    finally:
+        end.set()
+        _join(started)
 
 
 def _join(threads: Sequence[Thread]) -> list[int]:
