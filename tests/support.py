@@ -294,14 +294,14 @@ def observations(
     """The observations of a machine that has all tools and on which all paths can be created."""
     settings = settings or config()
     paths = [settings.mounts.data_root, *settings.mounts.targets.values(), settings.report.path, settings.fstab.path]
-    whole = [under(settings.root, path) for path in paths if path != settings.report.path] + [settings.report.path]
+    whole = [under(settings.root, path) for path in paths if path != settings.report.path]
     base = Observations(
         found,
         tuple(observed(disk, verdict) for disk, verdict in zip(found.disks, verdicts, strict=True)),
         {name: ObservedTool(f"/sbin/{name}") for name in TOOLS},
         ObservedKernel(frozenset(("btrfs", "vfat", "bcachefs")), {}, "mount from util-linux 2.41"),
         settings.root,
-        {path: place(path) for path in whole},
+        {path: place(path) for path in (*whole, settings.report.path, settings.run_dir)},
     )
     return evolve(base, **changes)
 

@@ -51,6 +51,13 @@ def test_a_target_in_use_is_a_problem(problems: Problems, machine: FakeMachine, 
         machine.plan(config(root=tmp_path, report={"path": f"{tmp_path}/state.json"}))
 
 
+@pytest.mark.parametrize("where", ["var/cache/etc", "var/cache/etc/run", "link/run"])
+def test_a_run_directory_below_a_target_is_a_problem(problems: Problems, tmp_path: Path, where: str) -> None:
+    (tmp_path / "link").symlink_to("var/cache/vm-meta")
+    (problem,) = problems(run_dir=str(tmp_path / where))
+    assert problem.message.startswith(f"the run directory {tmp_path}/{where} is below {tmp_path}/var/cache/")
+
+
 def test_a_target_that_an_earlier_run_mounted_is_no_problem(
     problems: Problems, machine: FakeMachine, tmp_path: Path
 ) -> None:

@@ -13,7 +13,8 @@ from support import config
 from zosstorage.errors import ToolError
 from zosstorage.observed import ObservedPlace
 from zosstorage.planning import places
-from zosstorage.system import files, handles, threads
+from zosstorage.system import files, handles, mountinfo, threads
+from zosstorage.system.mountinfo import Mounted
 
 Observe = Callable[..., dict[str, ObservedPlace]]
 
@@ -67,6 +68,17 @@ def test_the_length_of_a_name(observe: Observe, tmp_path: Path, length: int, *, 
 def test_a_target_with_a_name_that_is_too_long(observe: Observe, tmp_path: Path, target: str) -> None:
     place = observe(mounts={"targets": {"etc": f"/{target}"}})[str(tmp_path / target)]
     assert "256 bytes" in place.refused
+
+
+def test_only_a_mount_of_our_types_is_believed_its_source(
+    observe: Observe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody who may mount a tmpfs can name a partition as its source."""
+    target = f"{tmp_path}/var/cache/etc"
+    for fstype, source in (("tmpfs", "/dev/sda2 (tmpfs)"), ("btrfs", "/dev/sda2"), ("bcachefs", "/dev/sda2")):
+        mounted = Mounted("8:2", "/", target, fstype, "/dev/sda2", frozenset())
+        monkeypatch.setattr(mountinfo, "at", {target: mounted}.get)
+        assert observe()[target].mounted == source
 
 
 def test_a_missing_directory_of_a_report_is_no_problem(observe: Observe, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zosstorage.filesystems import DATA_TYPES
 from zosstorage.observed import ObservedPlace
 from zosstorage.system import ioctl, mountinfo
 from zosstorage.system.files import under, unused_name
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from zosstorage.config.schema import Config
+    from zosstorage.system.mountinfo import Mounted
 
 # The space that a file must get, in bytes: a report with some hundred disks.
 _FILE_BYTES = 256 << 10
@@ -31,6 +33,7 @@ def observe(config: Config, kept: Iterable[str], *, trial: bool) -> list[Observe
     return [
         *(_folder(under(config.root, target), trial=trial) for target in config.mounts.targets.values()),
         _folder(data_root, parent=True, trial=trial),
+        _folder(config.run_dir, trial=trial),
         *(_folder(f"{data_root}/{uuid}", trial=trial) for uuid in kept),
         _file(config.report.path, config.report.path, trial=trial),
         # A symbolic link is kept; its target is replaced.
@@ -47,7 +50,7 @@ def _folder(path: str, *, trial: bool, parent: bool = False) -> ObservedPlace:
     refused = _leads_nowhere(Path(path))
     if not refused and above.is_dir() and (parent or not exists):
         refused = _too_long(above, *Path(path).relative_to(above).parts) or _refused(above, trial=trial, size=0)
-    source = mounted.source if mounted else None
+    source = _source(mounted) if mounted else None
     return ObservedPlace(path, exists, str(above), above.is_dir(), exists and above.is_file(), refused, real, source)
 
 
@@ -65,6 +68,11 @@ def _file(path: str, where: str, *, trial: bool) -> ObservedPlace:
     )
     real = os.path.realpath(path)
     return ObservedPlace(path, exists, str(above), above.is_dir(), exists and above.is_file(), refused, real)
+
+
+def _source(mounted: Mounted) -> str:
+    """What is mounted; the source of another type than those that we make is a text that anybody may have chosen."""
+    return mounted.source if mounted.fstype in DATA_TYPES else f"{mounted.source} ({mounted.fstype})"
 
 
 def _above(path: Path) -> Path:

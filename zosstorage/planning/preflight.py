@@ -134,6 +134,7 @@ def _places(plan: Plan, observations: Observations, config: Config) -> list[Conf
         *(_not_a_directory(place) for place in directories),
         *(_outside_root(place, observations, config) for place in directories),
         *(_in_use(place, _nodes(plan)) for place in targets),
+        *(_hides(place, places[config.run_dir]) for place in directories),
         _not_writable(places[config.report.path], config.report.path, "--report"),
         *(_fstab(plan.fstab, observations, config) if plan.fstab else ()),
     ]
@@ -155,6 +156,14 @@ def _in_use(place: ObservedPlace, nodes: set[str]) -> ConfigError | None:
         return None
     hint = f"umount {place.path}, or configure another path"
     return ConfigError(f"{place.path} is in use: {place.mounted} is mounted there", hint=hint)
+
+
+def _hides(place: ObservedPlace, run_dir: ObservedPlace) -> ConfigError | None:
+    """A mount that hides the run directory: no later run would find lock, checkpoint and report."""
+    if not PurePath(run_dir.real).is_relative_to(place.real):
+        return None
+    message = f"the run directory {run_dir.path} is below {place.path}, where a filesystem will be mounted"
+    return ConfigError(message, hint="set another run_dir, for example /run/zosstorage")
 
 
 def _not_a_directory(place: ObservedPlace) -> ConfigError | None:

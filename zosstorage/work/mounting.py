@@ -145,7 +145,9 @@ def _make_folder(target: str) -> None:
 def _is_ours(wanted: Wanted) -> bool:
     """Return whether the mount at the target is of that filesystem; no other mount may be undone."""
     mounted = mounted_at(wanted.target)
-    return mounted is not None and set(mounted.source.split(":")) <= set(wanted.nodes)
+    if mounted is None or mounted.fstype != wanted.filesystem.type:  # of another type, the source can be any text
+        return False
+    return set(mounted.source.split(":")) <= set(wanted.nodes)
 
 
 def _raise_first(problems: Sequence[ToolError]) -> None:
