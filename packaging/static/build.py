@@ -1,6 +1,6 @@
 """Build dist/zosstorage-VERSION-x86_64-linux-musl: one file, statically linked, with the interpreter and all modules.
 
-What takes long is kept under .cache/static, by the digest of all it is made of.
+Builds of the interpreter are cached in .cache/static; the name of the folder has a digest of everything that goes in.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import buildcache
 import elf
 import fetch
 import interpreter
-import kept
 import pins
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ DIST = TOP / "dist"
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Fetch, build what is not there yet, freeze, link; or renew the pins.
+    """Build the static file, or renew the pins.
 
     Raises:
-        SystemExit: what it is built from cannot be had as it is pinned, or a tool fails.
+        SystemExit: a pinned file cannot be fetched or has another digest, or a tool fails.
     """
     options = argparse.ArgumentParser(description=__doc__)
     choice = options.add_mutually_exclusive_group()
-    choice.add_argument("--release", action="store_true", help="from what is pinned only, and nothing built earlier")
-    choice.add_argument("--renew-pins", action="store_true", help="pin the source package that the suite offers now")
+    choice.add_argument("--release", action="store_true", help="use pinned files only, and no earlier build")
+    choice.add_argument("--renew-pins", action="store_true", help="pin the current source package of the suite")
     chosen = options.parse_args(words)
     if chosen.renew_pins:
         print(pins.renew(PINS))
@@ -47,9 +47,12 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def build(pinned: dict[str, Any], *, release: bool) -> Path:
-    """The static file, and beside it, if it is made of anything that is not pinned, a file that says so."""
+    """Build the static file and return its path.
+
+    If the source package is not the pinned revision, a file with the suffix `.unpinned` is written beside it.
+    """
     files = fetch.source(pinned["python"], CACHE / "sources", release=release)
-    home, env = python(pinned, files, anew=release)
+    home, env = build_interpreter(pinned, files, rebuild=release)
     text = (TOP / "zosstorage/__init__.py").read_text("utf-8")
     (version,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     target = DIST / f"zosstorage-{version}-x86_64-linux-musl"
@@ -66,43 +69,49 @@ def build(pinned: dict[str, Any], *, release: bool) -> Path:
     return target
 
 
-def python(pinned: dict[str, Any], files: dict[str, str], *, anew: bool) -> tuple[Path, dict[str, str]]:
-    """The folder of the interpreter, and the variables for the compiler that made it.
+def build_interpreter(pinned: dict[str, Any], files: dict[str, str], *, rebuild: bool) -> tuple[Path, dict[str, str]]:
+    """Return the folder of the interpreter, and the environment of the compiler that built it.
 
-    It is what an earlier build made from the same files in the same way, unless `anew`.
+    A build of the same files by the same scripts is taken from the cache, unless `rebuild` is set.
     """
-    made_by = [(HERE / name).read_text("utf-8") for name in ("fetch.py", "interpreter.py")]
-    parts = [sorted(files.items()), pinned["python"]["epoch"], pinned["compiler"], *made_by]
+    scripts = [(HERE / name).read_text("utf-8") for name in ("fetch.py", "interpreter.py")]
+    parts = [sorted(files.items()), pinned["python"]["epoch"], pinned["compiler"], *scripts]
     home = CACHE / f"python-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
     env = interpreter.environment(home / "compiler/ziglang/zig", home / "musl", pinned["python"]["epoch"])
 
     def fill(folder: Path) -> None:
         fetch.wheels(pinned["compiler"], _version(pinned), CACHE / "wheels", folder / "compiler")
-        fetch.unpacked(files, CACHE / "sources", folder / "source").rename(folder / "python")
+        fetch.unpack(files, CACHE / "sources", folder / "source").rename(folder / "python")
         interpreter.build(folder / "python", env)
 
-    return kept.folder(home, fill, anew=anew) / "python", env
+    return buildcache.cached_folder(home, fill, rebuild=rebuild) / "python", env
 
 
 def _version(pinned: dict[str, Any]) -> str:
-    """Such as 3.13."""
+    """Return the version of Python, such as 3.13."""
     return str(pinned["python"]["package"]).removeprefix("python")
 
 
 def link(home: Path, pinned: dict[str, Any], env: dict[str, str], origin: str) -> Path:
-    """Freeze the modules and link all: in a folder of its own, so that no other path gets into the file."""
+    """Freeze the modules, link the program, and return its path.
+
+    The program is linked in the folder WORK, so that it contains no path of the machine.
+    """
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     site = fetch.wheels(pinned["libraries"], _version(pinned), CACHE / "wheels", WORK / "site")
-    elf.freeze(home, HERE / "freeze.py", WORK, (_own_metadata(pinned), TOP, site))
-    elf.tell(origin, WORK)
+    elf.freeze(home, HERE / "freeze.py", WORK, (_write_metadata(pinned), TOP, site))
+    elf.write_origin(origin, WORK)
     shutil.copy(HERE / "main.c", WORK)
     elf.link(home, WORK, env)
     return WORK / "zosstorage"
 
 
-def _own_metadata(pinned: dict[str, Any]) -> Path:
-    """A folder with an importlib.metadata that knows the libraries frozen in; Python's own looks for them in files."""
+def _write_metadata(pinned: dict[str, Any]) -> Path:
+    """Write a module importlib.metadata that has the versions of the frozen libraries; return the folder to search.
+
+    The importlib.metadata of the standard library looks for files beside the libraries, and there are none.
+    """
     folder = WORK / "own"
     (folder / "importlib").mkdir(parents=True)
     versions = {name: pin["version"] for name, pin in pinned["libraries"].items()}

@@ -1,4 +1,4 @@
-"""The ELF file: all modules frozen, and linked with the interpreter."""
+"""Link the ELF file: the interpreter with the bytecode of all modules."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 def freeze(home: Path, script: Path, out: Path, folders: Iterable[Path]) -> None:
-    """The bytecode of all modules, compiled by this very interpreter."""
+    """Compile all modules to bytecode by the interpreter that will run them, the one in the folder `home`."""
     env = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(home / "Lib")}
     argv = [home / "python", script, out, home / "Lib", *folders]
     subprocess.run(argv, env=env, check=True)
 
 
-def tell(origin: str, work: Path) -> None:
-    """Have the program tell what it is built from, in a section that is not loaded: `readelf -p .origin FILE`."""
+def write_origin(origin: str, work: Path) -> None:
+    """Write the source of a section `.origin`, which is not loaded at runtime: `readelf -p .origin FILE` prints it."""
     text = f'.section .origin,"",@progbits\n.asciz "{origin}"\n.section .note.GNU-stack,"",@progbits\n'
     (work / "origin.S").write_text(text, "utf-8")
 
 
 def link(home: Path, work: Path, env: dict[str, str]) -> None:
-    """The program `zosstorage` in the folder `work`, from its main.c, modules.h, modules.S and origin.S."""
+    """Link the program `zosstorage` in the folder `work` from main.c, modules.h, modules.S and origin.S in it."""
     argv = [
         *(*env["CC"].split(), *CFLAGS.split(), f"-I{home}/Include", f"-I{home}", "main.c"),
         *(

@@ -1,6 +1,6 @@
-"""What the static file is built from. The registries' own clients fetch it; the digests of pins.toml decide.
+"""Fetch what the static file is built from, by apt and pip, and verify the digests in pins.toml.
 
-A file that an earlier build fetched is used only if it has the same digest; else it is fetched again.
+A file that an earlier build fetched is used again if its digest is right, and fetched again otherwise.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from kept import sha256
+from buildcache import sha256
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "vm-tests"))  # aptget.py: neither folder is a package
+sys.path.append(str(Path(__file__).resolve().parents[2] / "vm-tests"))  # for aptget.py; vm-tests is not a package
 
 from aptget import Apt
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RENEW = ".venv/bin/nox -s pins"
-# Wheels for the target, whatever Python this is.
+# Wheels for the target platform, whatever the Python that runs this script.
 _TARGET = ("--only-binary=:all:", "--implementation=cp", "--platform=manylinux2014_x86_64")
 _PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
 class Suite:
-    """The source package as its suite offers it now. Apt verifies the suite's signature, and the digests by it."""
+    """The current source package of a suite. Apt verifies the signature of the suite, and by it the digests."""
 
     def __init__(self, pins: dict[str, Any], scratch: Path) -> None:
-        """`scratch` is an empty folder: package lists of an earlier run would not be verified again.
+        """Read the package lists of the suite into `scratch`, an empty folder: apt verifies only lists that it fetches.
 
         Raises:
             SystemExit: the suite cannot be reached, is not signed by a key of the archive, or has no such package.
@@ -48,55 +48,55 @@ class Suite:
 
 
 def revision(files: dict[str, str]) -> str:
-    """Debian's version of a source package, by the names of its files."""
+    """Return the Debian version of a source package, from the names of its files."""
     (dsc,) = [name for name in files if name.endswith(".dsc")]
     return dsc.removesuffix(".dsc").partition("_")[2]
 
 
 def source(pins: dict[str, Any], folder: Path, *, release: bool) -> dict[str, str]:
-    """Have the files of the source package in `folder`; returns the SHA-256 digest of each by its name.
+    """Provide the files of the source package in `folder`, and return their SHA-256 digests by file name.
 
-    These are the pinned ones, or those that the suite has instead by now.
+    The files are the pinned revision, or the current one of the suite if the suite has replaced the pinned one.
 
     Raises:
-        SystemExit: a file cannot be had or has another digest; for a release, the pinned ones cannot be had any more.
+        SystemExit: a file cannot be fetched or has another digest; or, for a release, the pinned revision is replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, str] = pins["files"]
-    if _unlike(files, folder):
+    if _missing_or_changed(files, folder):
         with TemporaryDirectory() as scratch:
             suite = Suite(pins, Path(scratch))
             if revision(suite.files) != revision(files):
-                _replaced(pins, suite, release=release)
+                _report_replacement(pins, suite, release=release)
                 files = suite.files
             _download(suite, files, folder)
     return files
 
 
-def _replaced(pins: dict[str, Any], suite: Suite, *, release: bool) -> None:
+def _report_replacement(pins: dict[str, Any], suite: Suite, *, release: bool) -> None:
     new, old = revision(suite.files), revision(pins["files"])
-    what = f"Debian {pins['suite']} has replaced {pins['package']} {old}, which is pinned, by {new}"
+    what = f"Debian {pins['suite']} has replaced {pins['package']} {old}, the pinned revision, by {new}"
     if release:
-        raise SystemExit(f"{what}, and a release is built from what is pinned: renew the pins by {RENEW}")
-    print(f"{what}: this build takes {new}, as apt verified it, and marks the file as unpinned")
+        raise SystemExit(f"{what}, and a release is built from the pinned revision only: renew the pins with {RENEW}")
+    print(f"{what}: this build uses {new}, verified by apt, and marks the file as unpinned")
 
 
 def _download(suite: Suite, files: dict[str, str], folder: Path) -> None:
-    for path in _unlike(files, folder):
+    for path in _missing_or_changed(files, folder):
         path.unlink(missing_ok=True)
     suite.download(folder)
-    for path in _unlike(files, folder):
+    for path in _missing_or_changed(files, folder):
         raise SystemExit(f"{path} has the SHA-256 digest {sha256(path)}, not {files[path.name]}")
 
 
-def _unlike(files: dict[str, str], folder: Path) -> list[Path]:
-    """The paths of files that are not there, or do not have their digest."""
+def _missing_or_changed(files: dict[str, str], folder: Path) -> list[Path]:
+    """List the files that are not there or have another digest."""
     paths = [(folder / name, digest) for name, digest in files.items()]
     return [path for path, digest in paths if not path.is_file() or sha256(path) != digest]
 
 
-def unpacked(files: dict[str, str], folder: Path, out: Path) -> Path:
-    """The source in a folder in `out`, patched as Debian has it; `files` lie in `folder`.
+def unpack(files: dict[str, str], folder: Path, out: Path) -> Path:
+    """Unpack the source into a folder in `out`, apply Debian's patches, and return the folder; `files` are in `folder`.
 
     Raises:
         CalledProcessError: a patch does not apply.
@@ -119,24 +119,24 @@ def _untar(archive: Path, folder: Path) -> None:
 
 
 def _series(patches: Path) -> Iterator[list[str]]:
-    """Words for patch, for each line of the series: the line's own options, such as -p0, and its file."""
+    """Yield the arguments of patch for each line of the series: the options of the line, such as -p0, and its file."""
     for line in (patches / "series").read_text("utf-8").splitlines():
         if words := line.partition("#")[0].split():
             yield [*words[1:], f"--input={patches / words[0]}"]
 
 
 def wheels(pins: dict[str, dict[str, str]], python: str, downloads: Path, folder: Path) -> Path:
-    """The wheels, which are kept in `downloads`, unpacked into `folder`; `python` is the version they are for.
+    """Download wheels for the version `python` into `downloads`, unpack them into `folder`, and return `folder`.
 
     Raises:
-        CalledProcessError: one cannot be had, or has another digest than the pinned one.
+        CalledProcessError: a wheel cannot be downloaded, or its digest is not the pinned one.
     """
     folder.mkdir(parents=True)
     downloads.mkdir(parents=True, exist_ok=True)
     rows = [f"{name}=={pin['version']} --hash=sha256:{pin['sha256']}\n" for name, pin in pins.items()]
-    wanted = folder / "requirements.txt"
-    wanted.write_text("".join(rows), "utf-8")
-    words = (*_TARGET, f"--python-version={python}", "--no-deps", "--require-hashes", f"--requirement={wanted}")
+    requirements = folder / "requirements.txt"
+    requirements.write_text("".join(rows), "utf-8")
+    words = (*_TARGET, f"--python-version={python}", "--no-deps", "--require-hashes", f"--requirement={requirements}")
     if not {pin["sha256"] for pin in pins.values()} <= {sha256(path) for path in downloads.glob("*.whl")}:
         subprocess.run([*_PIP, "download", *words, f"--dest={downloads}"], check=True)
     options = ("--no-index", f"--find-links={downloads}", "--no-compile", f"--target={folder}")

@@ -1,7 +1,8 @@
-"""Bytecode of all modules in one blob. Run by the interpreter that will run it: `python freeze.py OUT LIBRARY FOLDER…`.
+"""Compile all modules that the program imports to bytecode, in one file.
 
-Writes OUT/modules.bin, OUT/modules.S, which takes it in, and OUT/modules.h, the table. Starting from the program, every
-import is followed, also one inside a function; what no path of the program can reach is cut off by name.
+The interpreter that will run the bytecode runs this script: `python freeze.py OUT LIBRARY FOLDER…`. It writes
+OUT/modules.bin, the bytecode; OUT/modules.S, which includes it; and OUT/modules.h, the table of the modules. The script
+follows every import of the program, also inside functions, except imports of the modules in EXCLUDED.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Where the search begins: the program, all of it, and what the interpreter itself imports by name.
+# Where the search begins: all modules of the program, and the modules that the interpreter itself imports by name.
 PACKAGES = ("zosstorage", "states")
 ROOTS = (
     *("warnings", "threading", "traceback", "linecache", "importlib", "io", "codecs"),
     *(f"encodings.{name}" for name in ("aliases", "ascii", "latin_1", "unicode_escape", "utf_8", "utf_8_sig")),
     *(f"encodings.utf_{size}{order}" for size in (16, 32) for order in ("", "_le", "_be")),
 )
-# Imported on paths that are never taken: by `python -m`, for documentation, tests, networks, other systems, archives.
-CUT = frozenset(
+# Imported only by code that the program never runs: `python -m`, documentation, tests, networks, archives, other
+# operating systems.
+EXCLUDED = frozenset(
     """
     _pydatetime _pydecimal _pylong _pyrepl antigravity asyncio.windows_events asyncio.windows_utils bdb bz2 cattr
     cattrs.preconf.bson cattrs.preconf.cbor2 cattrs.preconf.msgpack cattrs.preconf.msgspec cattrs.preconf.orjson
@@ -35,28 +37,28 @@ CUT = frozenset(
     site smtplib socketserver ssl statistics tarfile test tkinter transitions.experimental
     transitions.extensions.diagrams_pygraphviz unittest urllib.request webbrowser winreg xml xmlrpc yaml.cyaml
     zipfile zipimport
-    """.split()  # noqa: SIM905 - a list to read
+    """.split()  # noqa: SIM905 - easier to read than a list of strings
 )
-# Modules that another one puts into sys.modules under a name of its own.
+# Modules that other modules add to sys.modules.
 ALIASES = frozenset(("collections.abc", "os.path"))
 
 
 class Closure:
-    """All modules that the roots import, by name."""
+    """All modules that are reached by imports, by name."""
 
     def __init__(self, folders: list[Path]) -> None:
         self.folders = folders
         self.found: dict[str, Path] = {}
         self.needed: set[tuple[str, str]] = set()
-        frozen = _imp._frozen_module_names()  # type: ignore[attr-defined]  # noqa: SLF001 - there is no other way to know them
+        frozen = _imp._frozen_module_names()  # type: ignore[attr-defined]  # noqa: SLF001 - no public function lists them
         self.present = {*frozen, *sys.builtin_module_names}
 
     def add(self, name: str) -> None:
-        """Take a module, the packages above it, and what it imports, in."""
+        """Add a module, its parent packages, and the modules that it imports."""
         parent = name.rpartition(".")[0]
         if parent:
             self.add(parent)
-        if name in self.found or is_cut(name) or (parent and parent not in self.found):
+        if name in self.found or is_excluded(name) or (parent and parent not in self.found):
             return
         path = self.locate(name)
         if path is None:
@@ -69,7 +71,7 @@ class Closure:
         self.needed |= {(modules[0], name) for node in tree.body if (modules := sorted(imports([node], package)))}
 
     def missing(self) -> list[str]:
-        """What a module that was taken in imports whatever happens, and that was not taken in."""
+        """List the modules that an added module imports at its top level, and that were not added."""
         known = self.present | set(self.found) | ALIASES
         return [f"{name}, which {user} imports" for name, user in sorted(self.needed) if name not in known]
 
@@ -80,19 +82,19 @@ class Closure:
 
 
 def modules(folders: list[Path]) -> list[str]:
-    """Every module of the program's own packages."""
+    """List every module of the program's own packages."""
     paths = [(folder, path) for folder in folders for package in PACKAGES for path in (folder / package).rglob("*.py")]
     names = [str(path.relative_to(folder).with_suffix("")).removesuffix("/__init__") for folder, path in paths]
     return [name.replace("/", ".") for name in sorted(names)]
 
 
-def is_cut(name: str) -> bool:
+def is_excluded(name: str) -> bool:
     parts = name.split(".")
-    return any(".".join(parts[: end + 1]) in CUT for end in range(len(parts)))
+    return any(".".join(parts[: end + 1]) in EXCLUDED for end in range(len(parts)))
 
 
 def imports(nodes: Iterable[ast.AST], package: str) -> set[str]:
-    """What import statements may import, in a module of that package; of `from a import b` also a.b, if a module."""
+    """Return the names that import statements in a module of `package` may import; for `from a import b`, a and a.b."""
     names: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -133,7 +135,7 @@ def main() -> None:
     for name in (*ROOTS, *modules(folders)):
         closure.add(name)
     if missing := closure.missing():
-        raise SystemExit(f"freeze.py leaves out {'; '.join(missing)}")
+        raise SystemExit(f"freeze.py excludes {'; '.join(missing)}")
     write(out, library, closure.found, closure.present)
     print(len(closure.found), "modules")
 

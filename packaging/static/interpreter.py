@@ -1,4 +1,4 @@
-"""The interpreter: CPython from source, as one static library for musl, and a python of it to compile bytecode with."""
+"""Build CPython from source: a static library for musl, and an executable python that compiles the bytecode."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-# Modules in C that neither the program nor what it imports has a use for: no compression, no network protocols,
-# no bindings to libraries that would have to be built as well.
-LEFT_OUT = (
+# Extension modules that neither the program nor its imports use: compression, network protocols, and bindings to
+# libraries that would have to be built too.
+DISABLED_MODULES = (
     *("_bz2", "_ctypes", "_ctypes_test", "_curses", "_curses_panel", "_dbm", "_decimal", "_elementtree", "_gdbm"),
     *("_hashlib", "_interpchannels", "_interpqueues", "_interpreters", "_lsprof", "_lzma", "_multiprocessing"),
     *("_posixshmem", "_scproxy", "_sqlite3", "_ssl", "_statistics", "_tkinter", "_uuid", "_zoneinfo", "cmath"),
@@ -22,18 +22,21 @@ CFLAGS = (
     "-O2 -g0 -fno-sanitize=undefined -ffunction-sections -fdata-sections -fwrapv -Wno-date-time "
     "-Wno-error -Wno-unused-command-line-argument"
 )
-# Threads get the stack that the header of the program names; musl's own 128 KiB end a deep recursion with a crash.
-# Stripped everywhere: the compiler builds another musl for programs that are not.
+# With musl, the program header PT_GNU_STACK sets the stack size of threads. Its default of 128 KiB is too small: a deep
+# recursion crashes. -s is set for every link, because zig builds a different musl for programs that are not stripped.
 LDFLAGS = "-static -s -Wl,-z,stack-size=8388608"
 
 
 def environment(zig: Path, cache: Path, epoch: int) -> dict[str, str]:
-    """Variables for every run of the compiler: its cache, which holds musl, and what __DATE__ and __TIME__ tell.
+    """Return the environment for every run of the compiler.
 
-    A cache that was moved is built anew: `cache` is where it stays.
+    Args:
+        zig: the compiler.
+        cache: folder of the compiler's cache, which holds musl; zig builds a cache again that was moved.
+        epoch: seconds since 1970, the value of __DATE__ and __TIME__.
     """
     return {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",  # not what else somebody has: configure takes what it finds
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",  # configure must not find tools elsewhere
         "HOME": str(cache),
         "LC_ALL": "C.UTF-8",
         "ZIG_GLOBAL_CACHE_DIR": str(cache),
@@ -46,7 +49,11 @@ def environment(zig: Path, cache: Path, epoch: int) -> dict[str, str]:
 
 
 def build(source: Path, env: dict[str, str]) -> None:
-    """Configure and make, in the folder of the source."""
+    """Run configure and make in the folder of the source.
+
+    Raises:
+        SystemExit: one of them fails.
+    """
     settings = {
         "CFLAGS": CFLAGS,
         "LDFLAGS": LDFLAGS,
@@ -54,7 +61,7 @@ def build(source: Path, env: dict[str, str]) -> None:
         "MODULE_BUILDTYPE": "static",
         "ac_cv_file__dev_ptmx": "yes",
         "ac_cv_file__dev_ptc": "no",
-        **{f"py_cv_module_{name}": "n/a" for name in LEFT_OUT},
+        **{f"py_cv_module_{name}": "n/a" for name in DISABLED_MODULES},
     }
     flags = [
         *("--prefix=/usr", "--disable-shared", "--disable-test-modules", "--without-ensurepip", "--without-readline"),
@@ -65,7 +72,11 @@ def build(source: Path, env: dict[str, str]) -> None:
 
 
 def run(argv: list[str], folder: Path, env: dict[str, str]) -> None:
-    """Run a tool in a folder; what it says is kept there, and shown where it fails."""
+    """Run a tool in a folder; its output goes to a log file there.
+
+    Raises:
+        SystemExit: the tool fails; the message ends with the last lines of its output.
+    """
     log = folder / f"{Path(argv[0]).name}.log"
     with log.open("wb") as out:
         done = subprocess.run(argv, cwd=folder, env=env, stdout=out, stderr=subprocess.STDOUT, check=False)

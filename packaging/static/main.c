@@ -1,5 +1,5 @@
-/* The program: an interpreter of its own, closed off from the machine's files and variables, with all modules frozen
- * into it. modules.S holds their bytecode, modules.h the table of them. */
+/* The program: a Python interpreter with all modules frozen in. It reads no Python files and no PYTHON* variables of the
+ * machine. modules.S has the bytecode of the modules, modules.h their table. */
 #include <Python.h>
 
 #include <fcntl.h>
@@ -15,21 +15,21 @@ static PyStatus set(PyConfig *config, wchar_t **field, const wchar_t *value) {
 static PyStatus configure(PyConfig *config, int argc, char **argv) {
     PyPreConfig preconfig;
     PyPreConfig_InitIsolatedConfig(&preconfig);
-    preconfig.utf8_mode = 1; /* an initramfs sets no locale */
+    preconfig.utf8_mode = 1; /* in an initramfs, no locale is set */
     PyStatus status = Py_PreInitialize(&preconfig);
     if (PyStatus_Exception(status))
         return status;
 
     PyConfig_InitIsolatedConfig(config);
-    config->install_signal_handlers = 1; /* as any python: SIGINT raises, SIGPIPE is an error of write() */
+    config->install_signal_handlers = 1; /* as in python: SIGINT raises KeyboardInterrupt, SIGPIPE is ignored */
     config->parse_argv = 0;
     config->pathconfig_warnings = 0;
     config->site_import = 0;
     config->use_frozen_modules = 1;
     config->write_bytecode = 0;
-    config->module_search_paths_set = 1; /* to none: nothing is ever imported from a file */
+    config->module_search_paths_set = 1; /* an empty list: nothing is imported from files */
     status = PyConfig_SetBytesArgv(config, argc, argv);
-    /* A home keeps Python from searching for one: no pyvenv.cfg beside the program is read. */
+    /* With a home set, Python does not search for one, and does not read a pyvenv.cfg beside the program. */
     const struct {
         wchar_t **field;
         const wchar_t *value;
@@ -42,11 +42,12 @@ static PyStatus configure(PyConfig *config, int argc, char **argv) {
     return status;
 }
 
-/* A kernel that finds no console starts init without streams: a disk must not become the stderr of a tool. */
+/* Without a console, the kernel starts init with descriptors 0 to 2 closed. Open them: a disk that is opened as
+ * descriptor 2 would receive the error messages of tools. */
 static void open_streams(void) {
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) == -1)
-            open("/dev/null", O_RDWR); /* takes the lowest number that is free */
+            open("/dev/null", O_RDWR); /* open() returns the lowest free descriptor, which is fd */
 }
 
 int main(int argc, char **argv) {

@@ -1,17 +1,17 @@
-"""importlib.metadata as far as the frozen libraries ask: which version one is of. The build adds the versions."""
+"""The part of importlib.metadata that the frozen libraries use: versions of libraries. The build appends them."""
 
 VERSIONS: dict[str, str] = {}
 
 
 class PackageNotFoundError(ModuleNotFoundError):
-    """No library of that name is frozen in."""
+    """The program contains no library of that name."""
 
 
 def version(distribution_name: str) -> str:
-    """The version of a library.
+    """Return the version of a library.
 
     Raises:
-        PackageNotFoundError: it is not among those frozen in.
+        PackageNotFoundError: the program does not contain the library.
     """
     try:
         return VERSIONS[distribution_name]

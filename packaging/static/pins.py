@@ -1,4 +1,4 @@
-"""pins.toml: versions and SHA-256 digests of all that goes into the static file."""
+"""Read and renew pins.toml: the versions and SHA-256 digests of everything that goes into the static file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def renew(path: Path) -> str:
-    """Pin the source package of CPython that the suite offers now; the rest of the file stays.
+    """Pin the current source package of CPython in the suite; other lines of the file do not change.
 
     Returns:
-        A sentence that tells the revisions.
+        A sentence with the old and the new revision.
 
     Raises:
-        SystemExit: apt cannot reach the suite, or cannot verify what it offers.
+        SystemExit: apt cannot reach the suite or cannot verify its package lists.
     """
     pinned = load(path)["python"]
     with TemporaryDirectory() as scratch:

@@ -1,4 +1,7 @@
-"""Uses of the library, for a test: frozen in the place of the program, it is to print what it prints in any Python."""
+"""A test program that uses the standard library and the frozen libraries, and prints the results as JSON.
+
+A test freezes it in place of zosstorage, and compares its output with that of the Python that runs the tests.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ class Part:
 
 
 def digests() -> dict[str, str]:
-    """Of every algorithm that each Python has; a shake is as long as one wants it to be."""
+    """Return a digest by each algorithm that every Python has; for SHAKE, the caller chooses the length."""
     found = {name: hashlib.new(name, b"data") for name in sorted(hashlib.algorithms_guaranteed)}
     return {name: digest.hexdigest(*([9] if "shake" in name else [])) for name, digest in found.items()}
 
 
-def readable() -> list[str]:
+def select_pipe() -> list[str]:
     read, write = os.pipe()
     os.write(write, b"x")
     with selectors.DefaultSelector() as selector:
@@ -35,9 +38,9 @@ def readable() -> list[str]:
         return [key.data for key, _ in selector.select(9)]
 
 
-def commands() -> list[object]:
-    argv = ["/bin/sh", "-c", "cat; echo said >&2; exit 3"]
-    done = subprocess.run(argv, input="given", capture_output=True, text=True, timeout=9, check=False)
+def run_commands() -> list[object]:
+    argv = ["/bin/sh", "-c", "cat; echo error >&2; exit 3"]
+    done = subprocess.run(argv, input="input", capture_output=True, text=True, timeout=9, check=False)
     try:
         subprocess.run(["/bin/sleep", "9"], timeout=0.1, check=True)
     except subprocess.TimeoutExpired as error:
@@ -45,7 +48,7 @@ def commands() -> list[object]:
     return []
 
 
-def converted() -> list[object]:
+def convert() -> list[object]:
     converter = make_converter(forbid_extra_keys=True)
     part = converter.loads('{"name": "a", "sizes": [1, 2]}', Part)
     return [asdict(part), converter.dumps(part)]
@@ -53,4 +56,4 @@ def converted() -> list[object]:
 
 def script() -> None:
     file = hashlib.file_digest(io.BytesIO(b"data"), "sha256").hexdigest()
-    print(json.dumps({**digests(), "file": file, "rest": [readable(), commands(), converted()]}))
+    print(json.dumps({**digests(), "file": file, "rest": [select_pipe(), run_commands(), convert()]}))

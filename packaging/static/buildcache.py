@@ -1,4 +1,7 @@
-"""A folder that one build leaves to the next. MANIFEST has the SHA-256 digest of each file, as sha256sum writes it."""
+"""The cache of builds: folders that a build fills and later builds use again.
+
+Each folder has a file MANIFEST with the SHA-256 digest of every other file in it, in the format of sha256sum.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ if TYPE_CHECKING:
 MANIFEST = "MANIFEST"
 
 
-def folder(path: Path, fill: Callable[[Path], None], *, anew: bool = False) -> Path:
-    """The folder `path`, filled by `fill`: now, or by an earlier build if every file is as that build left it.
+def cached_folder(path: Path, fill: Callable[[Path], None], *, rebuild: bool = False) -> Path:
+    """Return the folder `path`, filled by `fill`.
 
-    With `anew`, what an earlier build left is not used.
+    `fill` is called only if the folder is not there or its files differ from its manifest, or if `rebuild` is set.
     """
-    if not anew and _is_intact(path):
+    if not rebuild and _is_intact(path):
         return path
-    if path.exists() and not anew:
-        print(f"{path} is incomplete or not as its build left it: it is built again")
+    if path.exists() and not rebuild:
+        print(f"{path} is incomplete or was changed since it was built: it is built again")
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     fill(path)
@@ -31,7 +34,7 @@ def folder(path: Path, fill: Callable[[Path], None], *, anew: bool = False) -> P
 
 
 def _is_intact(path: Path) -> bool:
-    """Whether every file of the manifest is there and unchanged. Files it does not name are removed."""
+    """Return whether every file of the manifest is there and unchanged; remove files that it does not name."""
     manifest = path / MANIFEST
     if not manifest.is_file():
         return False
@@ -48,7 +51,7 @@ def _files(path: Path) -> set[str]:
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file, in hexadecimal.
+    """Return the SHA-256 digest of a file in hexadecimal.
 
     Raises:
         OSError: the file cannot be read.
