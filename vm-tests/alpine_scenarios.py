@@ -79,9 +79,7 @@ _REFUSED = ("nothing was written: /dev/vda: a signature of ext4", "at byte 1080"
 
 FAILURES = (
     Failure("continue", Boot("full", f"{HOOK} {LAB} zosstorage.on_failure=continue"), _REFUSED, root=True),
-    Failure(
-        "shell", Boot("full", f"{HOOK} {LAB} zosstorage.on_failure=shell"), _REFUSED, stops="a shell to look around"
-    ),
+    Failure("shell", Boot("full", f"{HOOK} {LAB} zosstorage.on_failure=shell"), _REFUSED, stops="starting a shell"),
     Failure(
         "reboot", Boot("full", f"{HOOK} {LAB} zosstorage.on_failure=reboot"), (*_REFUSED, "reboot: Restarting system")
     ),
@@ -91,7 +89,7 @@ FAILURES = (
     Failure(
         "policy-unknown",
         Boot("full", f"{HOOK} {LAB} zosstorage.on_failure=halt"),
-        ("allowed: continue, shell, reboot, poweroff", "exit code 3", "there is no policy halt"),
+        ("allowed: continue, shell, reboot, poweroff", "exit code 3", "unknown policy halt"),
         root=True,
     ),
     Failure(

@@ -1,4 +1,4 @@
-"""The Alpine package: its fields, what it installs, and that it agrees with what the preflight asks for."""
+"""The Alpine package: its fields, the files that it installs, and that it has the tools that the preflight needs."""
 
 import subprocess
 from pathlib import Path
@@ -29,31 +29,31 @@ def feature(kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_every_script_is_one(name: str) -> None:
+def test_every_script_has_valid_syntax(name: str) -> None:
     subprocess.run(["sh", "-n", ALPINE / name], check=True)
 
 
 @pytest.mark.parametrize("field", ["pkgname", "pkgrel", "pkgdesc", "url", "arch", "license", "depends", "subpackages"])
-def test_fields(field: str) -> None:
+def test_the_apkbuild_sets_every_field(field: str) -> None:
     assert apkbuild(f'echo "${field}"')
 
 
-def test_the_version_is_that_of_the_program() -> None:
+def test_the_package_has_the_version_of_the_program() -> None:
     assert apkbuild('echo "$pkgver"') == __version__
 
 
-def test_what_the_preflight_names_is_depended_on() -> None:
+def test_the_package_depends_on_the_packages_of_all_tools() -> None:
     depends = apkbuild('echo "$depends"').split()
     assert {executables._PACKAGES[name][0] for name in NEEDED | NEEDED_BY_VERIFY} | {"kmod"} == {*depends}
 
 
-def test_every_source_is_there_or_built() -> None:
+def test_every_source_exists_or_is_built() -> None:
     built = {f"zosstorage-{__version__}-x86_64-linux-musl", "LICENSE"}
     here = {path.name for path in ALPINE.iterdir()} - {"APKBUILD"}
     assert {*apkbuild('echo "$source"').split()} == here | built
 
 
-def test_what_is_installed(tmp_path: Path) -> None:
+def test_the_package_installs_files_with_their_modes(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()
     for file in (*ALPINE.iterdir(), TOP / "LICENSE"):
@@ -67,17 +67,17 @@ def test_what_is_installed(tmp_path: Path) -> None:
     for name in ("system", "etc", "modules", "vm-meta"):
         assert (target / "var/cache" / name).is_dir()
     assert (target / "etc/mkinitfs/features.d/zosstorage.files").exists()
-    for path in feature("files")[:3]:  # ours; the tools are other packages'
+    for path in feature("files")[:3]:  # the files of this package; the tools are in other packages
         assert (target / path.lstrip("/")).exists(), path
 
 
-def test_the_initramfs_gets_every_tool() -> None:
+def test_the_mkinitfs_feature_has_every_tool() -> None:
     names = {Path(path).name for path in feature("files")}
     assert NEEDED | {*bcachefs.TOOLS} <= names
 
 
-def test_the_configuration_tells_the_policies() -> None:
-    told = (ALPINE / "zosstorage.confd").read_text()
-    assert all(policy in told for policy in OnFailure)
+def test_configuration_and_hook_have_every_policy() -> None:
+    confd = (ALPINE / "zosstorage.confd").read_text()
+    assert all(policy in confd for policy in OnFailure)
     hook = (ALPINE / "hook").read_text()
     assert all(f"{policy})" in hook or f"{policy} |" in hook for policy in OnFailure)

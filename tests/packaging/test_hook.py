@@ -1,4 +1,4 @@
-"""The hook with a zosstorage that says what it is told to; the real ones meet in vm-tests."""
+"""The hook with a fake zosstorage; vm-tests run the hook with the real program."""
 
 import os
 import subprocess
@@ -8,12 +8,12 @@ import pytest
 
 HOOK = Path(__file__).parents[2] / "packaging/alpine/hook"
 REFUSED = "10:00:00 INFO    verdict\n10:00:01 ERROR   /dev/vda is not empty: ext4 (at byte 1080) exit_code=5\n"
-# A reboot called here by mistake, with no fake before it, ends this namespace and not the machine.
-APART = ["unshare", "--pid", "--fork"] if os.geteuid() == 0 else []
+# In a PID namespace, a real reboot that a test calls by mistake ends the namespace and not the machine.
+NAMESPACE = ["unshare", "--pid", "--fork"] if os.geteuid() == 0 else []
 
 
 class Boot:
-    """A kernel command line, a console, and tools that only write down how they were called."""
+    """A kernel command line, a console, and fake tools that record their calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.console = folder, folder / "console"
@@ -32,7 +32,7 @@ class Boot:
         path.chmod(0o755)
 
     def zosstorage(self, *codes: str, stderr: str = "") -> None:
-        """One exit code for each time that it is run, the last one for all that follow."""
+        """Make a fake that exits with one of the codes at each call, and with the last one at all further calls."""
         (self.folder / "stderr").write_text(stderr)
         counter, cases = self.folder / "count", "".join(f"{n}) exit {code} ;;" for n, code in enumerate(codes))
         count = f"n=$(cat {counter} 2>/dev/null || echo 0); echo $((n + 1)) >{counter}"
@@ -50,7 +50,9 @@ class Boot:
             "ZOSSTORAGE_CONSOLE": str(console or self.console),
             "ZOSSTORAGE_RUN": f"{self.folder}/run",
         }
-        done = subprocess.run([*APART, "/bin/sh", HOOK], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*NAMESPACE, "/bin/sh", HOOK], env=environment, capture_output=True, text=True, check=False
+        )
         assert not done.stderr, done.stderr
         return done.returncode
 
@@ -58,7 +60,7 @@ class Boot:
         return [line for line in self.calls.read_text().splitlines() if line.split()[0] == name]
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.console.read_text()
 
 
@@ -67,20 +69,20 @@ def boot(tmp_path: Path) -> Boot:
     return Boot(tmp_path)
 
 
-def test_success_says_nothing(boot: Boot) -> None:
+def test_success_prints_nothing(boot: Boot) -> None:
     assert boot() == 0
     assert boot.called("zosstorage") == [
         f"zosstorage --log-format text --log-file {boot.folder}/run/zosstorage/zosstorage.log run"
     ]
-    assert not boot.said
+    assert not boot.output
 
 
-def test_arguments_come_from_the_configuration(boot: Boot) -> None:
+def test_the_configuration_sets_the_arguments(boot: Boot) -> None:
     assert boot(conf='zosstorage_args="--config /etc/other.yaml"') == 0
     assert boot.called("zosstorage") == ["zosstorage --config /etc/other.yaml run"]
 
 
-def test_drivers_are_loaded_before_it_runs(boot: Boot) -> None:
+def test_drivers_are_loaded_before_zosstorage_runs(boot: Boot) -> None:
     assert boot(conf='zosstorage_modules="one two"') == 0
     names = [line.split()[0] for line in boot.calls.read_text().splitlines()]
     assert boot.called("modprobe")[:2] == ["modprobe -q one", "modprobe -q two"]
@@ -88,12 +90,12 @@ def test_drivers_are_loaded_before_it_runs(boot: Boot) -> None:
     assert set(names[:-1]) == {"modprobe"}
 
 
-def test_the_boot_goes_on_by_default(boot: Boot) -> None:
+def test_the_boot_continues_by_default(boot: Boot) -> None:
     boot.zosstorage("5", stderr=REFUSED)
     assert boot() == 5
-    assert "/dev/vda is not empty: ext4 (at byte 1080)" in boot.said
-    assert "verdict" not in boot.said
-    assert "failed with exit code 5; policy: continue" in boot.said
+    assert "/dev/vda is not empty: ext4 (at byte 1080)" in boot.output
+    assert "verdict" not in boot.output
+    assert "failed with exit code 5; policy: continue" in boot.output
     assert not boot.called("reboot")
     assert not boot.called("poweroff")
 
@@ -106,29 +108,28 @@ def test_the_boot_goes_on_by_default(boot: Boot) -> None:
         "sh: /dev/vda is not empty\n",
     ],
 )
-def test_the_reason_is_told_in_every_format(boot: Boot, stderr: str) -> None:
+def test_the_console_shows_errors_in_every_format(boot: Boot, stderr: str) -> None:
     boot.zosstorage("5", stderr=stderr)
     assert boot() == 5
-    assert "/dev/vda is not empty" in boot.said
+    assert "/dev/vda is not empty" in boot.output
 
 
 @pytest.mark.parametrize("policy", ["reboot", "poweroff"])
-def test_it_ends_the_boot(boot: Boot, policy: str) -> None:
+def test_the_policy_ends_the_boot(boot: Boot, policy: str) -> None:
     boot.zosstorage("6", stderr=REFUSED)
     boot(f"zosstorage.on_failure={policy}", conf="zosstorage_pause=7")
     assert boot.called(policy) == [f"{policy} -f"]
     assert boot.called("sleep") == ["sleep 7"]
-    assert f"{policy} in 7 seconds" in boot.said
+    assert f"{policy} in 7 seconds" in boot.output
     assert len(boot.called("reboot") + boot.called("poweroff")) == 1
 
 
-def test_a_shell_on_the_console(boot: Boot, tmp_path: Path) -> None:
-    """Who stands before it decides when the boot goes on."""
+def test_the_policy_shell_starts_a_shell_on_the_console(boot: Boot, tmp_path: Path) -> None:
     boot.zosstorage("5")
     boot.tool("sh", "echo a shell was here")
     assert boot("zosstorage.on_failure=shell") == 5
-    assert "a shell was here" in boot.said
-    assert "failed with exit code 5" in boot.said
+    assert "a shell was here" in boot.output
+    assert "failed with exit code 5" in boot.output
 
 
 @pytest.mark.parametrize(
@@ -143,57 +144,57 @@ def test_a_shell_on_the_console(boot: Boot, tmp_path: Path) -> None:
         "zosstorage.on_failure=reboot -- zosstorage.on_failure=poweroff",
     ],
 )
-def test_words_are_read_as_the_program_reads_them(boot: Boot, words: str) -> None:
+def test_the_command_line_is_parsed_as_the_program_does(boot: Boot, words: str) -> None:
     boot.zosstorage("5")
     boot(words, conf="zosstorage_on_failure=poweroff")
     assert boot.called("reboot") == ["reboot -f"]
     assert not boot.called("poweroff")
 
 
-def test_the_configuration_has_a_policy(boot: Boot) -> None:
+def test_the_configuration_sets_the_policy(boot: Boot) -> None:
     boot.zosstorage("5")
     boot(conf="zosstorage_on_failure=poweroff")
     assert boot.called("poweroff") == ["poweroff -f"]
 
 
-def test_an_unknown_policy_goes_on_and_says_so(boot: Boot) -> None:
+def test_an_unknown_policy_is_reported_and_the_boot_continues(boot: Boot) -> None:
     boot.zosstorage("3")
     assert boot("zosstorage.on_failure=halt") == 3
-    assert "there is no policy halt" in boot.said
+    assert "unknown policy halt; use continue, shell, reboot or poweroff" in boot.output
 
 
-def test_disks_are_waited_for(boot: Boot) -> None:
+def test_the_hook_waits_for_disks(boot: Boot) -> None:
     boot.zosstorage("4", "4", "0", stderr=REFUSED)
     assert boot() == 0
     assert len(boot.called("zosstorage")) == 3
     assert boot.called("sleep") == ["sleep 1", "sleep 1"]
-    assert not boot.said
+    assert not boot.output
 
 
-def test_waiting_has_an_end(boot: Boot) -> None:
+def test_the_wait_ends_after_the_configured_seconds(boot: Boot) -> None:
     boot.zosstorage("4", stderr="10:00:00 ERROR   no eligible disk\n")
     assert boot("zosstorage.wait=3") == 4
     assert len(boot.called("zosstorage")) == 4
-    assert boot.said.count("no eligible disk") == 1
+    assert boot.output.count("no eligible disk") == 1
 
 
 @pytest.mark.parametrize("wait", ["0", "", "soon"])
-def test_waiting_can_be_turned_off(boot: Boot, wait: str) -> None:
+def test_the_wait_can_be_disabled(boot: Boot, wait: str) -> None:
     boot.zosstorage("4")
     assert boot(f"zosstorage.wait={wait}") == 4
     assert len(boot.called("zosstorage")) == 1
 
 
 @pytest.mark.parametrize("code", ["1", "3", "5", "6", "7"])
-def test_nothing_else_is_tried_again(boot: Boot, code: str) -> None:
+def test_no_other_exit_code_is_retried(boot: Boot, code: str) -> None:
     boot.zosstorage(code)
     assert boot() == int(code)
     assert len(boot.called("zosstorage")) == 1
 
 
-def test_the_console_gets_nothing_that_a_terminal_obeys(boot: Boot) -> None:
+def test_the_console_gets_no_control_characters(boot: Boot) -> None:
     boot.zosstorage("5", stderr="zosstorage: label \x1b[2J\x07 \u009b31m\n")
     boot(words="zosstorage.on_failure=\\033[2J\x1b[2J")
-    assert "label ?[2J?" in boot.said
-    assert all(line.isprintable() and line.isascii() for line in boot.said.splitlines())
-    assert "there is no policy \\033[2J?[2J," in boot.said
+    assert "label ?[2J?" in boot.output
+    assert all(line.isprintable() and line.isascii() for line in boot.output.splitlines())
+    assert "unknown policy \\033[2J?[2J;" in boot.output

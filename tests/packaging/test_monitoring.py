@@ -1,4 +1,4 @@
-"""The example that hands the metrics of `verify` to node_exporter, and the status of the OpenRC service."""
+"""The example that writes the metrics of `verify` for node_exporter, and the status of the OpenRC service."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ def run(*argv: object, tools: FakeTools) -> int:
 
 
 @pytest.mark.parametrize("status", [0, 4, 5])
-def test_metrics_are_replaced_whole(fake_tools: FakeTools, tmp_path: Path, status: int) -> None:
+def test_the_file_of_metrics_is_replaced_atomically(fake_tools: FakeTools, tmp_path: Path, status: int) -> None:
     fake_tools("zosstorage", stdout=METRICS, status=status)
     (tmp_path / "zosstorage.prom").write_text("old")
     assert run("/bin/sh", SCRIPT, tmp_path, tools=fake_tools) == status
@@ -30,7 +30,7 @@ def test_metrics_are_replaced_whole(fake_tools: FakeTools, tmp_path: Path, statu
     assert fake_tools.calls == [["zosstorage", "verify", "--prometheus"]]
 
 
-def test_without_metrics_the_machine_is_not_ok(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_without_metrics_a_failure_is_reported(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools("zosstorage", stderr="there is no findmnt\n", status=6)
     (tmp_path / "zosstorage.prom").write_text(METRICS)
     assert run("/bin/sh", SCRIPT, tmp_path, tools=fake_tools) == 6
@@ -38,7 +38,7 @@ def test_without_metrics_the_machine_is_not_ok(fake_tools: FakeTools, tmp_path: 
     assert [sample.value for sample in family.samples] == [0]
 
 
-def test_a_missing_folder_is_a_failure(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(fake_tools: FakeTools, tmp_path: Path) -> None:
     assert run("/bin/sh", SCRIPT, tmp_path / "none", tools=fake_tools) == 1
 
 
