@@ -83,6 +83,8 @@ def test_reports_a_key_that_is_not_text() -> None:
         (b"[" * 100_000, "f.yaml:1: invalid YAML: more than 32 levels"),
         (b"{a: " * 40, "f.yaml:1: invalid YAML: more than 32 levels"),
         (b"#" * ((1 << 20) + 1), "f.yaml: larger than 1 MiB"),
+        (b"[" + b"a," * 4000 + b"]", "f.yaml:1: invalid YAML: more than 4000 keys and values"),
+        (b"\n".join(b"k%d: 1" % number for number in range(2001)), "f.yaml:2000: invalid YAML: more than 4000 keys"),
     ],
 )
 def test_refuses_what_is_not_a_plain_document(raw: bytes, expected: str) -> None:
@@ -91,6 +93,10 @@ def test_refuses_what_is_not_a_plain_document(raw: bytes, expected: str) -> None
 
 def test_reads_the_largest_file() -> None:
     assert yamlfile.read(b"#" * (1 << 20), "f").data is None
+
+
+def test_reads_the_largest_number_of_values() -> None:
+    assert len(yamlfile.read(b"[" + b"a," * 3999 + b"]", "f").data) == 3999
 
 
 def test_refuses_nested_aliases_before_it_expands_them() -> None:

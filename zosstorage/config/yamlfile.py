@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # The schema is four levels deep. PyYAML recurses at each level, so without a limit a file could exhaust the stack.
 LIMIT_DEPTH = 32
+# Keys and values of a file: a hundred disks by name need some hundred. PyYAML needs up to 3 KiB of memory for each.
+LIMIT_NODES = 4000
 
 
 @define
@@ -42,13 +44,17 @@ class _Loader(yaml.SafeLoader):
     """Makes nodes only. Without implicit resolvers, a plain scalar keeps its text."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  PyYAML's own class attribute
-    depth = 0
+    depth = nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Make the next node; refuse anchors, aliases, tags and more than LIMIT_DEPTH levels."""
+        """Make the next node; refuse anchors, aliases, tags, and too many nodes or levels."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         self._refuse(event)
         self.depth += 1
+        self.nodes += 1
+        if self.nodes > LIMIT_NODES:
+            problem = f"more than {LIMIT_NODES} keys and values"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         if self.depth > LIMIT_DEPTH:
             raise yaml.MarkedYAMLError(problem="more than 32 levels", problem_mark=event.start_mark)
         node = super().compose_node(parent, index)
@@ -71,7 +77,8 @@ def read(raw: bytes, name: str, *, numbered: bool = True) -> Document:
         numbered: whether messages contain the line number.
 
     Raises:
-        ConfigError: not UTF-8, larger than 1 MiB, not YAML, several documents, an anchor, an alias or a tag.
+        ConfigError: not UTF-8, larger than 1 MiB, not YAML, several documents, too many nodes, an anchor, an alias or a
+            tag.
     """
     if len(raw) > LIMIT_BYTES:
         raise ConfigError(f"{name}: larger than 1 MiB", hint="name a configuration file; it has a few dozen lines")

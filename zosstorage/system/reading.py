@@ -56,7 +56,9 @@ def apart(work: Callable[[], T]) -> T:
         return work()
     signals.check()
     with _started(lambda _: work(), [None]) as child:
-        return child.result(limit=None)  # type: ignore[no-any-return]
+        found: T = child.result(limit=None)
+        child.done = True
+        return found
 
 
 def each(work: Callable[[T], R], items: Sequence[T], seconds: float) -> list[R | None]:
@@ -73,6 +75,7 @@ def each(work: Callable[[T], R], items: Sequence[T], seconds: float) -> list[R |
         with _started(work, items[len(found) :]) as child, contextlib.suppress(TimeoutError):
             while len(found) < len(items):
                 found.append(child.result(limit=seconds))
+            child.done = True
             return found
         found.append(None)
     return found
@@ -87,12 +90,14 @@ class _Child:
         pipe: the read end of the pipe for its results; closed when it is left.
         progress: its reads in progress.
         received: what was read from the pipe.
+        done: whether all results were received: it reads no device any more and is about to end.
     """
 
     pid: int
     pipe: int
     progress: Progress
     received: bytearray = field(factory=bytearray)
+    done: bool = False
 
     @classmethod
     def fork(cls, work: Callable[[T], object], items: Sequence[T]) -> _Child:
@@ -170,6 +175,10 @@ class _Child:
     def leave(self) -> None:
         """Close the pipe and end the process; if the kernel holds it, it is left behind."""
         os.close(self.pipe)
+        if self.done:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+            return
         until = time.monotonic() + _GRACE
         for number in (signal.SIGTERM, signal.SIGKILL):
             while not self._reaped():

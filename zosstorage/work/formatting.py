@@ -130,7 +130,7 @@ def read_back(facts: Facts) -> tuple[Filesystem, ...]:
     Raises:
         ToolError: a filesystem is missing or differs from the plan.
     """
-    return tuple(_read_back(filesystem, facts) for filesystem in facts.plan.filesystems)
+    return reading.apart(lambda: tuple(_read_back(filesystem, facts) for filesystem in facts.plan.filesystems))
 
 
 def _read_back(filesystem: PlannedFilesystem, facts: Facts) -> Filesystem:

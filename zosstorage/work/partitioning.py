@@ -10,7 +10,7 @@ from zosstorage.block import claim, emptiness, gpt, sysfs, tables
 from zosstorage.errors import NotEmptyError, ToolError
 from zosstorage.model import Kind, Verdict
 from zosstorage.planning.refusal import refusal
-from zosstorage.system import run, threads
+from zosstorage.system import reading, run, threads
 from zosstorage.system.files import open_device
 
 if TYPE_CHECKING:
@@ -29,20 +29,20 @@ def write(disks: Sequence[PlannedDisk]) -> None:
     scripts = [gpt.script(planned.guid, planned.partitions, planned.disk.sector_size) for planned in disks]
     run.commands([gpt.write_argv(planned.disk.path) for planned in disks], stdin=scripts, writes=True)
     threads.flush([planned.disk.path for planned in disks])
+    reading.apart(lambda: _read_back(disks))
+
+
+def _read_back(disks: Sequence[PlannedDisk]) -> None:
+    """Read tables that sfdisk wrote: sfdisk 2.38 takes a short write of the kernel for a complete one."""
     for planned in disks:
-        _read_back(planned)
-
-
-def _read_back(planned: PlannedDisk) -> None:
-    """Read a table that sfdisk wrote: sfdisk 2.38 takes a short write of the kernel for a complete one."""
-    try:
-        (one,) = tables.read([planned])
-        if one.table.torn:
-            raise tables.changed(planned.disk, "torn copies")
-    except NotEmptyError as error:
-        argv = gpt.write_argv(planned.disk.path)
-        hint = "look for I/O errors in the kernel's log and run again"
-        raise ToolError(f"sfdisk reported success, but {error.message}", hint=hint, argv=tuple(argv)) from error
+        try:
+            (one,) = tables.read([planned])
+            if one.table.torn:
+                raise tables.changed(planned.disk, "torn copies")
+        except NotEmptyError as error:
+            argv = gpt.write_argv(planned.disk.path)
+            hint = "look for I/O errors in the kernel's log and run again"
+            raise ToolError(f"sfdisk reported success, but {error.message}", hint=hint, argv=tuple(argv)) from error
 
 
 def tell_kernel(disks: Sequence[PlannedDisk]) -> None:
