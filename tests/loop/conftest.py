@@ -47,7 +47,7 @@ def _able():
 # These run the program many hundred times, each time through lines that others measure: being traced doubles the time.
 UNTRACED = (
     *("test_blankness", "test_failures", "test_faults", "test_foreign", "test_kill", "test_lookalikes"),
-    *("test_orphans", "test_rationale", "test_silent_devices", "test_strangers", "test_toctou", "test_unfinished"),
+    *("test_orphans", "test_rationale", "test_silent_devices", "test_interference", "test_toctou", "test_unfinished"),
 )
 
 

@@ -157,7 +157,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.root, self.run_dir = self.folder / "root", self.folder / "run"
-        self.said = self.folder / "log"
+        self.log = self.folder / "log"
         self.root.mkdir(exist_ok=True)
         self.boot()
 
@@ -216,8 +216,8 @@ class Machine:
     def start(
         self, *words: object, env: dict[str, str] | None = None, before: Sequence[object] = ()
     ) -> subprocess.Popen[bytes]:
-        """Start the program in a session of its own, to be killed, by the command `before` it; `said` has its log."""
-        with self.said.open("w") as log:
+        """Start the program in a session of its own, to be killed, by the command `before` it; `log` has its log."""
+        with self.log.open("w") as log:
             process = subprocess.Popen(
                 self.argv(*words, before=before),
                 cwd=TOP,

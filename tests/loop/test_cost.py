@@ -56,25 +56,25 @@ class Costs:
     """Runs the program on a machine: by flags alone, as one does whose disks are real."""
 
     def __init__(self, machine, disks, tmp_path):
-        self.one = machine(disks)
-        self.said = tmp_path / "modules"
+        self.machine = machine(disks)
+        self.modules_file = tmp_path / "modules"
 
     def flags(self):
-        run_dir = self.one.run_dir
-        includes = [word for disk in self.one.disks for word in ("--include", disk.device)]
-        places = ["--root", self.one.root, "--run-dir", run_dir, "--report", run_dir / "state.json"]
+        run_dir = self.machine.run_dir
+        includes = [word for disk in self.machine.disks for word in ("--include", disk.device)]
+        places = ["--root", self.machine.root, "--run-dir", run_dir, "--report", run_dir / "state.json"]
         return [*includes, "--exclude", "/dev/none", *places, "--cmdline", os.devnull]
 
     def __call__(self, *words):
         """(how many times each tool was called, modules)."""
-        argv = self.one.inside(sys.executable, "-c", PROGRAM, self.said, *(words or self.flags()))
+        argv = self.machine.inside(sys.executable, "-c", PROGRAM, self.modules_file, *(words or self.flags()))
         # Coverage would measure the child too, and import what this test looks for.
         env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
         done = subprocess.run(argv, cwd=TOP, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         entries = [json.loads(line) for line in done.stderr.splitlines()]
         tools = Counter(entry["argv"].split()[0] for entry in entries if entry["message"] == "command")
-        return tools, set(json.loads(self.said.read_text()))
+        return tools, set(json.loads(self.modules_file.read_text()))
 
 
 def check_commands(tools, bound):
@@ -100,7 +100,7 @@ def test_commands_and_modules_of_every_kind_of_run(machine, tmp_path, disks):
     assert tools == Counter()
     check_modules(modules)
 
-    costs.one.reboot()
+    costs.machine.reboot()
     tools, modules = costs()
     assert tools["mount"] == disks + 4
     check_commands(tools, SECOND[disks])

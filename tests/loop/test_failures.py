@@ -5,7 +5,7 @@ import os
 import pytest
 from checks import check_provisioned
 from disks import GIB
-from traps import Traps
+from toolwrappers import ToolWrappers
 
 # Tool, which call of it, the state that it belongs to; on two disks in one mirror.
 CALLS = [
@@ -25,14 +25,14 @@ CALLS = [
 LIMITS = (1, 5, 25)
 
 
-def spring(one, traps, how, tool, call):
+def run_with_failure(one, wrappers, how, tool, call):
     """A run in which a call of a tool, and all that follow it, go wrong."""
     if how != "hang":
-        return one("run", env=traps.set(how, f"[ $mine -ge {call} ]", tool))
+        return one("run", env=wrappers.install(how, f"[ $nth -ge {call} ]", tool))
     for seconds in LIMITS:
         one.settings["tools"] = {"timeout": f"{seconds}s"}
-        done = one("run", env=traps.set(how, f"[ $mine -ge {call} ]", tool))
-        if traps.reached(tool, call) and error_of(one)["message"].startswith(f"{tool} "):
+        done = one("run", env=wrappers.install(how, f"[ $nth -ge {call} ]", tool))
+        if wrappers.reached(tool, call) and error_of(one)["message"].startswith(f"{tool} "):
             break
         one.blank()
     del one.settings["tools"]  # what finishes the job gets all the time it needs
@@ -47,7 +47,7 @@ def error_of(one):
 @pytest.mark.parametrize(("tool", "call", "state"), CALLS, ids=str)
 def test_a_tool_that_goes_on_failing(machine, tmp_path, tool, call, state, how):
     one = machine(2, size=2 * GIB, topology={"mode": "btrfs_raid1"})
-    done = spring(one, Traps(tmp_path / "traps"), how, tool, call)
+    done = run_with_failure(one, ToolWrappers(tmp_path / "wrappers"), how, tool, call)
     assert done.status == 6, done.stderr
     assert "Traceback" not in done.stderr
     assert tool in done.stderr
@@ -67,8 +67,8 @@ def test_a_tool_that_goes_on_failing(machine, tmp_path, tool, call, state, how):
 @pytest.mark.parametrize(("tool", "call"), [("sfdisk", 1), ("mkfs.fat", 1), ("mkfs.btrfs", 1), ("mount", 1)])
 def test_a_tool_that_fails_once_is_tried_again(machine, tmp_path, tool, call, how):
     one = machine(2, size=2 * GIB, topology={"mode": "btrfs_raid1"})
-    traps = Traps(tmp_path / "traps")
-    done = one("run", env=traps.set(how, f"[ $mine = {call} ]", tool))
+    wrappers = ToolWrappers(tmp_path / "wrappers")
+    done = one("run", env=wrappers.install(how, f"[ $nth = {call} ]", tool))
     assert done.status == 0, done.stderr
     assert "trying once more" in done.stderr
     check_provisioned(one, "btrfs_raid1")
@@ -76,13 +76,13 @@ def test_a_tool_that_fails_once_is_tried_again(machine, tmp_path, tool, call, ho
 
 def test_a_missing_tool_is_told_before_anything_is_written(machine, tmp_path):
     one = machine(1, size=2 * GIB)
-    traps = Traps(tmp_path / "traps")
-    env = traps.set()
+    wrappers = ToolWrappers(tmp_path / "wrappers")
+    env = wrappers.install()
     busybox = tmp_path / "busybox"
     busybox.write_bytes(b"#!/bin/sh\n# BusyBox v1.36.1\n")
     busybox.chmod(0o755)
-    (traps.folder / "mount").unlink()
-    (traps.folder / "mount").symlink_to(busybox)
+    (wrappers.folder / "mount").unlink()
+    (wrappers.folder / "mount").symlink_to(busybox)
     done = one("run", env=env)
     assert done.status == 6
     assert "applet of busybox" in done.stderr

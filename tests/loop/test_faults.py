@@ -12,7 +12,7 @@ import pytest
 from checks import check_provisioned
 from disks import GIB, Machine, Result
 from processes import output
-from traps import Traps
+from toolwrappers import ToolWrappers
 
 MIB = 1 << 20
 WRITES = "write,pwrite64,writev,pwritev,pwritev2"
@@ -86,12 +86,12 @@ def test_a_call_of_a_tool_fails(
 ) -> None:
     """One call fails, in the first process of the tool: it is started again, or did what was asked all the same."""
     one = machine(1, size=2 * GIB)
-    traps, log = Traps(tmp_path / "traps"), tmp_path / "trace"
+    wrappers, log = ToolWrappers(tmp_path / "wrappers"), tmp_path / "trace"
     for call in calls:
         one.blank()
         log.unlink(missing_ok=True)
         words = " ".join(tracer(one, log, kind, fault, str(call)))
-        done = one("run", env=traps.set(f'exec {words} "$real" "$@"', "[ $mine = 1 ]", tool))
+        done = one("run", env=wrappers.install(f'exec {words} "$real" "$@"', "[ $nth = 1 ]", tool))
         assert was_injected(log), f"{tool} makes no {kind} number {call}"
         # A table of which one write in the middle is missing is none that a power loss leaves: it is refused.
         check_ended(one, done, refusals=(5,) if (tool, fault) == ("sfdisk", "short") else ())
@@ -104,7 +104,7 @@ def test_every_call_from_one_on_fails(machine: Callable[..., Machine], tmp_path:
     one, log = machine(1, size=2 * GIB), tmp_path / "trace"
     process = one.start("run", before=tracer(one, log, kind, "EIO", f"{call}+"))
     process.wait()
-    done = Result(process.returncode, "", one.said.read_text())
+    done = Result(process.returncode, "", one.log.read_text())
     assert was_injected(log) or (kind == "flush" and call == 20), "nothing failed"  # no process flushes so often
     check_ended(one, done)
 
@@ -119,8 +119,8 @@ def test_a_write_that_clears_a_flag_fails(
     process = one.start("run", before=tracer(one, log, "write", fault, str(call)))
     process.wait()
     assert was_injected(log)
-    assert process.returncode == 6, one.said.read_text()
-    check_ended(one, Result(6, "", one.said.read_text()))
+    assert process.returncode == 6, one.log.read_text()
+    check_ended(one, Result(6, "", one.log.read_text()))
 
 
 @pytest.mark.parametrize("fault", ["error=EIO", "error=ENOSPC"])
@@ -141,8 +141,8 @@ def test_a_file_of_the_run_directory_cannot_be_written(
         process.wait()
         if not was_injected(log):
             break
-        assert process.returncode in (3, 6), one.said.read_text()
-        check_next_run(one, Result(process.returncode, "", one.said.read_text()))
+        assert process.returncode in (3, 6), one.log.read_text()
+        check_next_run(one, Result(process.returncode, "", one.log.read_text()))
     assert process.returncode == 0
     assert number > 6  # a checkpoint after each state
 

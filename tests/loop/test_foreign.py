@@ -5,8 +5,8 @@ import re
 
 import pytest
 from disks import Machine
+from foreign_disks import KINDS, SIZE
 from processes import output
-from used import KINDS, SIZE
 
 
 def refuse(one: Machine, device: str, word: str, offset: int | None) -> None:

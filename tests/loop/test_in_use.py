@@ -109,7 +109,7 @@ def test_a_disk_whose_reads_fail_is_refused(machine, left):
     assert one.disks[0].image.stat().st_blocks == 0
 
 
-def write_mine(disk):
+def write_data(disk):
     with Path(disk.device).open("r+b") as file:
         file.seek(4096)
         file.write(b"mine")
@@ -119,7 +119,7 @@ def test_a_disk_written_between_two_steps(machine):
     """Validate is done; a byte turns up before Partition: what it found is not believed, and a step is the first."""
     one = machine(2, size=2 * GIB)
     assert one("step", "--until", "validate").status == 0
-    write_mine(one.disks[1])
+    write_data(one.disks[1])
     done = one("step")
     assert done.status == 0
     assert "the result of the state validate is gone or has changed" in done.stderr
@@ -136,7 +136,7 @@ def at_the_last_moment(one, result):
     with Path(one.disks[0].device).open("rb") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         process = one.start("run")
-        wait_until(lambda: "state 3/6 partition: started" in one.said.read_text(), "no Partition")
+        wait_until(lambda: "state 3/6 partition: started" in one.log.read_text(), "no Partition")
         yield
     result.append(process.wait())
 
@@ -144,9 +144,9 @@ def at_the_last_moment(one, result):
 def test_a_disk_written_right_before_the_first_write(machine):
     one, result = machine(2, size=2 * GIB), []
     with at_the_last_moment(one, result):
-        write_mine(one.disks[1])
-    assert result == [5], one.said.read_text()
-    assert "6d 69 6e 65" in one.said.read_text()
+        write_data(one.disks[1])
+    assert result == [5], one.log.read_text()
+    assert "6d 69 6e 65" in one.log.read_text()
     assert one.checkpoint["states"][2]["status"] == "failed"
     assert one.disks[0].image.stat().st_blocks == 0
 
@@ -156,8 +156,8 @@ def test_a_disk_that_vanishes_right_before_the_first_write(machine):
     gone = one.disks[1].device
     with at_the_last_moment(one, result):
         one.disks[1].pull()
-    assert result == [5], one.said.read_text()
-    assert gone in one.said.read_text().splitlines()[-1]
+    assert result == [5], one.log.read_text()
+    assert gone in one.log.read_text().splitlines()[-1]
     assert one.checkpoint["states"][2]["status"] == "failed"
     assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0]
 
@@ -196,6 +196,6 @@ def test_another_disk_under_the_same_name_right_before_the_first_write(machine):
     one, result = machine(2, size=2 * GIB), []
     with at_the_last_moment(one, result):
         swap(one.disks[1])
-    assert result == [5], one.said.read_text()
-    assert "is not the disk that was examined: its diskseq was" in one.said.read_text()
+    assert result == [5], one.log.read_text()
+    assert "is not the disk that was examined: its diskseq was" in one.log.read_text()
     assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0]

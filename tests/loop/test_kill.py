@@ -8,7 +8,7 @@ import pytest
 from checks import check_provisioned
 from disks import GIB
 from processes import PATIENCE, kill_tree
-from traps import Traps
+from toolwrappers import ToolWrappers
 
 TOPOLOGIES = {"one": (1, "single"), "three": (3, "dual_independent"), "mirror": (3, "btrfs_raid1")}
 POINTS = 30
@@ -19,17 +19,17 @@ class Victim:
 
     def __init__(self, machine, tmp_path, disks):
         self.count, self.topology = TOPOLOGIES[disks]
-        self.one = machine(self.count, size=2 * GIB, topology={"mode": self.topology})
-        self.traps = Traps(tmp_path / "traps")
+        self.machine = machine(self.count, size=2 * GIB, topology={"mode": self.topology})
+        self.wrappers = ToolWrappers(tmp_path / "wrappers")
 
     def finish(self, boot, what):
         """The next run: it must end well, and the machine must be all that it should be."""
         if boot == "reboot":
-            self.one.reboot()
-        done = self.one("run")
+            self.machine.reboot()
+        done = self.machine("run")
         assert done.status == 0, f"{what}: {done.stderr}"
-        status = self.one.report["status"]
-        check_provisioned(self.one, self.topology, status=status)
+        status = self.machine.report["status"]
+        check_provisioned(self.machine, self.topology, status=status)
 
 
 # One filesystem over three disks adds what a command leaves that is cut short on one of them. After a command is before
@@ -44,15 +44,15 @@ def test_killed_at_every_command(machine, tmp_path, disks, when, boot):
     number = 0
     while True:
         number += 1
-        victim.one.blank()
-        env = victim.traps.set(when, f"[ $call = {number} ]")
-        process = victim.one.start("run", env=env)
-        if not victim.traps.spring(process):
+        victim.machine.blank()
+        env = victim.wrappers.install(when, f"[ $call = {number} ]")
+        process = victim.machine.start("run", env=env)
+        if not victim.wrappers.wait_for_stop(process):
             break
-        tool = victim.traps.name(number)
+        tool = victim.wrappers.tool(number)
         kill_tree(process)
         victim.finish(boot, f"killed {when} command {number}, {tool}")
-    assert process.returncode == 0, victim.one.said.read_text()
+    assert process.returncode == 0, victim.machine.log.read_text()
     assert number > 12  # as many commands as there are at least: each was a kill
 
 
@@ -68,12 +68,12 @@ def test_killed_at_every_write_that_clears_marks(machine, tmp_path, disks, write
     victim = Victim(machine, tmp_path, disks)
     log = tmp_path / "trace"
     inject = f"inject=pwrite64:signal=SIGKILL:when={write}"
-    disks = [word for disk in victim.one.disks for word in ("-P", disk.device)]
+    disks = [word for disk in victim.machine.disks for word in ("-P", disk.device)]
     tracer = ["strace", "-f", "-qq", "-o", log, "-e", "trace=pwrite64", "-e", inject, *disks]
-    process = victim.one.start("run", before=tracer)
+    process = victim.machine.start("run", before=tracer)
     process.wait(PATIENCE)
     if write > CLEARING:
-        assert process.returncode == 0, victim.one.said.read_text()
+        assert process.returncode == 0, victim.machine.log.read_text()
         assert log.read_text().count("pwrite64(") == CLEARING * victim.count  # there are no others
         return
     assert process.returncode == -signal.SIGKILL
@@ -87,11 +87,11 @@ def test_killed_at_every_write_that_clears_marks(machine, tmp_path, disks, write
 def test_killed_at_even_points_in_time(machine, tmp_path, disks, boot, part):
     victim = Victim(machine, tmp_path, disks)
     began = time.monotonic()
-    assert victim.one("run").status == 0
+    assert victim.machine("run").status == 0
     seconds = time.monotonic() - began
     for point in range(part, POINTS, 5):
-        victim.one.blank()
-        process = victim.one.start("run")
+        victim.machine.blank()
+        process = victim.machine.start("run")
         time.sleep(seconds * point / POINTS)
         kill_tree(process)
         victim.finish(boot, f"killed after {seconds * point / POINTS:.3f} s")

@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 from disks import GIB
+from foreign_disks import put
 from processes import output
 from test_foreign import refuse, refuse_alone_and_as_the_second
-from used import put
 
 MIB = 1 << 20
 SIZE = 4 * GIB

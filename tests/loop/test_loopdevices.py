@@ -88,7 +88,7 @@ def iter_devices(folder: Path, path: str) -> Iterator[loopdevices.LoopDevice]:
 
 
 @pytest.fixture
-def stranger(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+def foreign_device(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """A number of the range whose device somebody else attached to a file of his own."""
     free = loopdevices.reserve(tmp_path)
     path, number = image(tmp_path, "somebodys-disk"), free.number
@@ -98,8 +98,10 @@ def stranger(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     output("losetup", "--detach", free.path)
 
 
-def test_a_device_that_is_attached_to_a_foreign_file_is_not_used(tmp_path: Path, stranger: tuple[int, Path]) -> None:
-    number, path = stranger
+def test_a_device_that_is_attached_to_a_foreign_file_is_not_used(
+    tmp_path: Path, foreign_device: tuple[int, Path]
+) -> None:
+    number, path = foreign_device
     loopdevices.sweep()
     device = loopdevices.attach(image(tmp_path))
     try:
@@ -110,8 +112,8 @@ def test_a_device_that_is_attached_to_a_foreign_file_is_not_used(tmp_path: Path,
 
 
 @pytest.mark.parametrize("act", ["attach", "check", "detach", "release"])
-def test_a_foreign_file_is_not_detached(tmp_path: Path, stranger: tuple[int, Path], act: str) -> None:
-    number, path = stranger
+def test_a_foreign_file_is_not_detached(tmp_path: Path, foreign_device: tuple[int, Path], act: str) -> None:
+    number, path = foreign_device
     lock = os.open(os.devnull, os.O_RDONLY)
     device = loopdevices.LoopDevice(image(tmp_path), number, lock)
     with pytest.raises(loopdevices.ForeignDeviceError, match=str(path)):

@@ -16,10 +16,13 @@ import pytest
 from checks import check_provisioned
 from disks import GIB
 from processes import PATIENCE, reads, wait_until
-from traps import Traps
+from toolwrappers import ToolWrappers
 
 # Held before it is executed, until the test lets it go.
-_BEFORE = ": >{calls}/now; while [ ! -e {calls}/go ]; do /bin/sleep 0.02; done"
+_BEFORE = (
+    ": >{calls}/stopped; while [ -d {calls} ] && [ ! -e {calls}/continue ]; do /bin/sleep 0.02; done; "
+    "[ -d {calls} ] || exit 1"
+)
 # Held by strace at the entry of a system call on a disk, for longer than a test lasts; it goes on without strace.
 _AT = (
     "exec strace -f -qq -o {{calls}}/trace -e trace={calls} -e inject={calls}:delay_enter=1000000000:when={when} "
@@ -40,18 +43,18 @@ CASES = [(tool, moment) for tool, moments in MOMENTS.items() for moment in momen
 class Orphan:
     """A run that was killed while one of its tools was held up."""
 
-    def __init__(self, one, traps: Traps, tool: str, moment: str, springs: str = "[ $mine = 1 ]") -> None:
-        self.one, self.calls = one, traps.calls
-        env = traps.set(_trap(one, moment), springs, tool)
+    def __init__(self, one, wrappers: ToolWrappers, tool: str, moment: str, condition: str = "[ $nth = 1 ]") -> None:
+        self.one, self.calls = one, wrappers.calls
+        env = wrappers.install(_action(one, moment), condition, tool)
         process = one.start("run", env=env)
         wait_until(lambda: self.is_held() or process.poll() is not None, f"{tool} is not held up at {moment}")
-        assert process.poll() is None, f"{tool} was not held up at {moment}: {one.said.read_text()}"
+        assert process.poll() is None, f"{tool} was not held up at {moment}: {one.log.read_text()}"
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
 
     def is_held(self) -> bool:
         """A tracer that waits for the end of a delay has armed a timer (timer_create(2))."""
-        return (self.calls / "now").exists() or any(
+        return (self.calls / "stopped").exists() or any(
             "ID:" in reads(Path(f"/proc/{pid}/timers")) for pid in self._tracers()
         )
 
@@ -59,8 +62,8 @@ class Orphan:
         """The tracers of the tool of this test: several, where it runs on several disks."""
         return [pid for pid in _processes("strace") if str(self.calls) in _command(pid)]
 
-    def let_go(self) -> None:
-        (self.calls / "go").touch()
+    def release(self) -> None:
+        (self.calls / "continue").touch()
         for pid in self._tracers():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -70,7 +73,7 @@ class Orphan:
         wait_until(lambda: not _have_open(lock), "the tool does not end after it was let go")
 
 
-def _trap(one, moment: str) -> str:
+def _action(one, moment: str) -> str:
     if moment == "before":
         return _BEFORE
     calls, when = moment.split()
@@ -103,18 +106,18 @@ def orphaned(machine, tmp_path):
     """Make a machine whose run was killed; whatever happens, its tools are let go before the machine is taken down."""
     made = []
 
-    def make(tool, moment, *, count=1, springs="[ $mine = 1 ]", prepare=None):
+    def make(tool, moment, *, count=1, condition="[ $nth = 1 ]", prepare=None):
         one = machine(count, size=2 * GIB, topology={"mode": TOPOLOGIES[count]})
         if prepare:
             prepare(one)
         orphan = Orphan.__new__(Orphan)
         made.append(orphan)
-        orphan.__init__(one, Traps(tmp_path / "traps"), tool, moment, springs)
+        orphan.__init__(one, ToolWrappers(tmp_path / "wrappers"), tool, moment, condition)
         return one, orphan
 
     yield make
     for orphan in made:
-        orphan.let_go()
+        orphan.release()
         orphan.wait_for_its_end()
 
 
@@ -122,7 +125,7 @@ def check_kept_away(one, orphan: Orphan, tool: str, topology: str) -> None:
     refused = one("run")
     assert refused.status == 7, refused.stderr
     assert tool in refused.stderr
-    orphan.let_go()
+    orphan.release()
     orphan.wait_for_its_end()
     finish(one, topology)
 
@@ -148,7 +151,7 @@ def test_a_tool_that_outlives_its_run_keeps_the_next_run_away(orphaned, tool, mo
     ("tool", "moment"), [("sfdisk", "fsync 1"), ("mkfs.fat", "fsync 1"), ("mkfs.btrfs", "pwrite64 12")]
 )
 def test_tools_on_three_disks_that_outlive_their_run(orphaned, tool, moment):
-    one, orphan = orphaned(tool, moment, count=3, springs="true")
+    one, orphan = orphaned(tool, moment, count=3, condition="true")
     check_kept_away(one, orphan, tool, "dual_independent")
 
 
@@ -159,7 +162,7 @@ def test_wipefs_that_outlives_its_run(orphaned):
         assert one("step", "--until", "format").status == 0
         one.reboot()
 
-    one, orphan = orphaned("wipefs", "before", springs='[ "$1" = --all ]', prepare=leave_unfinished)
+    one, orphan = orphaned("wipefs", "before", condition='[ "$1" = --all ]', prepare=leave_unfinished)
     check_kept_away(one, orphan, "wipefs", "single")
 
 
@@ -170,10 +173,10 @@ def test_the_next_run_goes_on_as_soon_as_the_tool_has_ended(orphaned, tool, mome
     one, orphan = orphaned(tool, moment)
     process = one.start("run")
     wait_until(
-        lambda: one.said.exists() and process.pid in _have_open((one.run_dir / "lock").stat()), "it does not wait"
+        lambda: one.log.exists() and process.pid in _have_open((one.run_dir / "lock").stat()), "it does not wait"
     )
-    orphan.let_go()
-    assert process.wait(PATIENCE) == 0, one.said.read_text()
+    orphan.release()
+    assert process.wait(PATIENCE) == 0, one.log.read_text()
     finish(one, "single")
 
 
@@ -188,6 +191,6 @@ def test_a_run_with_another_run_directory_is_kept_off_the_disk(orphaned, tool):
     assert refused.status == 5, refused.stderr
     assert one.digests() == before
     del one.settings["run_dir"]
-    orphan.let_go()
+    orphan.release()
     orphan.wait_for_its_end()
     finish(one, "single")

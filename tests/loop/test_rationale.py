@@ -6,11 +6,11 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from foreign_disks import put
 from processes import output
 from support import ESP_SIZE, rows
 from test_in_use import held_exclusively, stale_partition
 from test_lookalikes import DATA, KINDS, MARK, MIB, OURS, SIZE, btrfs, bytes_at, inside, steps, tables, vfat
-from used import put
 
 from zosstorage.block import emptiness, sysfs
 from zosstorage.model import Depth, Kind

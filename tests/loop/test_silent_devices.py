@@ -96,8 +96,8 @@ def test_a_device_that_is_no_target_does_not_hold_up_a_boot(machine: Any, other:
     one.reboot()
     throttle(other.device)
     status, _ = finish(one.start("run", before=throttle.before))
-    assert status == 0, one.said.read_text()
-    assert f"{other.device} does not answer" in one.said.read_text()
+    assert status == 0, one.log.read_text()
+    assert f"{other.device} does not answer" in one.log.read_text()
     throttle.release()
     assert one("run").status == 0
 
@@ -118,8 +118,8 @@ def test_a_target_that_does_not_answer_is_named(machine: Any, throttle: Throttle
     throttle(one.disks[1].device)
     before = one.digests()
     status, _ = finish(one.start("run", before=throttle.before))
-    assert status == 6, one.said.read_text()
-    assert f"{one.disks[1].device} did not answer a read within 1 s" in one.said.read_text()
+    assert status == 6, one.log.read_text()
+    assert f"{one.disks[1].device} did not answer a read within 1 s" in one.log.read_text()
     throttle.release()
     assert one.digests() == before
     one.settings.pop("tools")
@@ -137,11 +137,11 @@ def test_a_signal_ends_a_run_while_the_kernel_holds_a_read(
         one.reboot()
     throttle(one.disks[0].device)
     process = one.start("run", before=throttle.before)
-    wait_until(lambda: "validate: started" in one.said.read_text(), "the run did not come to validate")
+    wait_until(lambda: "validate: started" in one.log.read_text(), "the run did not come to validate")
     time.sleep(0.3)
     process.send_signal(number)
     status, seconds = finish(process)
-    assert status == 128 + number, one.said.read_text()
+    assert status == 128 + number, one.log.read_text()
     assert seconds < 5
     throttle.release()
     wait_until(lambda: one("run").status == 0, "the next run does not finish")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from disks import GIB, Machine
-from traps import Traps
+from toolwrappers import ToolWrappers
 
 UUID = "5eed5eed-0000-4000-8000-000000000001"
 BYTES = "precious bytes of somebody else"
@@ -34,21 +34,21 @@ MOMENTS = {
 LOST = {("mkfs on the ESP", "before", "mkfs.fat"), ("mkfs on the ESP", "before", "mkfs.btrfs")}
 
 
-class Scene:
+class Scenario:
     """A blank machine, a run on it, and an act of somebody at one command of the run."""
 
     def __init__(self, machine: Callable[..., Machine], tmp_path: Path) -> None:
         self.one = machine(size=2 * GIB, partitions={"firmware": "bios"})
-        self.traps, self.there = Traps(tmp_path / "traps"), tmp_path / "there"
+        self.wrappers, self.there = ToolWrappers(tmp_path / "wrappers"), tmp_path / "there"
         self.given, self.acted = tmp_path / "given", tmp_path / "acted"
         self.given.write_text(BYTES)
         self.disk = self.one.disks[0]
 
     def commands(self) -> list[str]:
         """The commands of a run, in order."""
-        assert self.one("run", env=self.traps.set()).status == 0
-        numbers = sorted(int(path.name) for path in self.traps.calls.iterdir() if path.name.isdigit())
-        return [self.traps.name(number) for number in numbers]
+        assert self.one("run", env=self.wrappers.install()).status == 0
+        numbers = sorted(int(path.name) for path in self.wrappers.calls.iterdir() if path.name.isdigit())
+        return [self.wrappers.tool(number) for number in numbers]
 
     def run(self, act: str, moment: str, call: int) -> bool:
         """Whether somebody acted at a command of a run on the blank disk."""
@@ -59,8 +59,8 @@ class Scene:
         # What it prints is not the command's output.
         path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
         text = f"{{ {names}; {path}; {act} && : >{self.acted}; }} >/dev/null 2>&1 </dev/null"
-        trap = MOMENTS[moment].replace("{act}", text.replace("{", "{{").replace("}", "}}"))
-        self.one("run", env=self.traps.set(trap, f"[ $call = {call} ]"))
+        action = MOMENTS[moment].replace("{act}", text.replace("{", "{{").replace("}", "}}"))
+        self.one("run", env=self.wrappers.install(action, f"[ $call = {call} ]"))
         return self.acted.exists()
 
     def kept(self, act: str) -> bool:
@@ -92,15 +92,15 @@ def uuid(node: str) -> str:
     ("act", "moment"), [*((act, "before") for act in ACTS), ("mkfs on the data partition", "after")]
 )
 def test_an_act_at_any_command_is_kept(machine, tmp_path, act, moment):
-    scene = Scene(machine, tmp_path)
-    commands, acts = scene.commands(), 0
+    scenario = Scenario(machine, tmp_path)
+    commands, acts = scenario.commands(), 0
     begin = commands.index("partx") if act.endswith(("partition", "ESP")) else 0  # no partition has a node before
     for call, tool in enumerate(commands[begin:], begin + 1):
-        if not scene.run(ACTS[act], moment, call):
+        if not scenario.run(ACTS[act], moment, call):
             continue
         acts += 1
-        first = scene.kept(act)
-        again = scene.one("run")
-        if not (first and scene.kept(act)):
+        first = scenario.kept(act)
+        again = scenario.one("run")
+        if not (first and scenario.kept(act)):
             assert (act, moment, tool) in LOST, f"{act} {moment} command {call}, {tool}: {again.status}: {again.stderr}"
     assert acts, "nothing was tried"

@@ -16,22 +16,22 @@ class Provisioned:
     """A provisioned machine whose promises are broken and repaired."""
 
     def __init__(self, machine, topology):
-        self.one = machine(TOPOLOGIES[topology], topology={"mode": topology}, fstab={"enabled": True})
-        (self.one.root / "etc").mkdir()
-        ran = self.one("run")
+        self.machine = machine(TOPOLOGIES[topology], topology={"mode": topology}, fstab={"enabled": True})
+        (self.machine.root / "etc").mkdir()
+        ran = self.machine("run")
         assert ran.status == 0, ran.stderr
-        self.report = self.one.report
+        self.report = self.machine.report
         self.disk = self.report["disks"][-1]
         self.data = next(one for one in self.report["filesystems"] if one["primary"])
         self.top = self.data["mountpoint"]
         self.system = self.report["mounts"][-4]["target"]
 
     def inside(self, *argv):
-        return output(*self.one.inside(*argv))
+        return output(*self.machine.inside(*argv))
 
     def verify(self):
         """(exit status, document)."""
-        done = self.one("verify", "--json")
+        done = self.machine("verify", "--json")
         assert done.stdout, done.stderr
         return done.status, json.loads(done.stdout)
 
@@ -78,31 +78,31 @@ def single(machine):
 def test_all_is_true_after_a_run_and_nothing_is_written(machine_of_each_topology):
     one = machine_of_each_topology
     output("sync")
-    before = [disk.sectors_written for disk in one.one.disks]
+    before = [disk.sectors_written for disk in one.machine.disks]
     one.check_green()
-    text = one.one("verify")
+    text = one.machine("verify")
     assert (text.status, text.stderr) == (0, "")
     assert "all ok" in text.stdout
     output("sync")
-    assert [disk.sectors_written for disk in one.one.disks] == before
-    assert one.one("verify", "--report", "/nonexistent").status == 0  # by the checkpoint
-    one.one.reboot()
-    assert one.one("verify").status == 4
-    assert one.one("run").status == 0
-    one.report = one.one.report
+    assert [disk.sectors_written for disk in one.machine.disks] == before
+    assert one.machine("verify", "--report", "/nonexistent").status == 0  # by the checkpoint
+    one.machine.reboot()
+    assert one.machine("verify").status == 4
+    assert one.machine("run").status == 0
+    one.report = one.machine.report
     one.check_green()
 
 
 def test_metrics_are_parsed_by_the_client_of_prometheus(machine_of_each_topology):
     one = machine_of_each_topology
-    done = one.one("verify", "--prometheus")
+    done = one.machine("verify", "--prometheus")
     assert done.status == 0
     found = {family.name: family.samples for family in text_string_to_metric_families(done.stdout)}
     assert [sample.value for sample in found["zosstorage_verify_ok"]] == [1]
-    assert [sample.labels["disk"] for sample in found["zosstorage_disk_ok"]] == [d.device for d in one.one.disks]
+    assert [sample.labels["disk"] for sample in found["zosstorage_disk_ok"]] == [d.device for d in one.machine.disks]
     targets = [mount["target"] for mount in one.report["mounts"]]
     assert [sample.labels["target"] for sample in found["zosstorage_mount_ok"]] == targets
-    assert len(found["zosstorage_btrfs_device_errors"]) == 5 * len(one.one.disks)
+    assert len(found["zosstorage_btrfs_device_errors"]) == 5 * len(one.machine.disks)
     assert found["zosstorage_info"][0].labels["topology"] == one.report["topology"]
 
 
@@ -110,9 +110,9 @@ def test_a_mount_that_is_gone(machine_of_each_topology):
     one = machine_of_each_topology
     one.inside("umount", one.system)
     assert one.check_red((one.system, "mounted")) == {"mounted": "nothing"}
-    red = one.one("verify", "--prometheus").stdout
+    red = one.machine("verify", "--prometheus").stdout
     assert f'zosstorage_mount_ok{{target="{one.system}"}} 0\n' in red
-    assert one.one("run").status == 0  # repairs it
+    assert one.machine("run").status == 0  # repairs it
     one.check_green()
 
 
@@ -132,7 +132,7 @@ def test_a_mount_remounted_read_only(single, way):
 @pytest.mark.parametrize("place", ["the target itself", "a directory above it"])
 def test_a_target_hidden_under_another_mount(single, place):
     one = single
-    over = one.system if place == "the target itself" else one.one.root / "var/cache"
+    over = one.system if place == "the target itself" else one.machine.root / "var/cache"
     one.inside("mount", "-t", "tmpfs", "tmpfs", over)
     status, document = one.verify()
     red = {check["name"]: check["seen"] for check in document["checks"] if not check["ok"]}
@@ -172,7 +172,7 @@ def test_a_changed_label(machine_of_each_topology):
     one.inside("btrfs", "filesystem", "label", one.top, "OTHER\x1b[2J")
     one.inside("sync")
     assert "OTHER" in one.check_red((one.data["uuid"], "label"))["label"]
-    assert "\x1b" not in one.one("verify").stdout
+    assert "\x1b" not in one.machine("verify").stdout
     one.inside("btrfs", "filesystem", "label", one.top, "ZOSDATA")
     one.inside("sync")
     one.check_green()
@@ -228,7 +228,7 @@ def plug(disk: LoopDisk) -> None:
 
 def test_a_detached_member(machine):
     one = Provisioned(machine, "btrfs_raid1")
-    kept, lost = one.one.disks
+    kept, lost = one.machine.disks
     mounts = [(mount["target"], mount["options"]) for mount in one.report["mounts"]]
     for target, _ in reversed(mounts):
         one.inside("umount", target)
@@ -254,7 +254,7 @@ def test_a_detached_member(machine):
 
 def test_a_disk_that_is_gone_and_comes_back(machine):
     one = Provisioned(machine, "dual_independent")
-    lost, second = one.one.disks[1], one.report["filesystems"][-1]
+    lost, second = one.machine.disks[1], one.report["filesystems"][-1]
     one.inside("umount", second["mountpoint"])
     unplug(lost)
     status, document = one.verify()
@@ -262,13 +262,13 @@ def test_a_disk_that_is_gone_and_comes_back(machine):
     assert status == 5
     assert {(second["mountpoint"], "mounted"), (second["uuid"], "UUID"), (second["uuid"], "members")} <= red
     plug(lost)
-    assert one.one("run").status == 0  # mounts it again
+    assert one.machine("run").status == 0  # mounts it again
     one.check_green()
 
 
 def test_an_edited_line_of_fstab(machine_of_each_topology):
     one = machine_of_each_topology
-    fstab = one.one.root / "etc/fstab"
+    fstab = one.machine.root / "etc/fstab"
     before = fstab.read_text()
     for edited, seen in (
         (before.replace("subvol=system,noatime", "subvol=system,ro"), "ro"),
@@ -285,11 +285,11 @@ def test_an_edited_line_of_fstab(machine_of_each_topology):
 
 def test_only_a_stale_report(single):
     one = single
-    path = one.one.run_dir / "state.json"
+    path = one.machine.run_dir / "state.json"
     path.rename(f"{path}.stale")
-    (one.one.run_dir / "checkpoint.json").unlink()
+    (one.machine.run_dir / "checkpoint.json").unlink()
     assert one.check_red((f"{path}.stale", "report"))
     path.write_text("{")
-    damaged = one.one("verify")
+    damaged = one.machine("verify")
     assert (damaged.status, damaged.stdout) == (5, "")
     assert "cannot be read" in damaged.stderr

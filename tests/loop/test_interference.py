@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from disks import GIB
 from processes import output
-from traps import Traps
+from toolwrappers import ToolWrappers
 
 MADE = {
     "btrfs": ("mkfs.btrfs", "-q"),
@@ -84,12 +84,12 @@ def test_a_signal_while_facts_are_held_against_the_machine(machine, tmp_path, nu
     one = machine(2, size=2 * GIB)
     with uncounted(one.disks):  # then Validate has the probers look again
         assert one("step", "--until", "validate").status == 0
-        traps = Traps(tmp_path / "traps")
-        process = one.start("run", env=traps.set("before", "true", "blkid"))
-        assert traps.spring(process)
+        wrappers = ToolWrappers(tmp_path / "wrappers")
+        process = one.start("run", env=wrappers.install("before", "true", "blkid"))
+        assert wrappers.wait_for_stop(process)
         process.send_signal(number)
-        assert process.wait(60) == 128 + number, one.said.read_text()
-        assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0], one.said.read_text()
+        assert process.wait(60) == 128 + number, one.log.read_text()
+        assert [disk.image.stat().st_blocks for disk in one.disks] == [0, 0], one.log.read_text()
         assert one("run").status == 0
 
 

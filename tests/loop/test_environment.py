@@ -9,7 +9,7 @@ import sys
 import pytest
 from disks import GIB
 from program import TOP
-from traps import Traps
+from toolwrappers import ToolWrappers
 
 # What an initramfs has before anything is mounted; nothing of it outlives the namespace.
 EMPTY = "for folder in {}; do mount -t tmpfs none $folder || exit 99; done; shift; "
@@ -125,12 +125,12 @@ def test_a_refusal_that_nobody_reads_stays_one(machine):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_ends_a_run_with_its_number(machine, tmp_path, number):
     one = machine(1, size=2 * GIB)
-    traps = Traps(tmp_path / "traps")
-    process = one.start("run", env=traps.set("before", "true", "mkfs.btrfs"))
-    assert traps.spring(process), one.said.read_text()
+    wrappers = ToolWrappers(tmp_path / "wrappers")
+    process = one.start("run", env=wrappers.install("before", "true", "mkfs.btrfs"))
+    assert wrappers.wait_for_stop(process), one.log.read_text()
     process.send_signal(number)
     assert process.wait(60) == 128 + number
     error = next(record["error"] for record in one.checkpoint["states"] if record["name"] == "format")
     assert (error["exit_code"], error["message"]) == (128 + number, f"stopped by {number.name}")
-    assert "Traceback" not in one.said.read_text()
+    assert "Traceback" not in one.log.read_text()
     assert one("run").status == 0
