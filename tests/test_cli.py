@@ -65,7 +65,11 @@ def test_parses_commands(command: str) -> None:
         ("-- plan", {"command": "plan"}),
         ("--cmdline /c --config /f run", {"cmdline": "/c", "config": "/f"}),
         ("--version", {"command": "version"}),
-        ("plan --help --bogus", {"command": "help"}),
+        ("plan --help --bogus", {"command": "help", "topic": "plan"}),
+        ("--root plan --help", {"command": "help"}),
+        ("--help --root / status", {"command": "help", "topic": "status"}),
+        ("step --until --help", {"command": "help"}),
+        ("plan --all --verbose", {"command": "plan", "all": True, "verbose": True}),
         ("-h", {"command": "help"}),
     ],
 )
@@ -161,7 +165,10 @@ def test_force_after_two_dashes_is_an_operand() -> None:
         ("config check", "config takes show [--origins] | check FILE"),
         ("config check a b", "config takes show [--origins] | check FILE"),
         ("config check a --origins", "config takes show [--origins] | check FILE"),
-        ("schema everything", "schema: found the text 'everything'; allowed: config, report, checkpoint, plan"),
+        (
+            "schema everything",
+            "schema: found the text 'everything'; allowed: config, report, checkpoint, plan, failure",
+        ),
         ("schema config report", "schema does not take 'report'"),
         ("--json", "--json belongs to plan, status and verify, not to run"),
         ("plan --until mount", "--until belongs to step, not to plan"),
@@ -173,7 +180,7 @@ def test_force_after_two_dashes_is_an_operand() -> None:
             "--topology: found the text 'btrfs-raid1' (did you mean btrfs_raid1?); allowed: auto, single",
         ),
         ("--log-level loud", "--log-level: found the text 'loud'; allowed: error, warn, info, debug"),
-        ("--log-format xml", "--log-format: found the text 'xml'; allowed: json, text"),
+        ("--log-format xml", "--log-format: found the text 'xml'; allowed: auto, json, text"),
         ("--topology", "--topology needs a value"),
         ("--report --root /", "--report needs a value"),
         ("--report=", "--report: found an empty path"),
@@ -212,7 +219,16 @@ def test_the_help_names_all_flags_commands_and_exit_codes() -> None:
     assert max(map(len, text.splitlines())) <= 120
 
 
-@pytest.mark.parametrize("argv", ["--help", "-h", "plan --help --bogus"])
+@pytest.mark.parametrize("command", list(cli.COMMANDS))
+def test_prints_the_help_of_a_command(command: str) -> None:
+    done = call(command, "--help", "--bogus")
+    assert (done.returncode, done.stdout, done.stderr) == (0, cli.help_text(command), "")
+    assert done.stdout.startswith(f"Usage: zosstorage [FLAGS] {command}")
+    assert all(flag in done.stdout for flag in cli.COMMANDS[command].flags)
+    assert max(map(len, done.stdout.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("argv", ["--help", "-h", "--help --bogus"])
 def test_prints_the_help(argv: str) -> None:
     done = call(*argv.split())
     assert (done.returncode, done.stdout, done.stderr) == (0, cli.help_text(), "")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os.path
-import textwrap
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from zosstorage import text
-from zosstorage.errors import UnimplementedError, UsageError
+from zosstorage.errors import EXIT_CODES, UnimplementedError, UsageError
 from zosstorage.facts import STATES
 from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, is_assignment, option_name
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "STATES", "CliOptions", "help_sections", "help_text", "parse"]
 
-DOCUMENTS = ("config", "report", "checkpoint", "plan")
+DOCUMENTS = ("config", "report", "checkpoint", "plan", "failure", "event")
 FORMATS = ("mermaid", "dot")
 
 
@@ -40,11 +39,15 @@ class _Command:
 
 
 COMMANDS = {
-    "run": _Command((), "", "run all states; this is the default command"),
+    "run": _Command((), "", "run all states; the default command where no terminal is"),
     "step": _Command(
         ("--until",), "[--until STATE]", "run the next unfinished state, or all up to and including STATE"
     ),
-    "plan": _Command(("--json",), "[--json]", "print what run would do to each disk, and why; writes nothing"),
+    "plan": _Command(
+        ("--json", "--all", "--verbose"),
+        "[--json] [--all] [--verbose]",
+        "print what run would do to each disk, and why; writes nothing",
+    ),
     "status": _Command(("--json",), "[--json]", "print the checkpoint as a table; writes nothing"),
     "verify": _Command(
         ("--json", "--prometheus"),
@@ -61,6 +64,8 @@ COMMANDS = {
 _OWN_FLAGS = {
     "--json": ("", "plan, status, verify: print JSON"),
     "--prometheus": ("", "verify: print metrics in the text format of Prometheus"),
+    "--all": ("", "plan: also show rejected disks of size 0"),
+    "--verbose": ("", "plan: print all evidence, the commands and what they make"),
     "--until": ("STATE", "step: stop after STATE"),
     "--from": ("STATE", "reset: forget STATE and all later states"),
     "--format": ("mermaid|dot", "graph: language of the diagram"),
@@ -74,23 +79,6 @@ _GLOBAL_FLAGS = {
     "--version": ("", "print the version and exit"),
     "--help": ("", "print this help and exit"),
 }
-_EXIT_CODES = (
-    ("0", "provisioned, or already provisioned"),
-    ("1", "a defect in zosstorage itself, or its output cannot be written"),
-    ("2", "usage error"),
-    ("3", "configuration error"),
-    ("4", "no eligible disk, or not the expected number of disks; verify: nothing was provisioned"),
-    (
-        "5",
-        (
-            "a target disk is not empty, or its content contradicts the plan; nothing was written to a disk; verify: "
-            "something is not as promised"
-        ),
-    ),
-    ("6", "a tool or a kernel feature is missing or too old, or a tool failed or timed out"),
-    ("7", "another zosstorage holds the lock"),
-    ("8", "unimplemented (--force)"),
-)
 _FILES = (
     ("/etc/zosstorage/config.yaml", "default configuration file; it may be missing"),
     ("/proc/cmdline", "zosstorage.KEY=VALUE parameters, which override all other settings"),
@@ -114,21 +102,28 @@ def _spelling(name: str) -> str:
 def help_sections() -> dict[str, tuple[tuple[str, str], ...]]:
     """The tables of the help by their titles, as (left column, meaning) rows; the README shows the same tables."""
     commands = tuple((f"{name} {command.usage}".strip(), command.help) for name, command in COMMANDS.items())
-    return {"Commands": commands, "Flags": _flag_table(), "Exit codes": _EXIT_CODES, "Files": _FILES}
+    return {"Commands": commands, "Flags": _flag_table(), "Exit codes": EXIT_CODES, "Files": _FILES}
 
 
-def help_text() -> str:
-    """The text that `--help` prints, with a newline at the end."""
+def help_text(command: str = "") -> str:
+    """The text that `--help` prints, or `COMMAND --help`, with a newline at the end."""
+    if command:
+        return _command_help(command)
     lines = ["Usage: zosstorage [FLAGS] [COMMAND]", "", "Provisions the empty disks of a node on its first boot."]
-    for title, rows in help_sections().items():
-        width = max(len(left) for left, _ in rows)
-        lines += ["", f"{title}:", *(line for left, meaning in rows for line in _row(left, meaning, width))]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *text.sections(help_sections())]) + "\n"
 
 
-def _row(left: str, meaning: str, width: int) -> list[str]:
-    first, *rest = textwrap.wrap(meaning, 76)
-    return [f"  {left:<{width}}  {first}", *(" " * (width + 4) + line for line in rest)]
+def _command_help(command: str) -> str:
+    known = COMMANDS[command]
+    usage = f"Usage: zosstorage [FLAGS] {command} {known.usage}".rstrip()
+    own = [
+        (f"{flag} {metavar}".strip(), meaning) for flag, (metavar, meaning) in _OWN_FLAGS.items() if flag in known.flags
+    ]
+    lines = [usage, "", f"{known.help[0].upper()}{known.help[1:]}.", *text.sections({"Flags": own} if own else {})]
+    return (
+        "\n".join([*lines, "", "zosstorage --help lists the flags of all commands, the exit codes and the files."])
+        + "\n"
+    )
 
 
 def parse(argv: Sequence[str]) -> CliOptions:
@@ -144,11 +139,20 @@ def parse(argv: Sequence[str]) -> CliOptions:
             "--force is not implemented", hint="zosstorage never overwrites data; run it without --force"
         )
     if {"--help", "-h"} & {*words}:
-        return CliOptions(command="help")
+        return CliOptions(command="help", topic=_topic(words))
     if "--version" in words:
         return CliOptions(command="version")
     given, rest = _parser().parse_known_args(words, argparse.Namespace(settings=[]))
     return _options(given, [*_checked_operands(rest), *operands])
+
+
+def _topic(words: Sequence[str]) -> str:
+    """The command that `--help` is asked about; empty if none is named."""
+    try:
+        _, rest = _parser().parse_known_args(list(words), argparse.Namespace(settings=[]))
+    except UsageError:
+        return ""
+    return next((word for word in rest if word in COMMANDS), "")
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -230,6 +234,7 @@ def _checked_operands(rest: list[str]) -> list[str]:
 
 
 def _options(given: argparse.Namespace, operands: list[str]) -> CliOptions:
+    implied = not operands
     command, *operands = operands or ["run"]
     if command not in COMMANDS:
         raise _usage_error(f"unknown command '{text.clean(command)}'{text.nearest(command, COMMANDS)}")
@@ -243,10 +248,13 @@ def _options(given: argparse.Namespace, operands: list[str]) -> CliOptions:
         raise _usage_error("--json and --prometheus exclude each other")
     return CliOptions(
         command=command,
+        implied=implied,
         config=_path(given, "--config"),
         cmdline=_path(given, "--cmdline"),
         settings=tuple(given.settings),
         json=getattr(given, "--json") or False,
+        all=getattr(given, "--all") or False,
+        verbose=getattr(given, "--verbose") or False,
         prometheus=getattr(given, "--prometheus") or False,
         until=_state(given, "--until"),
         start=_state(given, "--from"),

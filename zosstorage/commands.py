@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,13 @@ def _require_machine() -> None:
 
 
 def _run(options: CliOptions) -> ExitCode:
+    if options.implied and streams.has_terminal():
+        with suppress(OSError):
+            sys.stderr.write(cli.help_text() + "\n")
+        raise UsageError(
+            "no command was named",
+            hint="zosstorage plan shows what a run would do to the disks; zosstorage run does it",
+        )
     loaded = _load(options)
     _require_machine()
     with lock.held(loaded.config.run_dir), signals.caught():
@@ -222,8 +230,8 @@ def _config(options: CliOptions) -> ExitCode:
     return ExitCode.OK
 
 
-def _help(_options: CliOptions) -> ExitCode:
-    _print(cli.help_text())
+def _help(options: CliOptions) -> ExitCode:
+    _print(cli.help_text(options.topic))
     return ExitCode.OK
 
 

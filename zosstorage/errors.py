@@ -19,6 +19,26 @@ class ExitCode(IntEnum):
     UNIMPLEMENTED = 8
 
 
+# What each exit code means, as the help shows it.
+EXIT_CODES = (
+    ("0", "provisioned, or already provisioned"),
+    ("1", "a defect in zosstorage itself, or its output cannot be written"),
+    ("2", "usage error"),
+    ("3", "configuration error"),
+    ("4", "no eligible disk, or not the expected number of disks; verify: nothing was provisioned"),
+    (
+        "5",
+        (
+            "a target disk is not empty, or its content contradicts the plan; nothing was written to a disk; verify: "
+            "something is not as promised"
+        ),
+    ),
+    ("6", "a tool or a kernel feature is missing or too old, or a tool failed or timed out"),
+    ("7", "another zosstorage holds the lock"),
+    ("8", "unimplemented (--force)"),
+)
+
+
 class ZosstorageError(Exception):
     """A failure.
 

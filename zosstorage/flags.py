@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
-from attrs import frozen
+from attrs import field, frozen
 
 from zosstorage import text, topologies
 
@@ -21,8 +21,9 @@ class LogLevel(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How a log line is written."""
+    """How a log line is written; `auto` means text where stderr is a terminal, else JSON."""
 
+    AUTO = "auto"
     JSON = "json"
     TEXT = "text"
 
@@ -106,10 +107,14 @@ class CliOptions:
 
     Attributes:
         command: a name in cli.COMMANDS, or `help` or `version`.
+        implied: whether no command was named, so that it is the default one.
+        topic: the command that `help` is about; empty for all.
         config: the YAML file named by `--config`.
         cmdline: the file named by `--cmdline`; None for `/proc/cmdline`.
         settings: the flags that set a key, in the order given.
         json: `plan`, `status` and `verify` print JSON.
+        all: `plan` prints rejected disks of size 0 too.
+        verbose: `plan` prints all evidence and the commands.
         prometheus: `verify` prints metrics.
         until: the last state that `step` runs; None for only the next one.
         start: the first state that `reset` forgets; None for all.
@@ -121,10 +126,14 @@ class CliOptions:
     """
 
     command: str = "run"
+    implied: bool = field(default=False, eq=False)
+    topic: str = ""
     config: str | None = None
     cmdline: str | None = None
     settings: tuple[Setting, ...] = ()
     json: bool = False
+    all: bool = False
+    verbose: bool = False
     prometheus: bool = False
     until: str | None = None
     start: str | None = None

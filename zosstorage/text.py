@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
 _LONGEST_SHOWN = 60
 _KIB, _UNITS = 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -78,3 +79,17 @@ def size(count: float) -> str:
             return f"{count:.4g} {unit}"
         count /= _KIB
     return f"{count:.4g} {_UNITS[-1]}"
+
+
+def sections(titled: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
+    """Lines of titled tables: each row has a left column and a meaning, which is folded."""
+    lines = []
+    for title, rows in titled.items():
+        width = max(len(left) for left, _ in rows)
+        lines += ["", f"{title}:", *(line for left, meaning in rows for line in _row(left, meaning, width))]
+    return lines
+
+
+def _row(left: str, meaning: str, width: int) -> list[str]:
+    first, *rest = textwrap.wrap(meaning, min(76, 116 - width))
+    return [f"  {left:<{width}}  {first}", *(" " * (width + 4) + line for line in rest)]

@@ -16,7 +16,7 @@ from zosstorage.config.schema import Config
 # The documented configuration, with the default of each key.
 EVERYTHING = """\
 version: 1
-logging:    {level: info, format: json, file: null}
+logging:    {level: info, format: auto, file: null, kmsg: false}
 devices:
   include: ["/dev/sd*", "/dev/nvme*", "/dev/vd*"]
   exclude: ["/dev/ram*", "/dev/zram*", "/dev/fd*", "/dev/loop*", "/dev/sr*", "/dev/dm-*", "/dev/md*", "/dev/nbd*"]

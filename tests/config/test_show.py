@@ -18,7 +18,7 @@ from zosstorage.output.jsonschema import json_schema
 # No key has its default; some text would have another meaning in YAML without quotes.
 ODD = {
     "version": 1,
-    "logging": {"level": "debug", "format": "text", "file": "/run/0755: #a 'b' \"c\" \\ é 🙂"},
+    "logging": {"level": "debug", "format": "text", "file": "/run/0755: #a 'b' \"c\" \\ é 🙂", "kmsg": True},
     "devices": {
         "include": ["/dev/disk/by-id/*[0-9]*", "/dev/a: b", "/dev/{x, y}"],
         "exclude": [],

@@ -285,4 +285,4 @@ def test_every_key_has_an_origin(load: Callable[..., Loaded]) -> None:
     loaded = load("--root /mnt")
     assert origins(loaded)["root"] == "command line --root"
     assert origins(loaded)["mounts.targets.vm-meta"] == "default"
-    assert len(origins(loaded)) == 40
+    assert len(origins(loaded)) == 41

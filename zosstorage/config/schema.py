@@ -52,12 +52,22 @@ class Logging:
     """The `logging` section."""
 
     level: LogLevel = key(LogLevel.INFO, values.choice(LogLevel), "Lowest severity that is logged.")
-    format: LogFormat = key(LogFormat.JSON, values.choice(LogFormat), "JSON with one object per line, or plain text.")
+    format: LogFormat = key(
+        LogFormat.AUTO,
+        values.choice(LogFormat),
+        "`json`: one object per line; `text`: plain text; `auto`: text where stderr is a terminal, else JSON. The file "
+        "gets JSON unless this is `text`.",
+    )
     file: str | None = key(
         None,
         maybe(values.place),
         "File that the log is written to, in addition to stderr; the usual path is `/run/zosstorage/zosstorage.log`.",
         schema={"type": ["string", "null"], "pattern": values.PATH_PATTERN},
+    )
+    kmsg: bool = key(
+        False,
+        values.switch,
+        "Whether start, refusals and end are also written to the kernel log, /dev/kmsg: at most ten short lines.",
     )
 
 

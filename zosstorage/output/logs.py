@@ -50,8 +50,8 @@ def _shown(value: object) -> str:
     return repr(text) if " " in text or not text else escaped(text)  # repr escapes too
 
 
-def _formatter(form: str) -> logging.Formatter:
-    if form == "text":
+def _formatter(*, as_text: bool) -> logging.Formatter:
+    if as_text:
         return TextFormatter()
     return JsonFormatter(["levelname", "message"], rename_fields={"levelname": "level"}, timestamp="time")
 
@@ -63,12 +63,13 @@ def set_up(settings: Logging) -> None:
         ConfigError: the log file cannot be written.
     """
     logging.raiseExceptions = False  # if a line cannot be written (a full disk), print no traceback
-    handlers: list[logging.Handler] = [_Stderr()]
+    stderr: logging.Handler = _Stderr()
+    as_text = settings.format == "text"
+    stderr.setFormatter(_formatter(as_text=as_text or (settings.format == "auto" and sys.stderr.isatty())))
+    handlers = [stderr]
     if settings.file:
         handlers.append(_file_handler(settings.file))
-    formatter = _formatter(settings.format)
-    for handler in handlers:
-        handler.setFormatter(formatter)
+        handlers[-1].setFormatter(_formatter(as_text=as_text))
     for package in _PACKAGES:
         logger = logging.getLogger(package)
         for former in set(logger.handlers) - set(handlers):

@@ -134,6 +134,15 @@ def detach() -> None:
     os.close(handle)
 
 
+def has_terminal() -> bool:
+    """Whether this process has a controlling terminal: a person started it, and not an init script."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def discard(stream: TextIO) -> None:
     """Redirect a stream that cannot be written to /dev/null, with its buffer: the interpreter flushes it at exit."""
     handle = _open_null()
