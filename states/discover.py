@@ -49,9 +49,11 @@ class Discover:
         """Return the eligible and the rejected disks, and log them."""
         found = eligibility.discover(discovery.selection(self.config))
         for disk in found.disks:
-            log.info("disk", extra={"disk": disk.path, "size_bytes": disk.size_bytes, "serial": disk.serial})
+            extra = {"event": "disk.found", "disk": disk.path, "size_bytes": disk.size_bytes, "serial": disk.serial}
+            log.info("disk", extra=extra)
         for rejected in found.rejected:
-            log.debug("disk rejected", extra={"disk": rejected.disk.path, "reason": rejected.reason})
+            extra = {"event": "disk.rejected", "disk": rejected.disk.path, "reason": rejected.reason}
+            log.debug("disk rejected", extra=extra)
         return found
 
 

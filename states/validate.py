@@ -63,7 +63,10 @@ class Validate:
         verdicts = tuple(map(emptiness.verdict, seen.disks))
         for verdict in verdicts:
             found = evidence_text(verdict.evidence) or blank_text(verdict)
-            log.info("verdict", extra={"disk": verdict.path, "kind": verdict.kind, "found": found})
+            extra: dict[str, object] = {"event": "verdict", "disk": verdict.path, "kind": verdict.kind, "found": found}
+            for first in verdict.evidence[:1]:
+                extra |= {"check": first.check, "offset": first.offset}
+            log.info("verdict", extra=extra)
         writes = {one.disk.path: one.writes for one in seen.disks}
         return evolve(facts, validate=Validated(decide(seen, self.config), verdicts, writes))
 

@@ -24,8 +24,13 @@ def at_terminal(*argv: object, columns: int = 80, **options: Any) -> tuple[int, 
 
     streams: dict[str, Any] = {"stdin": slave, "stdout": slave, "stderr": slave}
     words = [*PROGRAM, *map(str, argv)]
-    with subprocess.Popen(  # noqa: PLW1509 - this process has no threads
-        words, cwd=TOP, start_new_session=True, preexec_fn=control, pass_fds=(slave,), **{**streams, **options}
+    with subprocess.Popen(
+        words,
+        cwd=TOP,
+        start_new_session=True,
+        preexec_fn=control,  # noqa: PLW1509
+        pass_fds=(slave,),
+        **{**streams, **options},
     ) as process:
         os.close(slave)
         shown = b""

@@ -1,5 +1,6 @@
 """The command line: commands, flags, usage errors and the help."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ def refused_by_the_parser(*argv: str) -> str:
 
 
 def refused_by_the_program(*argv: str) -> str:
-    """The message that the program prints."""
+    """The message that the program logs, as JSON where stderr is no terminal."""
     done = call(*argv)
     assert (done.returncode, done.stdout) == (2, "")
-    expected, hint = done.stderr.splitlines()
-    assert hint.startswith("hint: ")
-    return expected.removeprefix("zosstorage: ")
+    (line,) = done.stderr.splitlines()
+    logged = json.loads(line)
+    assert (logged["event"], logged["level"], logged["exit_code"]) == ("refused", "ERROR", 2)
+    assert logged["hint"]
+    return str(logged["message"])
 
 
 @pytest.fixture(params=[refused_by_the_parser, refused_by_the_program])

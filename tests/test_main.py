@@ -44,7 +44,7 @@ def test_prints_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(capsys, "--help") == (0, cli.help_text(), "")
 
 
-@pytest.mark.parametrize("document", ["config", "report", "checkpoint", "plan"])
+@pytest.mark.parametrize("document", ["config", "report", "checkpoint", "plan", "failure", "event"])
 def test_prints_valid_schemas(capsys: pytest.CaptureFixture[str], document: str) -> None:
     status, out, _ = run_command(capsys, "schema", document)
     assert status == 0
@@ -69,7 +69,11 @@ def test_checks_a_configuration_file(capsys: pytest.CaptureFixture[str], tmp_pat
     assert run_command(capsys, "config", "check", tmp_path / "good.yaml") == (0, f"{tmp_path}/good.yaml: valid\n", "")
     status, out, err = run_command(capsys, "config", "check", tmp_path / "bad.yaml")
     assert (status, out) == (3, "")
-    assert re.match(r"zosstorage: 2 mistakes in the configuration\n  .*versoin.*\n  .*topology.*\nhint: ", err)
+    logged = json.loads(err)
+    assert logged["message"] == "2 mistakes in the configuration"
+    assert [name for name in ("versoin", "topology") for problem in logged["problems"] if name in problem]
+    assert len(logged["problems"]) == 2
+    assert logged["hint"]
 
 
 @pytest.mark.parametrize("words", [["config", "check"], ["config", "show", "--config"], ["run", "--cmdline"]])
@@ -82,7 +86,8 @@ def test_refuses_a_file_that_is_not_regular(
         status, out, err = run_command(capsys, *given)
         assert (status, out) == (3, "")
         assert f"{path}: " in err
-        assert re.search(r"it is not a regular file but a (FIFO|character device|directory)\nhint: ", err)
+        assert re.search(r"it is not a regular file but a (FIFO|character device|directory)", err)
+        assert json.loads(err)["hint"]
 
 
 def saved(folder: Path, change: Callable[[Checkpoint], None] = lambda _: None) -> dict[str, Any]:
@@ -104,7 +109,7 @@ def test_prints_the_status_of_an_empty_and_of_a_failed_checkpoint(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path]
 ) -> None:
     status, out, _ = run_command(capsys, *run_dir, "status", "--json")
-    assert (status, {record["status"] for record in json.loads(out)["states"]}) == (0, {"pending"})
+    assert (status, {record["status"] for record in json.loads(out)["states"]}) == (4, {"pending"})
     document = saved(tmp_path / "run", fail_validate)
     assert json.loads(run_command(capsys, *run_dir, "status", "--json")[1]) == document
     assert re.search(r"validate +failed .* no", run_command(capsys, *run_dir, "status")[1])
@@ -122,15 +127,78 @@ def test_the_status_follows_its_schema(
     assert not schema.is_valid(document | {"version": 2})
 
 
+def finish(found: Checkpoint) -> None:
+    for record in found.states:
+        record.status = "done"
+
+
+def pend(found: Checkpoint) -> None:
+    finish(found)
+    found.forget("mount")
+
+
+def age(found: Checkpoint) -> None:
+    finish(found)
+    found.boot_id = "1" * 36
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        (finish, 0, "all states are done in this boot"),
+        (fail_validate, 1, "validate failed in this boot"),
+        (pend, 4, "4 of 6 states are done in this boot; the next one is mount"),
+        (age, 4, "the checkpoint is of another boot (1111"),
+    ],
+)
+def test_the_status_has_its_own_exit_codes(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    run_dir: list[str | Path],
+    form: list[str],
+    change: Callable[[Checkpoint], None],
+    code: int,
+    said: str,
+) -> None:
+    document = saved(tmp_path / "run", change)
+    status, out, err = run_command(capsys, *run_dir, "status", *form)
+    assert status == code
+    assert said in (err if form else out.splitlines()[-1])
+    assert not form or json.loads(out) == document
+    assert form or err == ""
+
+
+def test_a_state_that_failed_in_another_boot_does_not_count(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path]
+) -> None:
+    def change(found: Checkpoint) -> None:
+        fail_validate(found)
+        found.boot_id = "1" * 36
+
+    saved(tmp_path / "run", change)
+    assert run_command(capsys, *run_dir, "status")[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [("format", "examines them again"), ("mount", "continues with mount"), ("validate", "continues with validate")],
+)
+def test_reset_says_what_the_next_run_does(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path], start: str, said: str
+) -> None:
+    saved(tmp_path / "run", finish)
+    status, out, err = run_command(capsys, *run_dir, "reset", "--from", start)
+    assert (status, out) == (0, "")
+    logged = json.loads(err)
+    assert (logged["event"], said in logged["message"]) == ("checkpoint.reset", True)
+
+
 def test_reset_forgets_all_states_or_later_ones(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, run_dir: list[str | Path]
 ) -> None:
-    def finish(found: Checkpoint) -> None:
-        for record in found.states:
-            record.status = "done"
-
     saved(tmp_path / "run", finish)
-    assert run_command(capsys, *run_dir, "reset", "--from", "format") == (0, "", "")
+    assert run_command(capsys, *run_dir, "reset", "--from", "format")[:2] == (0, "")
     records = json.loads((tmp_path / "run/checkpoint.json").read_text())["states"]
     assert [record["status"] for record in records] == ["done"] * 3 + ["pending"] * 3
     assert run_command(capsys, *run_dir, "reset")[0] == 0
@@ -147,7 +215,7 @@ def test_reports_a_damaged_checkpoint_and_reset_forgets_it(
     assert (status, out) == (1, "")
     assert "remove it with zosstorage reset" in err
     assert run_command(capsys, *run_dir, "reset", "--from", "mount")[0] == 0
-    assert run_command(capsys, *run_dir, "status")[0] == 0
+    assert run_command(capsys, *run_dir, "status")[0] == 4
 
 
 @pytest.mark.parametrize(
@@ -182,7 +250,7 @@ def test_a_fifo_in_place_of_the_checkpoint_is_damaged_and_can_be_reset(
     assert status == 1
     assert "it is damaged: it is not a regular file but a FIFO" in err
     assert run_command(capsys, *run_dir, "reset")[0] == 0
-    assert run_command(capsys, *run_dir, "status")[0] == 0
+    assert run_command(capsys, *run_dir, "status")[0] == 4
 
 
 @pytest.mark.parametrize(("words", "subject"), [(["status"], "checkpoint"), (["reset"], "the run directory")])
@@ -257,10 +325,13 @@ def test_an_interrupt_is_reported_in_one_sentence(
     monkeypatch.setitem(_COMMANDS, "version", lambda _: signal.raise_signal(signal.SIGINT))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for a background job
     try:
-        seen = run_command(capsys, "--version")
+        status, out, err = run_command(capsys, "--version")
     finally:
         signal.signal(signal.SIGINT, before)
-    assert seen == (128 + signal.SIGINT, "", "zosstorage: stopped by SIGINT\nhint: run zosstorage again to continue\n")
+    assert (status, out) == (128 + signal.SIGINT, "")
+    logged = json.loads(err)
+    assert (logged["message"], logged["hint"]) == ("stopped by SIGINT", "run zosstorage again to continue")
+    assert (logged["event"], logged["exit_code"]) == ("stopped", 128 + signal.SIGINT)
 
 
 def defect(_: object) -> None:
@@ -272,8 +343,10 @@ def test_a_defect_is_reported_in_one_line(capsys: pytest.CaptureFixture[str], mo
     assert main(["--version"]) == ExitCode.DEFECT
     err = capsys.readouterr().err
     line = defect.__code__.co_firstlineno + 1
-    first = f"zosstorage: a defect of zosstorage {__version__} at test_main.py:{line}: RuntimeError: surprise\n"
-    assert err == f"{first}hint: report a bug with this line; the command stopped here\n"
+    logged = json.loads(err)
+    expected = f"a defect of zosstorage {__version__} at test_main.py:{line}: RuntimeError: surprise"
+    assert (logged["message"], logged["event"]) == (expected, "failed")
+    assert logged["hint"] == "report a bug with this line; the command stopped here"
 
 
 def test_the_debug_log_has_the_traceback_of_a_defect(caplog: pytest.LogCaptureFixture) -> None:

@@ -46,7 +46,7 @@ def _command(argv: Sequence[str]) -> int:
     try:
         return commands.call(cli.parse(argv))
     except (Exception, InterruptedRunError, KeyboardInterrupt) as error:  # noqa: BLE001 - a defect is reported in one sentence too
-        return failure.report(error)
+        return failure.report(error, lambda: commands.set_up_log(argv))
 
 
 if __name__ == "__main__":

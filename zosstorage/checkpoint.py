@@ -175,7 +175,7 @@ def trusted(path: Path, config_digest: str) -> Checkpoint:
     try:
         found = load(path)
     except (ValueError, OSError) as error:
-        log.warning("checkpoint not trusted, starting at discover", extra={"path": str(path), "reason": str(error)})
+        _untrusted(path, str(error))
         return fresh
     if found is None:
         return fresh
@@ -185,7 +185,11 @@ def trusted(path: Path, config_digest: str) -> Checkpoint:
         ("version of the program", found.program, fresh.program),
     ):
         if then != now or not now:
-            reason = f"it is from another {what}"
-            log.warning("checkpoint not trusted, starting at discover", extra={"path": str(path), "reason": reason})
+            _untrusted(path, f"it is from another {what}")
             return fresh
     return found
+
+
+def _untrusted(path: Path, reason: str) -> None:
+    extra = {"event": "checkpoint.untrusted", "path": str(path), "reason": reason}
+    log.warning("checkpoint not trusted, starting at discover", extra=extra)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os.path
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from attrs import frozen
 from zosstorage import text
 from zosstorage.errors import EXIT_CODES, UnimplementedError, UsageError
 from zosstorage.facts import STATES
-from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, is_assignment, option_name
+from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, absolute, checked, chosen, option_name, usage_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,11 @@ COMMANDS = {
         "[--json] [--all] [--verbose]",
         "print what run would do to each disk, and why; writes nothing",
     ),
-    "status": _Command(("--json",), "[--json]", "print the checkpoint as a table; writes nothing"),
+    "status": _Command(
+        ("--json",),
+        "[--json]",
+        "print the checkpoint as a table; exit 0: all done in this boot, 1: failed, 4: pending; writes nothing",
+    ),
     "verify": _Command(
         ("--json", "--prometheus"),
         "[--json|--prometheus]",
@@ -84,6 +88,7 @@ _FILES = (
     ("/proc/cmdline", "zosstorage.KEY=VALUE parameters, which override all other settings"),
     ("/run/zosstorage/checkpoint.json", "which states are done"),
     ("/run/zosstorage/state.json", "report, written after success"),
+    ("/run/zosstorage/failure.json", "why the last run failed; removed after the next success"),
     ("/run/zosstorage/lock", "lock, held during the whole run"),
     ("/etc/fstab", "gets the four subvolume mounts, with --fstab"),
 )
@@ -146,6 +151,20 @@ def parse(argv: Sequence[str]) -> CliOptions:
     return _options(given, [*_checked_operands(rest), *operands])
 
 
+def log_flags(argv: Sequence[str]) -> CliOptions:
+    """The flags of the log among arguments that cannot be parsed: their error goes to the log too."""
+    words, _ = _split(argv)
+    pairs = [(word, following) for word, following in zip(words, [*words[1:], ""], strict=True)]
+    split = [tuple(word.split("=", 1)) if "=" in word else (word, following) for word, following in pairs]
+    settings = []
+    for option, value in split:
+        name = next((name for name in ("log_level", "log_format", "log_file") if option == option_name(name)), None)
+        if name:
+            with suppress(UsageError):
+                settings.append(Setting(name, checked(option, name, value)))
+    return CliOptions(settings=tuple(settings))
+
+
 def _topic(words: Sequence[str]) -> str:
     """The command that `--help` is asked about; empty if none is named."""
     try:
@@ -168,7 +187,7 @@ class _Parser(argparse.ArgumentParser):
             return super().parse_known_args(args, namespace)
         except argparse.ArgumentError as error:
             problem = "takes no value" if "explicit" in error.message else "needs a value"
-            raise _usage_error(f"{error.argument_name} {problem}") from None
+            raise usage_error(f"{error.argument_name} {problem}") from None
 
 
 class _Record(argparse.Action):
@@ -176,7 +195,7 @@ class _Record(argparse.Action):
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:  # noqa: ARG002
         value = values if self.const is None else self.const
-        namespace.settings.append(Setting(self.dest, _checked(str(option), self.dest, value)))
+        namespace.settings.append(Setting(self.dest, checked(str(option), self.dest, value)))
 
 
 def _parser() -> _Parser:
@@ -197,30 +216,6 @@ def _parser() -> _Parser:
     return parser
 
 
-def _checked(option: str, name: str, value: str | bool) -> str | bool:
-    if name == "set" and not is_assignment(str(value)):
-        raise _usage_error(f"--set: found {text.found(value)}; allowed: KEY.PATH=VALUE")
-    if name == "set" or isinstance(value, bool):
-        return value
-    if FLAGS[name].choices:
-        return _chosen(option, value, FLAGS[name].choices)
-    return _absolute(option, value) if FLAGS[name].kind is Kind.PATH else value
-
-
-def _chosen(option: str, value: str, choices: Sequence[str]) -> str:
-    if value not in choices:
-        close = text.nearest(value, choices)
-        raise _usage_error(f"{option}: found {text.found(value)}{close}; allowed: {text.one_of(choices)}")
-    return value
-
-
-def _absolute(option: str, value: str) -> str:
-    """Make a path absolute: the shell's working directory is the base of a relative one."""
-    if not value:
-        raise _usage_error(f"{option}: found an empty path")
-    return os.path.abspath(value)  # noqa: PTH100  Path.absolute() keeps `..`
-
-
 def _checked_operands(rest: list[str]) -> list[str]:
     """The operands among the words that argparse did not parse; raises UsageError for a word that looks like a flag."""
     for word in rest:
@@ -228,8 +223,8 @@ def _checked_operands(rest: list[str]) -> list[str]:
             flag = word.partition("=")[0]
             known = [*map(option_name, FLAGS), "--no-fstab", *_GLOBAL_FLAGS, *_OWN_FLAGS]
             if flag in known:
-                raise _usage_error(f"{flag} takes no value")
-            raise _usage_error(f"unknown flag {text.clean(flag)}{text.nearest(flag, known)}")
+                raise usage_error(f"{flag} takes no value")
+            raise usage_error(f"unknown flag {text.clean(flag)}{text.nearest(flag, known)}")
     return rest
 
 
@@ -237,15 +232,15 @@ def _options(given: argparse.Namespace, operands: list[str]) -> CliOptions:
     implied = not operands
     command, *operands = operands or ["run"]
     if command not in COMMANDS:
-        raise _usage_error(f"unknown command '{text.clean(command)}'{text.nearest(command, COMMANDS)}")
+        raise usage_error(f"unknown command '{text.clean(command)}'{text.nearest(command, COMMANDS)}")
     for flag in _OWN_FLAGS:
         if getattr(given, flag) is not None and flag not in COMMANDS[command].flags:
             owners = [name for name, other in COMMANDS.items() if flag in other.flags]
             *most, last = owners
             belongs = f"{', '.join(most)} and {last}" if most else last
-            raise _usage_error(f"{flag} belongs to {belongs}, not to {command}")
+            raise usage_error(f"{flag} belongs to {belongs}, not to {command}")
     if getattr(given, "--json") and getattr(given, "--prometheus"):
-        raise _usage_error("--json and --prometheus exclude each other")
+        raise usage_error("--json and --prometheus exclude each other")
     return CliOptions(
         command=command,
         implied=implied,
@@ -258,7 +253,7 @@ def _options(given: argparse.Namespace, operands: list[str]) -> CliOptions:
         prometheus=getattr(given, "--prometheus") or False,
         until=_state(given, "--until"),
         start=_state(given, "--from"),
-        format=_chosen("--format", getattr(given, "--format") or FORMATS[0], FORMATS),
+        format=chosen("--format", getattr(given, "--format") or FORMATS[0], FORMATS),
         origins=getattr(given, "--origins") or False,
         **_operands(command, operands, getattr(given, "--origins")),
     )
@@ -266,28 +261,24 @@ def _options(given: argparse.Namespace, operands: list[str]) -> CliOptions:
 
 def _path(given: argparse.Namespace, flag: str) -> str | None:
     value = getattr(given, flag)
-    return None if value is None else _absolute(flag, value)
+    return None if value is None else absolute(flag, value)
 
 
 def _state(given: argparse.Namespace, flag: str) -> str | None:
     value = getattr(given, flag)
-    return None if value is None else _chosen(flag, value, STATES)
+    return None if value is None else chosen(flag, value, STATES)
 
 
 def _operands(command: str, operands: list[str], origins: bool | None) -> dict[str, str]:
     match command, operands:
         case "schema", [document]:
-            return {"document": _chosen("schema", document, DOCUMENTS)}
+            return {"document": chosen("schema", document, DOCUMENTS)}
         case "config", ["show"]:
             return {"action": "show"}
         case "config", ["check", file] if not origins:
             return {"action": "check", "file": file}
         case "config", _:
-            raise _usage_error(f"config takes {COMMANDS['config'].usage}")
+            raise usage_error(f"config takes {COMMANDS['config'].usage}")
         case _, []:
             return {}
-    raise _usage_error(f"{command} does not take '{text.clean(operands[-1])}'")
-
-
-def _usage_error(message: str) -> UsageError:
-    return UsageError(message, hint="zosstorage --help lists commands and flags")
+    raise usage_error(f"{command} does not take '{text.clean(operands[-1])}'")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from states.discover import Discover
 from states.format import Format
@@ -19,22 +17,23 @@ from states.validate import Validate
 from zosstorage import __version__, checkpoint, cli, machine
 from zosstorage.block import emptiness
 from zosstorage.checkpoint import Checkpoint
-from zosstorage.config import load, show, sources
+from zosstorage.config import load, show
 from zosstorage.config.schema import Config
 from zosstorage.converter import unstructure
-from zosstorage.errors import ExitCode, NoDiskError, ToolError, UsageError, ZosstorageError
+from zosstorage.errors import ConfigError, ExitCode, NoDiskError, UsageError, ZosstorageError
 from zosstorage.facts import STATES
 from zosstorage.machine import Provisioner
-from zosstorage.output import logs, plan, report, status
+from zosstorage.output import failure, logs, plan, report, status
+from zosstorage.output.events import Event
 from zosstorage.output.jsonschema import json_schema
 from zosstorage.planning import discovery
 from zosstorage.planning.decide import decide
-from zosstorage.planning.observe import observe, observe_rejected
+from zosstorage.planning.observe import observe, observe_rejected, require_machine
 from zosstorage.system import lock, signals, streams
 from zosstorage.system.running import LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from zosstorage.config.load import Loaded
     from zosstorage.flags import CliOptions
@@ -42,11 +41,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_DOCUMENTS = {
+_DOCUMENTS: dict[str, type[Any]] = {
     "config": Config,
     "report": report.Report,
     "checkpoint": Checkpoint,
     "plan": plan.PlanDocument,
+    "failure": failure.FailureDocument,
+    "event": Event,
 }
 
 
@@ -57,6 +58,19 @@ def call(options: CliOptions) -> int:
         ZosstorageError: the command failed.
     """
     return int(_COMMANDS[options.command](options))
+
+
+def set_up_log(argv: Sequence[str]) -> bool:
+    """Set up the log for the error of a command line or configuration that cannot be used, by what of it can be.
+
+    Returns:
+        whether stderr is for text, in which the error is not logged yet.
+    """
+    try:
+        options = cli.parse(argv)
+    except ZosstorageError:
+        options = cli.log_flags(argv)
+    return logs.set_up_for_error(load.usable(options).logging)
 
 
 def _load(options: CliOptions) -> Loaded:
@@ -89,56 +103,68 @@ def _checkpoint_path(loaded: Loaded) -> Path:
     return Path(loaded.config.run_dir) / "checkpoint.json"
 
 
-def _require_machine() -> None:
-    """Check what every command that reads disks needs: root, /proc and /sys.
-
-    Raises:
-        UsageError: the user is not root.
-        ToolError: /proc or /sys is not mounted.
-    """
-    if os.geteuid() != 0:
-        raise UsageError("this command needs root", hint="run it as root")
-    # Without /proc, the kernel command line was not read; without /sys, no disk is visible.
-    for kind, folder, file in (("proc", "/proc", sources.KERNEL_FILE), ("sysfs", "/sys", "/sys/class/block")):
-        if not Path(file).exists():
-            raise ToolError(f"{folder} is not mounted", hint=f"mount -t {kind} {kind} {folder}")
-
-
 def _run(options: CliOptions) -> ExitCode:
     if options.implied and streams.has_terminal():
-        with suppress(OSError):
-            sys.stderr.write(cli.help_text() + "\n")
+        streams.tell(cli.help_text() + "\n")
         raise UsageError(
             "no command was named",
             hint="zosstorage plan shows what a run would do to the disks; zosstorage run does it",
         )
-    loaded = _load(options)
-    _require_machine()
-    with lock.held(loaded.config.run_dir), signals.caught():
-        _provisioner(loaded).run()
-    return ExitCode.OK
+    return _provision(options, lambda provisioner: provisioner.run())
 
 
 def _step(options: CliOptions) -> ExitCode:
-    loaded = _load(options)
-    _require_machine()
-    with lock.held(loaded.config.run_dir), signals.caught():
-        provisioner = _provisioner(loaded)
+    def step(provisioner: Provisioner) -> None:
         following = STATES[min(provisioner.skip, len(STATES) - 1)]
         until = options.until or following
         if STATES.index(until) < provisioner.skip:
-            log.info("already done, and still holds", extra={"state": until})
+            log.info("already done, and still holds", extra={"event": "state.skipped", "state": until})
         else:
             provisioner.run(until)
+
+    return _provision(options, step)
+
+
+def _provision(options: CliOptions, work: Callable[[Provisioner], object]) -> ExitCode:
+    """Carry out a run or a step while the lock is held; leave word of its failure, or remove that of an earlier one."""
+    with ExitStack() as stack:
+        try:
+            loaded = _load(options)
+            require_machine()
+            log.info("zosstorage %s: %s begins", __version__, options.command, extra={"event": "run.begin"})
+            stack.enter_context(lock.held(loaded.config.run_dir))
+        except ConfigError as error:
+            failure.record(error, load.usable(options).run_dir)
+            raise
+        stack.enter_context(signals.caught())
+        _work(loaded, work)
+    log.info("%s ended", options.command, extra={"event": "run.end", "exit_code": 0})
     return ExitCode.OK
+
+
+def _work(loaded: Loaded, work: Callable[[Provisioner], object]) -> None:
+    config, entered, found = loaded.config, None, None
+    try:
+        provisioner = _provisioner(loaded)
+        try:
+            work(provisioner)
+            signals.check()
+        finally:
+            entered, found = provisioner.entered, provisioner.facts.discover
+    except BaseException as error:
+        failure.retire(config.report.path)
+        failure.record(error, config.run_dir, state=entered, discovery=found)
+        raise
+    failure.forget(config.run_dir, config.report.path)
+    logs.CONTEXT.clear()
 
 
 def _plan(options: CliOptions) -> ExitCode:
     config = _load(options).config
-    _require_machine()
+    require_machine()
     found = Discover(config).find()
     shown, refused = _planned(found, config)
-    _print(json.dumps(unstructure(shown), indent=2) + "\n" if options.json else plan.text(shown))
+    streams.put(json.dumps(unstructure(shown), indent=2) + "\n" if options.json else plan.text(shown))
     if refused:
         raise refused
     return ExitCode.OK
@@ -162,11 +188,16 @@ def _planned(found: Discovery, config: Config) -> tuple[plan.PlanDocument, Zosst
 def _status(options: CliOptions) -> ExitCode:
     path = _checkpoint_path(_load(options))
     try:
-        found = checkpoint.load(path) or Checkpoint()
+        found = checkpoint.load(path)
     except (ValueError, OSError) as error:
         raise checkpoint.unusable(path, error) from error
-    _print(json.dumps(unstructure(found), indent=2) + "\n" if options.json else status.text(found))
-    return ExitCode.OK
+    shown, summary = found or Checkpoint(), status.summary(found, checkpoint.boot_id())
+    if options.json:
+        streams.put(json.dumps(unstructure(shown), indent=2) + "\n")
+        log.info("%s", summary, extra={"event": "status"})
+    else:
+        streams.put(f"{status.text(shown)}{summary}\n")
+    return status.exit_code(found, checkpoint.boot_id())
 
 
 def _verify(options: CliOptions) -> ExitCode:
@@ -174,19 +205,19 @@ def _verify(options: CliOptions) -> ExitCode:
     from zosstorage.output import verification  # noqa: PLC0415 - likewise
 
     loaded = _load(options)
-    _require_machine()
+    require_machine()
     config = loaded.config
     promised = verify.promise(config.report.path, _checkpoint_path(loaded))
     if promised is None:
         if options.prometheus:
-            _print(verification.prometheus(None))
+            streams.put(verification.prometheus(None))
         message = f"nothing was provisioned: there is no report {config.report.path}"
         raise NoDiskError(message, hint="zosstorage run provisions the machine; name another report with --report")
     found = verify.verify(promised, config.root, config.mounts.data_root, config.tools.timeout)
     if options.json:
-        _print(json.dumps(unstructure(found), indent=2) + "\n")
+        streams.put(json.dumps(unstructure(found), indent=2) + "\n")
     else:
-        _print(verification.prometheus(found) if options.prometheus else verification.text(found))
+        streams.put(verification.prometheus(found) if options.prometheus else verification.text(found))
     if found.ok:
         return ExitCode.OK
     raise verification.failure(found)
@@ -201,7 +232,7 @@ def _reset(options: CliOptions) -> ExitCode:
         except (ValueError, OSError):  # damaged: remove the file
             found = None
         if found and options.start:
-            found.forget(options.start)
+            log.info("%s", machine.reset(found, options.start), extra={"event": "checkpoint.reset"})
             checkpoint.save(path, found)
             return ExitCode.OK
         try:
@@ -212,47 +243,34 @@ def _reset(options: CliOptions) -> ExitCode:
 
 
 def _graph(options: CliOptions) -> ExitCode:
-    _print(machine.graph(options.format).rstrip("\n") + "\n")
+    streams.put(machine.graph(options.format).rstrip("\n") + "\n")
     return ExitCode.OK
 
 
 def _schema(options: CliOptions) -> ExitCode:
     kind = _DOCUMENTS[options.document]
-    _print(json.dumps(json_schema(kind, complete=kind is not Config), indent=2) + "\n")
+    streams.put(
+        json.dumps(json_schema(kind, complete=kind not in (Config, Event), closed=kind is not Event), indent=2) + "\n"
+    )
     return ExitCode.OK
 
 
 def _config(options: CliOptions) -> ExitCode:
     if options.action == "check":
-        _print(show.check(options.file))
+        streams.put(show.check(options.file))
     else:
-        _print(show.show(load.load(options), with_origins=options.origins))
+        streams.put(show.show(load.load(options), with_origins=options.origins))
     return ExitCode.OK
 
 
 def _help(options: CliOptions) -> ExitCode:
-    _print(cli.help_text(options.topic))
+    streams.put(cli.help_text(options.topic))
     return ExitCode.OK
 
 
 def _version(_options: CliOptions) -> ExitCode:
-    _print(f"zosstorage {__version__}\n")
+    streams.put(f"zosstorage {__version__}\n")
     return ExitCode.OK
-
-
-def _print(text: str) -> None:
-    """Write the output of a command to stdout; it is not a failure if the reader has closed the pipe.
-
-    Raises:
-        ZosstorageError: the output cannot be written.
-    """
-    try:
-        if not text.isascii():  # a disk model or a path may have characters that the locale cannot encode
-            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is no other TextIO
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        streams.discard_stdout(error)
 
 
 _COMMANDS: dict[str, Callable[[CliOptions], ExitCode]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class ExitCode(IntEnum):
@@ -39,6 +40,16 @@ EXIT_CODES = (
 )
 
 
+class Finding(NamedTuple):
+    """What was found on a disk: `offset` is in bytes, None if it is not about bytes; `serial` may be unknown here."""
+
+    disk: str
+    check: str
+    offset: int | None
+    found: str
+    serial: str = ""
+
+
 class ZosstorageError(Exception):
     """A failure.
 
@@ -46,13 +57,15 @@ class ZosstorageError(Exception):
         message: what is wrong, in one sentence.
         hint: what the operator can do about it; empty if there is nothing to say.
         exit_code: the exit code of the program.
+        evidence: what was found on the disks; empty if the failure is about something else.
     """
 
     exit_code = ExitCode.DEFECT
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        """Keep the message and the hint."""
+    def __init__(self, message: str, *, hint: str = "", evidence: tuple[Finding, ...] = ()) -> None:
+        """Keep the message, the hint and the evidence."""
         super().__init__(message)
+        self.evidence = evidence
         self.message = message
         self.hint = hint
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os.path
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
 from attrs import field, frozen
 
 from zosstorage import text, topologies
+from zosstorage.errors import UsageError
 
 
 class LogLevel(StrEnum):
@@ -153,3 +155,46 @@ def is_assignment(assignment: str) -> bool:
     """Whether `assignment` is KEY.PATH=VALUE without an empty key."""
     key, equals, _ = assignment.partition("=")
     return bool(equals) and all(key.split("."))
+
+
+def checked(option: str, name: str, value: str | bool) -> str | bool:
+    """Check the value of the flag `option`, whose name in FLAGS is `name` (or `set`); make a path absolute.
+
+    Raises:
+        UsageError: the value is not allowed.
+    """
+    if name == "set" and not is_assignment(str(value)):
+        raise usage_error(f"--set: found {text.found(value)}; allowed: KEY.PATH=VALUE")
+    if name == "set" or isinstance(value, bool):
+        return value
+    if FLAGS[name].choices:
+        return chosen(option, value, FLAGS[name].choices)
+    return absolute(option, value) if FLAGS[name].kind is Kind.PATH else value
+
+
+def chosen(option: str, value: str, choices: Sequence[str]) -> str:
+    """Return a value of `option` if it is one of the choices.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if value not in choices:
+        close = text.nearest(value, choices)
+        raise usage_error(f"{option}: found {text.found(value)}{close}; allowed: {text.one_of(choices)}")
+    return value
+
+
+def absolute(option: str, value: str) -> str:
+    """Make the path given to `option` absolute: the shell's working directory is the base of a relative one.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    if not value:
+        raise usage_error(f"{option}: found an empty path")
+    return os.path.abspath(value)  # noqa: PTH100  Path.absolute() keeps `..`
+
+
+def usage_error(message: str) -> UsageError:
+    """Return the error for a command line, with its hint."""
+    return UsageError(message, hint="zosstorage --help lists commands and flags")

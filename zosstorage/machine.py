@@ -17,6 +17,7 @@ from zosstorage.checkpoint import Checkpoint
 from zosstorage.converter import unstructure
 from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, ZosstorageError
 from zosstorage.facts import STATES, Facts
+from zosstorage.output import logs
 from zosstorage.system import signals
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Provisioner:
         facts: what the completed states found or made.
         skip: how many of the first states are done and still hold.
         state: the current state.
+        entered: the last state that was entered; None before the first one.
     """
 
     states: Mapping[str, State]
@@ -61,6 +63,7 @@ class Provisioner:
     facts: Facts = field(factory=Facts)
     skip: int = 0
     state: str = START
+    entered: str | None = None
 
     def check_completed(self) -> None:
         """Ask each completed state of the checkpoint whether it holds; if one does not, forget the checkpoint."""
@@ -83,7 +86,9 @@ class Provisioner:
             return False
 
     def _start_over(self, reason: str) -> None:
-        log.warning("checkpoint not trusted, starting at discover", extra={"reason": reason})
+        log.warning(
+            "checkpoint not trusted, starting at discover", extra={"event": "checkpoint.untrusted", "reason": reason}
+        )
         self.checkpoint.forget(STATES[0])
         self.facts = Facts()
 
@@ -94,7 +99,9 @@ class Provisioner:
             ZosstorageError: a state failed; the machine is aborted and the checkpoint has the error.
         """
         if self.skip == len(STATES):
-            log.info("already done in this boot: every state still holds", extra={"states": list(STATES)})
+            log.info(
+                "already done in this boot: every state still holds", extra={"event": "done", "states": list(STATES)}
+            )
             return self.facts
         Machine(self, model_override=True, **_definition("enter"))
         try:
@@ -116,14 +123,16 @@ class Provisioner:
     def enter(self) -> None:
         """Do the work of the state that was entered, or skip it if it holds; transitions calls this method."""
         signals.check()
+        self.entered = self.state
+        logs.CONTEXT["state"] = self.state
         number = STATES.index(self.state)
         progress = f"state {number + 1}/{len(STATES)} {self.state}"
         if number < self.skip:
-            log.info("%s: still holds, skipped", progress)
+            log.info("%s: still holds, skipped", progress, extra={"event": "state.skipped"})
             return
-        log.info("%s: started", progress)
+        log.info("%s: started", progress, extra={"event": "state.begin"})
         seconds = self._work(self.checkpoint.record(self.state))
-        log.info("%s: done", progress, extra={"seconds": seconds})
+        log.info("%s: done", progress, extra={"event": "state.end", "seconds": seconds})
 
     def _work(self, record: StateRecord) -> float:
         began = time.monotonic()
@@ -134,7 +143,7 @@ class Provisioner:
             try:
                 self._finish(record, began, "failed", _failure(error))
             except ZosstorageError as unsaved:  # the error of the state is more important, so it is raised
-                log.warning("%s", unsaved.message)
+                log.warning("%s", unsaved.message, extra={"event": "checkpoint.unsaved"})
             raise
         record.facts = unstructure(getattr(self.facts, record.name))
         return self._finish(record, began, "done", None)
@@ -159,6 +168,20 @@ class Provisioner:
         record.finished, record.seconds = _now(), round(time.monotonic() - began, 3)
         checkpoints.save(self.path, self.checkpoint)
         return record.seconds
+
+
+def reset(checkpoint: Checkpoint, start: str) -> str:
+    """Forget a state and all later ones; return what the next run does.
+
+    A finished system has no in-progress flags left, and Validate, Partition and Format are never done over on it: the
+    states before them then hold no longer, and the next run starts at discover.
+    """
+    finished = checkpoint.record("mount").status == "done"
+    checkpoint.forget(start)
+    if finished and start in ("partition", "format"):
+        return f"forgot {start} and later states; the disks are finished, so that the next run examines them again"
+    following = STATES[min(checkpoint.completed, len(STATES) - 1)]
+    return f"forgot {start} and later states; the next run continues with {following}"
 
 
 def _definition(entered: str | None = None) -> dict[str, Any]:

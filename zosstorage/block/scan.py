@@ -249,5 +249,10 @@ class _Progress:
             done = sum(scan.read for scan in self.scans)
             log.info(
                 "reading whole disks",
-                extra={"read_bytes": done, "total_bytes": self.total, "percent": 100 * done // self.total},
+                extra={
+                    "event": "scan.progress",
+                    "read_bytes": done,
+                    "total_bytes": self.total,
+                    "percent": 100 * done // self.total,
+                },
             )

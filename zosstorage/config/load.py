@@ -16,7 +16,8 @@ from zosstorage.config import rules, sources, values
 from zosstorage.config.scalars import Path, dotted
 from zosstorage.config.schema import Config
 from zosstorage.config.sources import Layer, Merged
-from zosstorage.errors import ConfigError
+from zosstorage.errors import ConfigError, ZosstorageError
+from zosstorage.flags import option_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -66,6 +67,15 @@ def load(options: CliOptions, *, read_cmdline: Callable[[str], bytes] = sources.
         UnimplementedError: `zosstorage.force` on the kernel command line.
     """
     return checked(sources.merge(options, read_cmdline=read_cmdline))
+
+
+def usable(options: CliOptions) -> Config:
+    """The configuration without what is wrong in it: it says how and where to report that it was refused."""
+    try:
+        merged = sources.merge(options)
+    except ZosstorageError:
+        merged = sources.combine((sources.flag_layer(options.settings, "command line", option_name),))
+    return parse(merged.values)[0]
 
 
 def checked(merged: Merged) -> Loaded:

@@ -21,7 +21,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
-def json_schema(kind: type[Any], *, complete: bool = False) -> dict[str, Any]:
+def json_schema(kind: type[Any], *, complete: bool = False, closed: bool = True) -> dict[str, Any]:
     """Return the schema of a document of class `kind`.
 
     Supports attrs classes, enums, Literal, tuples, lists, maps with text keys, unions, int, float, str, bool, None and
@@ -30,12 +30,13 @@ def json_schema(kind: type[Any], *, complete: bool = False) -> dict[str, Any]:
     Args:
         kind: an attrs class.
         complete: whether all fields are required.
+        closed: whether the document has no other fields at its top.
 
     Raises:
         TypeError: a field has another type and no `schema` in its metadata.
     """
     definitions: dict[str, Any] = {}
-    root = _class(kind, definitions)
+    root = {**_class(kind, definitions), "additionalProperties": not closed}
     if complete:
         for described in (root, *definitions.values()):
             _require_all(described)

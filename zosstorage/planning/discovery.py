@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zosstorage.block.eligibility import Selection
-from zosstorage.errors import NoDiskError
+from zosstorage.errors import Finding, NoDiskError
 from zosstorage.model import Firmware
 
 if TYPE_CHECKING:
@@ -36,13 +36,19 @@ def require(found: Discovery, config: Config) -> None:
         raise NoDiskError(
             f"no eligible disk; {_rejected(found)}",
             hint="list the disks in devices.include, and check that devices.exclude does not match them",
+            evidence=_evidence(found),
         )
     if wrong := _unexpected(found, config):
         paths = ", ".join(disk.path for disk in found.disks)
         raise NoDiskError(
             f"the number of disks is not the expected one: {'; '.join(wrong)} ({paths})",
             hint="attach or include the missing disks, or correct devices.expect; " + _rejected(found),
+            evidence=_evidence(found),
         )
+
+
+def _evidence(found: Discovery) -> tuple[Finding, ...]:
+    return tuple(Finding(one.disk.path, "eligible", None, one.reason, one.disk.serial) for one in found.rejected)
 
 
 def _unexpected(found: Discovery, config: Config) -> list[str]:

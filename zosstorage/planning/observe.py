@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from zosstorage import filesystems
 from zosstorage.block import emptiness, nontargets, sysfs
-from zosstorage.errors import NoDiskError
+from zosstorage.config import sources
+from zosstorage.errors import NoDiskError, ToolError, UsageError
 from zosstorage.filesystems import vfat
 from zosstorage.model import Depth, Kind
 from zosstorage.observed import Observations, ObservedDisk, ObservedKernel, ObservedTool
@@ -24,6 +25,21 @@ if TYPE_CHECKING:
 
     from zosstorage.config.schema import Config
     from zosstorage.model import Discovery, Disk
+
+
+def require_machine() -> None:
+    """Check what every command that reads disks needs: root, /proc and /sys.
+
+    Raises:
+        UsageError: the user is not root.
+        ToolError: /proc or /sys is not mounted.
+    """
+    if os.geteuid() != 0:
+        raise UsageError("this command needs root", hint="run it as root")
+    # Without /proc, the kernel command line was not read; without /sys, no disk is visible.
+    for kind, folder, file in (("proc", "/proc", sources.KERNEL_FILE), ("sysfs", "/sys", "/sys/class/block")):
+        if not Path(file).exists():
+            raise ToolError(f"{folder} is not mounted", hint=f"mount -t {kind} {kind} {folder}")
 
 
 def observe(discovery: Discovery, config: Config, *, trial: bool = False) -> Observations:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zosstorage.errors import ConfigError, NoDiskError, NotEmptyError, ToolError, ZosstorageError
+from zosstorage.errors import ConfigError, Finding, NoDiskError, NotEmptyError, ToolError, ZosstorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +22,12 @@ def refusal(verdicts: Sequence[Verdict], total: int) -> NotEmptyError:
     reasons = "; ".join(f"{verdict.path}: {evidence_text(verdict.evidence)}" for verdict in verdicts)
     hints = dict.fromkeys(found.hint for verdict in verdicts for found in verdict.evidence if found.hint)
     count = f"{len(verdicts)} of {total} target disk{'s' if total > 1 else ''} may not be written"
-    return NotEmptyError(f"{count}, nothing was written: {reasons}", hint="; ".join(hints))
+    evidence = tuple(
+        Finding(verdict.path, found.check, found.offset, found.found)
+        for verdict in verdicts
+        for found in verdict.evidence
+    )
+    return NotEmptyError(f"{count}, nothing was written: {reasons}", hint="; ".join(hints), evidence=evidence)
 
 
 def evidence_text(evidence: Iterable[Evidence]) -> str:
@@ -46,7 +51,9 @@ def combined(problems: Sequence[ZosstorageError]) -> ZosstorageError:
     kinds = (NoDiskError, NotEmptyError, ToolError, ConfigError)
     kind = next(kind for kind in kinds if any(isinstance(problem, kind) for problem in problems))
     hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
-    return kind("; ".join(problem.message for problem in problems), hint="; ".join(hints))
+    error = kind("; ".join(problem.message for problem in problems), hint="; ".join(hints))
+    error.evidence = tuple(found for problem in problems for found in problem.evidence)
+    return error
 
 
 def blank_text(verdict: Verdict) -> str:

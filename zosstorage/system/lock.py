@@ -100,7 +100,7 @@ def _wait_for(descriptor: int, path: Path) -> None:
 def _open(path: Path) -> int:
     try:
         make_folders(path.parent)
-        _require_own(path.parent)
+        require_own(path.parent)
         descriptor = open_regular(str(path), os.O_WRONLY | os.O_CREAT)
         os.fchmod(descriptor, 0o600)
     except OSError as error:
@@ -115,7 +115,7 @@ def _reason(path: Path, error: OSError) -> str:
     return f"{path.name}: {error.strerror}" if error.errno == errno.EINVAL else str(error.strerror)
 
 
-def _require_own(run_dir: Path) -> None:
+def require_own(run_dir: Path) -> None:
     """Check that nobody else can replace files in the run directory: they could hold the lock or edit the checkpoint.
 
     Raises:

@@ -233,7 +233,7 @@ def retry_once(work: Callable[[], T], recheck: Callable[[], None]) -> T:
     except ToolError as error:
         if not error.argv:
             raise
-        log.warning("a tool failed, trying once more", extra={"reason": error.message})
+        log.warning("a tool failed, trying once more", extra={"event": "command.retry", "reason": error.message})
         recheck()
         return work()
 

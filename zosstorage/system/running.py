@@ -139,7 +139,8 @@ class Running:
         stdout, stderr = (data.decode("utf-8", "replace") for data in self.output.values())
         seconds = round(time.monotonic() - self.started, 3)
         self.done = Completed(self.argv, self.process.returncode, stdout, stderr, seconds)
-        log.info("command", extra={"argv": " ".join(self.argv), "status": self.done.status, "seconds": seconds})
+        extra = {"event": "command", "argv": " ".join(self.argv), "status": self.done.status, "seconds": seconds}
+        log.info("command", extra=extra)
 
 
 def wait_all(commands: Iterable[Running]) -> list[Completed]:

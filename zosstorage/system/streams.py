@@ -143,6 +143,27 @@ def has_terminal() -> bool:
     return True
 
 
+def put(text: str) -> None:
+    """Write the output of a command to stdout; it is not a failure if the reader has closed the pipe.
+
+    Raises:
+        ZosstorageError: the output cannot be written.
+    """
+    try:
+        if not text.isascii():  # a disk model or a path may have characters that the locale cannot encode
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is no other TextIO
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        discard_stdout(error)
+
+
+def tell(text: str) -> None:
+    """Write text for a person to stderr, if it can be written."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
+
+
 def discard(stream: TextIO) -> None:
     """Redirect a stream that cannot be written to /dev/null, with its buffer: the interpreter flushes it at exit."""
     handle = _open_null()

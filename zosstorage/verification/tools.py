@@ -103,7 +103,7 @@ class Tools:
             _ok_code=list(range(256)),
         )
         said = self._within_limit(running)
-        log.debug("command", extra={"argv": " ".join((name, *words)), "status": said.status})
+        log.debug("command", extra={"event": "command", "argv": " ".join((name, *words)), "status": said.status})
         return said
 
     def _within_limit(self, running: Any) -> Said:

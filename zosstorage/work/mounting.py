@@ -202,4 +202,7 @@ def unmount(made: Sequence[Wanted]) -> None:
         for wanted in reversed(made):
             done = run.start(["umount", wanted.target], writes=True).wait()
             if done.status:
-                log.warning("umount failed", extra={"target": wanted.target, "reason": done.stderr.strip()})
+                log.warning(
+                    "umount failed",
+                    extra={"event": "umount.failed", "target": wanted.target, "reason": done.stderr.strip()},
+                )
