@@ -72,7 +72,7 @@ def boot(tmp_path: Path) -> Boot:
 def test_success_prints_nothing(boot: Boot) -> None:
     assert boot() == 0
     assert boot.called("zosstorage") == [
-        f"zosstorage --log-format text --log-file {boot.folder}/run/zosstorage/zosstorage.log run"
+        f"zosstorage --log-format text --log-file {boot.folder}/run/zosstorage/zosstorage.log --set logging.kmsg=true run"
     ]
     assert not boot.output
 

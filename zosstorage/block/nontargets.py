@@ -58,7 +58,7 @@ def read_contents(devices: Sequence[str]) -> dict[str, Content]:
     for device, seen in zip(devices, reading.each(_read, devices, _SECONDS), strict=True):
         if seen is None:
             message = f"{device} does not answer: whether it carries a copy of a filesystem is not known"
-            log.warning(message, extra={"disk": device})
+            log.warning(message, extra={"event": "disk.silent", "disk": device})
         elif seen[0]:
             found[device] = seen[0]
     return found

@@ -103,9 +103,14 @@ class _Stderr(logging.Handler):
         """Write a record, and before it, if lines were dropped, how many."""
         try:
             if self.lost:
-                extra = {"name": record.name, "levelno": logging.WARNING, "levelname": "WARNING", "lines": self.lost}
-                message = "the reader of stderr stalled, and lines were dropped"
-                if streams.write_stderr(self.format(logging.makeLogRecord({"msg": message, **extra})) + "\n"):
+                lost = {
+                    "msg": "the reader of stderr stalled, and lines were dropped",
+                    "levelno": logging.WARNING,
+                    "levelname": "WARNING",
+                    "event": "log.lost",
+                    "lines": self.lost,
+                }
+                if streams.write_stderr(self.format(logging.makeLogRecord(lost)) + "\n"):
                     self.lost = 0
             if self.lost or not streams.write_stderr(self.format(record) + "\n"):
                 self.lost += 1
