@@ -47,12 +47,13 @@ UNANNOTATED = (
 # What mypy checks besides the packages: the folders that it searches for modules, then its arguments. Test folders are
 # not packages, and a conftest.py in each of them would be the same module to one call, so that each gets its own.
 TYPED = {
-    "tests": ("tests", "--exclude=^tests/(loop|planning|system)/", "tests"),
+    "tests": ("tests packaging/shared", "--exclude=^tests/(loop|planning|system)/", "tests"),
     "planning": ("tests tests/planning", "tests/planning"),
     "system": ("tests tests/system", "tests/system"),
     "loop": ("tests tests/loop", "tests/loop"),
     "vm-tests": ("tests tests/loop vm-tests", "vm-tests"),
     "packaging": ("vm-tests packaging/static", "packaging/static"),
+    "shared": ("packaging/shared", "packaging/shared"),
     "tools": ("tests tests/loop benchmarks", "benchmarks", "demo", "noxfile.py"),
 }
 

@@ -6,7 +6,7 @@ import textwrap
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from attrs import has
+from attrs import frozen, has
 
 from zosstorage.config import options, show
 from zosstorage.config.choices import OnFailure, profiles
@@ -118,18 +118,43 @@ def markdown() -> str:
     return "\n".join([_HEAD, *keys, *words, _CONTRADICTIONS_HEAD, _contradictions()])
 
 
-def _tables() -> Iterator[str]:
-    yield _table(_rows(Config, ""))
+@frozen
+class Section:
+    """A section of the configuration.
+
+    Attributes:
+        path: its key; empty for the keys outside of all sections.
+        doc: its description.
+        keys: its keys, each as (path, default as YAML, description).
+    """
+
+    path: str
+    doc: str
+    keys: tuple[tuple[str, str, str], ...]
+
+
+def sections() -> Iterator[Section]:
+    """All sections of the configuration; texts are Markdown."""
+    yield Section("", "", tuple(_rows(Config, "")))
     for path, kind, doc in _sections(Config, ""):
-        yield f"### `{path}`\n\n{doc}\n"
-        rows = list(_rows(kind, f"{path}."))
-        if rows:
-            yield _table(rows)
+        yield Section(path, doc, tuple(_rows(kind, f"{path}.")))
+
+
+def _tables() -> Iterator[str]:
+    for section in sections():
+        if section.path:
+            yield f"### `{section.path}`\n\n{section.doc}\n"
+        if section.keys:
+            yield _table(section.keys)
 
 
 def _table(rows: Iterable[tuple[str, str, str]]) -> str:
-    lines = [f"| `{name}` | {default} | {doc} |" for name, default, doc in rows]
+    lines = [f"| `{name}` | `{default}` | {_cell(doc)} |" for name, default, doc in rows]
     return "\n".join(["| key | default | meaning |", "| --- | --- | --- |", *lines]) + "\n"
+
+
+def _cell(words: str) -> str:
+    return words.replace("|", "\\|")
 
 
 def _sections(kind: type[Any], prefix: str) -> Iterator[tuple[str, type[Any], str]]:
@@ -147,7 +172,7 @@ def _rows(kind: type[Any], prefix: str) -> Iterator[tuple[str, str, str]]:
         if _section(field) is None:
             name, choices = key_of(field), _choices(field)
             doc = described(field) + (f" One of {choices}." if choices else "")
-            yield prefix + name, f"`{show.leaf(defaults[name])}`", doc.replace("|", "\\|")
+            yield prefix + name, show.leaf(defaults[name]), doc
 
 
 def _section(field: Attribute[Any]) -> type[Any] | None:
@@ -184,7 +209,7 @@ def _parameter(name: str) -> str:
 
 
 def _metavar(name: str) -> str:
-    return FLAGS[name].metavar.replace("|", "\\|")
+    return _cell(FLAGS[name].metavar)
 
 
 def _option_table() -> str:

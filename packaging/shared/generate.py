@@ -1,0 +1,28 @@
+"""Writes the files that are made from the tables of the program: `python packaging/shared/generate.py`.
+
+The man page, the completions of three shells and the JSON Schemas are checked in, and installed with the program.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import manpage
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+def files() -> dict[Path, str]:
+    """The content of each generated file, by its path in the repository."""
+    return {Path("docs/zosstorage.8"): manpage.page()}
+
+
+def main() -> None:
+    """Write all of them."""
+    for path, text in files().items():
+        (TOP / path).parent.mkdir(exist_ok=True)
+        (TOP / path).write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
