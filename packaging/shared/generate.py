@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import completions
 import manpage
 
 TOP = Path(__file__).resolve().parents[2]
@@ -14,7 +15,13 @@ TOP = Path(__file__).resolve().parents[2]
 
 def files() -> dict[Path, str]:
     """The content of each generated file, by its path in the repository."""
-    return {Path("docs/zosstorage.8"): manpage.page()}
+    shells = Path("packaging/completions")
+    return {
+        Path("docs/zosstorage.8"): manpage.page(),
+        shells / "zosstorage.bash": completions.bash(),
+        shells / "_zosstorage": completions.zsh(),
+        shells / "zosstorage.fish": completions.fish(),
+    }
 
 
 def main() -> None:
