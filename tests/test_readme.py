@@ -17,7 +17,7 @@ from zosstorage.errors import ExitCode
 from zosstorage.facts import STATES
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [path for folder in (".", "docs", "examples") for path in sorted((ROOT / folder).glob("*.md"))]
 Held = Callable[[Path, str, str], None]
 
 
@@ -137,7 +137,7 @@ def test_package_lists_have_the_form_that_the_commands_expect(name: str) -> None
 
 
 def page_id(page: Path) -> str:
-    return page.name
+    return str(page.relative_to(ROOT))
 
 
 def anchors(page: Path) -> set[str]:
@@ -157,7 +157,7 @@ def test_links_lead_to_a_file_and_a_heading(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_named_files_of_the_repository_exist(page: Path) -> None:
     named = re.findall(
-        r"`((?:\.ci|demo|docs|states|tests|zosstorage|packaging|vm-tests|benchmarks)/[\w./-]+)`",
+        r"`((?:\.ci|demo|docs|examples|schemas|states|tests|zosstorage|packaging|vm-tests|benchmarks)/[\w./-]+)`",
         page.read_text("utf-8"),
     )
     assert [name for name in named if not (ROOT / name).exists()] == []

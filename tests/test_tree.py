@@ -34,7 +34,18 @@ def test_test_files_have_less_than_400_lines(path: Path) -> None:
 
 def files() -> list[Path]:
     """Text files of the repository, without those that builds and tools leave behind."""
-    folders = [".ci", "benchmarks", "demo", "docs", "packaging", "states", "tests", "vm-tests", "zosstorage"]
+    folders = [
+        ".ci",
+        "benchmarks",
+        "demo",
+        "docs",
+        "examples",
+        "packaging",
+        "states",
+        "tests",
+        "vm-tests",
+        "zosstorage",
+    ]
     found = [path for folder in folders for path in (ROOT / folder).rglob("*") if "golden" not in path.parts]
     return [path for path in (*ROOT.iterdir(), *found) if path.is_file() and path.suffix in TEXT]
 

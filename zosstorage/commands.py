@@ -247,11 +247,15 @@ def _graph(options: CliOptions) -> ExitCode:
     return ExitCode.OK
 
 
+def schema_text(document: str) -> str:
+    """Return the JSON Schema of a document in `cli.DOCUMENTS`, as `schema` prints it."""
+    kind, identifier = _DOCUMENTS[document], f"urn:zosstorage:schema:{document}"
+    complete, closed = kind not in (Config, Event), kind is not Event
+    return json.dumps(json_schema(kind, complete=complete, closed=closed, identifier=identifier), indent=2) + "\n"
+
+
 def _schema(options: CliOptions) -> ExitCode:
-    kind = _DOCUMENTS[options.document]
-    streams.put(
-        json.dumps(json_schema(kind, complete=kind not in (Config, Event), closed=kind is not Event), indent=2) + "\n"
-    )
+    streams.put(schema_text(options.document))
     return ExitCode.OK
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import completions
 import manpage
+from zosstorage import cli, commands
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -21,6 +22,7 @@ def files() -> dict[Path, str]:
         shells / "zosstorage.bash": completions.bash(),
         shells / "_zosstorage": completions.zsh(),
         shells / "zosstorage.fish": completions.fish(),
+        **{Path(f"schemas/{name}.json"): commands.schema_text(name) for name in cli.DOCUMENTS},
     }
 
 

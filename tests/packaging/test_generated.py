@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_a_generated_file_is_up_to_date(path: Path, request: pytest.FixtureReque
 
 def rendered() -> str:
     """The page as a terminal of 200 columns shows it, without emphasis."""
-    argv = ["mandoc", "-T", "utf8", "-O", "width=200", PAGE]
+    argv: list[str | Path] = ["mandoc", "-T", "utf8", "-O", "width=200", PAGE]
     done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return re.sub(".\x08", "", done.stdout)
 
@@ -50,7 +51,7 @@ def test_the_man_page_has_every_row_of_the_help(title: str) -> None:
         assert f"{shown} {meaning}" in squeezed
 
 
-def leaves(document: dict[str, object], prefix: str = "") -> list[str]:
+def leaves(document: dict[str, Any], prefix: str = "") -> list[str]:
     """The path of each key of a configuration."""
     found = []
     for name, value in document.items():

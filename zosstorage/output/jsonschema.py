@@ -21,7 +21,9 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
-def json_schema(kind: type[Any], *, complete: bool = False, closed: bool = True) -> dict[str, Any]:
+def json_schema(
+    kind: type[Any], *, complete: bool = False, closed: bool = True, identifier: str = ""
+) -> dict[str, Any]:
     """Return the schema of a document of class `kind`.
 
     Supports attrs classes, enums, Literal, tuples, lists, maps with text keys, unions, int, float, str, bool, None and
@@ -31,6 +33,7 @@ def json_schema(kind: type[Any], *, complete: bool = False, closed: bool = True)
         kind: an attrs class.
         complete: whether all fields are required.
         closed: whether the document has no other fields at its top.
+        identifier: the URI of the schema; empty for none.
 
     Raises:
         TypeError: a field has another type and no `schema` in its metadata.
@@ -41,7 +44,8 @@ def json_schema(kind: type[Any], *, complete: bool = False, closed: bool = True)
         for described in (root, *definitions.values()):
             _require_all(described)
     defined = {"$defs": definitions} if definitions else {}
-    return {"$schema": DIALECT, "title": kind.__name__, **root, **defined}
+    named = {"$id": identifier} if identifier else {}
+    return {"$schema": DIALECT, **named, "title": kind.__name__, **root, **defined}
 
 
 def _class(kind: type[Any], definitions: dict[str, Any]) -> dict[str, Any]:
