@@ -33,7 +33,7 @@ _zosstorage() {
         return
         ;;
     --log-format)
-        _zosstorage_words 'json text'
+        _zosstorage_words 'auto json text'
         return
         ;;
     --log-file)
@@ -65,7 +65,7 @@ _zosstorage() {
         return
         ;;
     --set)
-        _zosstorage_words 'version= run_dir= logging.level= logging.format= logging.file= devices.include= devices.exclude= devices.allow_removable= devices.min_size= devices.expect.count= devices.expect.ssd= devices.expect.hdd= topology.mode= topology.cache= topology.backing= partitions.firmware= partitions.esp_size= filesystems.btrfs.compression= filesystems.btrfs.data_profile= filesystems.btrfs.metadata_profile= filesystems.btrfs.discard= filesystems.btrfs.mkfs_options= filesystems.btrfs.mount_options= filesystems.bcachefs.compression= filesystems.bcachefs.replicas= filesystems.bcachefs.mkfs_options= filesystems.bcachefs.mount_options= filesystems.vfat.mkfs_options= validate.scan= validate.on_partial= mounts.data_root= mounts.targets.system= mounts.targets.etc= mounts.targets.modules= mounts.targets.vm-meta= fstab.enabled= fstab.path= report.path= tools.timeout=' && compopt -o nospace
+        _zosstorage_words 'version= run_dir= logging.level= logging.format= logging.file= logging.kmsg= devices.include= devices.exclude= devices.allow_removable= devices.min_size= devices.expect.count= devices.expect.ssd= devices.expect.hdd= topology.mode= topology.cache= topology.backing= partitions.firmware= partitions.esp_size= filesystems.btrfs.compression= filesystems.btrfs.data_profile= filesystems.btrfs.metadata_profile= filesystems.btrfs.discard= filesystems.btrfs.mkfs_options= filesystems.btrfs.mount_options= filesystems.bcachefs.compression= filesystems.bcachefs.replicas= filesystems.bcachefs.mkfs_options= filesystems.bcachefs.mount_options= filesystems.vfat.mkfs_options= validate.scan= validate.on_partial= mounts.data_root= mounts.targets.system= mounts.targets.etc= mounts.targets.modules= mounts.targets.vm-meta= fstab.enabled= fstab.path= report.path= tools.timeout=' && compopt -o nospace
         return
         ;;
     --cmdline)
@@ -88,7 +88,7 @@ _zosstorage() {
     if [[ $word == -* ]]; then
         case $command in
         step) _zosstorage_words '--until --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
-        plan) _zosstorage_words '--json --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
+        plan) _zosstorage_words '--json --all --verbose --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
         status) _zosstorage_words '--json --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
         verify) _zosstorage_words '--json --prometheus --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
         reset) _zosstorage_words '--from --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
@@ -100,7 +100,7 @@ _zosstorage() {
     fi
     case $command,$before in
     ,) _zosstorage_words 'run step plan status verify reset graph schema config' ;;
-    schema,) _zosstorage_words 'config report checkpoint plan' ;;
+    schema,) _zosstorage_words 'config report checkpoint plan failure event' ;;
     config,) _zosstorage_words 'show check' ;;
     config,check) _zosstorage_paths -f ;;
     esac
