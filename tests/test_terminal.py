@@ -48,3 +48,16 @@ def test_the_log_is_text_on_a_terminal_and_json_lines_elsewhere(form: str, tmp_p
     assert len(lines) >= 2
     assert all(line.startswith("{") is (form != "text") for line in lines)
     assert form == "text" or all(json.loads(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("settings", "coloured"),
+    [({"TERM": "xterm"}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_colour_only_on_a_terminal_that_shows_it(settings: dict[str, str], coloured: bool, tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"} | {"TERM": "xterm"} | settings
+    argv = ["--cmdline", os.devnull, "--run-dir", tmp_path, "status"]
+    code, shown = at_terminal(*argv, env=environment)
+    assert code == 4
+    assert ("\x1b[" in shown) is coloured
+    assert "\x1b[" not in call(*argv, env=environment).stdout

@@ -23,7 +23,7 @@ from zosstorage.converter import unstructure
 from zosstorage.errors import ConfigError, ExitCode, NoDiskError, UsageError, ZosstorageError
 from zosstorage.facts import STATES
 from zosstorage.machine import Provisioner
-from zosstorage.output import failure, logs, plan, report, status
+from zosstorage.output import failure, logs, outcome, plan, report, status, terminal
 from zosstorage.output.events import Event
 from zosstorage.output.jsonschema import json_schema
 from zosstorage.planning import discovery
@@ -120,7 +120,8 @@ def _step(options: CliOptions) -> ExitCode:
         if STATES.index(until) < provisioner.skip:
             log.info("already done, and still holds", extra={"event": "state.skipped", "state": until})
         else:
-            provisioner.run(until)
+            facts = provisioner.run(until)
+            log.info("%s", outcome.text(until, facts), extra={"event": "step.end"})
 
     return _provision(options, step)
 
@@ -164,7 +165,11 @@ def _plan(options: CliOptions) -> ExitCode:
     require_machine()
     found = Discover(config).find()
     shown, refused = _planned(found, config)
-    streams.put(json.dumps(unstructure(shown), indent=2) + "\n" if options.json else plan.text(shown))
+    streams.put(
+        json.dumps(unstructure(shown), indent=2) + "\n"
+        if options.json
+        else plan.text(shown, every=options.all, verbose=options.verbose, colour=terminal.has_colour())
+    )
     if refused:
         raise refused
     return ExitCode.OK
@@ -196,7 +201,7 @@ def _status(options: CliOptions) -> ExitCode:
         streams.put(json.dumps(unstructure(shown), indent=2) + "\n")
         log.info("%s", summary, extra={"event": "status"})
     else:
-        streams.put(f"{status.text(shown)}{summary}\n")
+        streams.put(f"{status.text(shown, colour=terminal.has_colour())}{summary}\n")
     return status.exit_code(found, checkpoint.boot_id())
 
 

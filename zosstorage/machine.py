@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Mapping
@@ -31,6 +32,18 @@ EDGES = [
     *(("advance", source, target) for source, target in zip((START, *STATES), STATES, strict=False)),
     *(("abort", source, ABORTED) for source in (START, *STATES)),
 ]
+
+
+# What to do about a system call that failed, by its error.
+_HINTS = {
+    errno.EIO: "look for I/O errors in the kernel's log and run again",
+    errno.EPERM: "run it as root with all capabilities: a container or a security module forbids it",
+    errno.EACCES: "run it as root with all capabilities: a container or a security module forbids it",
+    errno.ENOSPC: "free space there and run again",
+    errno.EROFS: "make that filesystem writable and run again",
+    errno.ENOMEM: "free memory and run again",
+}
+_ANY_HINT = "look for its cause in the kernel's log and run again"
 
 
 class State(Protocol):
@@ -159,7 +172,7 @@ class Provisioner:
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             message = f"the state {name} failed: {error.strerror or error}{where}"
-            raise ToolError(message, hint="look for I/O errors in the kernel's log and run again") from error
+            raise ToolError(message, hint=_HINTS.get(error.errno or 0, _ANY_HINT)) from error
 
     def _finish(
         self, record: StateRecord, began: float, status: checkpoints.Status, error: checkpoints.Failure | None

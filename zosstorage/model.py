@@ -72,6 +72,7 @@ class Disk:
         links: the `/dev/disk/by-*` links to it.
         rotation_rate: its speed in revolutions per minute, as the disk itself reports it (VPD page B1h); 0 if it
             reports none or does not rotate.
+        transport: how it is attached: `sata`, `nvme`, `usb`, `scsi`, `virtio` or `mmc`; empty if it is none of these.
     """
 
     path: str
@@ -88,6 +89,7 @@ class Disk:
     diskseq: int | None
     links: tuple[str, ...] = ()
     rotation_rate: int = 0
+    transport: str = ""
 
     @property
     def identity(self) -> tuple[str, str, str, int, int, int | None]:

@@ -289,3 +289,22 @@ def test_a_loop_of_links_is_the_link_of_no_disk(tmp_path: Path) -> None:
     (folder / "good").symlink_to("../../sda")
     (tmp_path / "dev/disk/by-loop").symlink_to("by-loop")
     assert sysfs.links(root=tmp_path)["/dev/sda"] == ("/dev/disk/by-id/good",)
+
+
+@pytest.mark.parametrize(
+    ("name", "real", "transport"),
+    [
+        ("sda", "pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sda", "sata"),
+        ("sdb", "pci0000:00/0000:00:14.0/usb2/2-1/2-1:1.0/host6/target6:0:0/6:0:0:0/block/sdb", "usb"),
+        ("sdc", "pci0000:00/0000:00:05.0/virtio2/host2/target2:0:0/2:0:0:1/block/sdc", "scsi"),
+        ("sdd", "pci0000:3a/0000:3b:00.0/host1/port-1:0/end_device-1:0/target1:0:0/1:0:0:0/block/sdd", "scsi"),
+        ("vda", "pci0000:00/0000:00:04.0/virtio1/block/vda", "virtio"),
+        ("nvme0n1", "pci0000:00/0000:00:1d.0/0000:03:00.0/nvme/nvme0/nvme0n1", "nvme"),
+        ("nvme1n1", "virtual/nvme-subsystem/nvme-subsys1/nvme1n1", "nvme"),
+        ("mmcblk0", "platform/soc/fe340000.mmc/mmc_host/mmc0/mmc0:0001/block/mmcblk0", "mmc"),
+        ("loop0", "virtual/block/loop0", ""),
+        ("usbdisk", "virtual/block/usbdisk", ""),
+    ],
+)
+def test_tells_how_a_disk_is_attached(name: str, real: str, transport: str) -> None:
+    assert sysfs._transport(name, f"/sys/devices/{real}") == transport

@@ -1,6 +1,7 @@
 """The output of `plan`, compared with golden files."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from support import GIB, blank, config, decide, discovery, disk, finished, forei
 
 from zosstorage.converter import unstructure
 from zosstorage.errors import NotEmptyError
-from zosstorage.model import Disk, Rejected, Verdict
+from zosstorage.model import Disk, Firmware, Rejected, Verdict
 from zosstorage.output import plan
 from zosstorage.output.plan import PlanDocument
 from zosstorage.text import size
@@ -75,6 +76,73 @@ def test_text_escapes_what_is_foreign() -> None:
     found = outlook(
         [drive], [evolve(foreign(drive), evidence=tuple(evolve(one, found=evil) for one in foreign(drive).evidence))]
     )
-    lines = plan.text(found).splitlines()
-    assert all(line.isprintable() for line in lines)
-    assert not any(line.startswith("hint") for line in lines)
+    for verbose in (False, True):
+        lines = plan.text(found, every=True, verbose=verbose).splitlines()
+        assert all(line.isprintable() for line in lines)
+        assert [line for line in lines if line.startswith("hint")] == ["hint: erase /dev/sda"]
+
+
+LONG = disk("nvme10n1", serial="S" * 60 + "1234", model="M" * 40, size_bytes=1001 * GIB, transport="nvme", wwn="w" * 60)
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+@pytest.mark.parametrize("size_bytes", [5 * GIB, 1001 * GIB, 20 << 40])
+def test_the_table_fits_80_columns(firmware: Firmware, size_bytes: int) -> None:
+    wide = evolve(LONG, size_bytes=size_bytes)
+    found = discovery(wide, firmware=firmware)
+    many = evolve(foreign(wide), evidence=foreign(wide).evidence * 30)
+    verdicts: list[Verdict] = [blank(wide), many]
+    for verdict in verdicts:
+        try:
+            planned, error = decide(found, [verdict], config()), None
+        except NotEmptyError as refused:
+            planned, error = None, refused
+        for verbose in (False, True):
+            shown = plan.text(plan.document(found, [verdict], planned, error), verbose=verbose)
+            assert max(map(len, shown.splitlines())) <= 80
+            assert "SSSS1234" in shown
+
+
+def test_draws_the_layout_with_bios_boot() -> None:
+    found = discovery(A, firmware=Firmware.BIOS)
+    planned = decide(found, [blank(A)], config())
+    (drawn,) = [line for line in plan.text(plan.document(found, [blank(A)], planned, None)).splitlines() if "|" in line]
+    names = [part.strip() for part in drawn.strip().strip("|").split("|")]
+    assert names == ["bios_boot", "ESP 512 MiB", "zosdata btrfs 9.497 GiB"]
+    assert len(drawn) == 80
+    assert len(drawn.rsplit("|", 2)[1]) > 40  # most of the disk is data
+
+
+def test_one_line_of_evidence_a_disk_and_all_with_verbose() -> None:
+    several = evolve(foreign(A), evidence=foreign(A).evidence * 3)
+    found = plan.document(discovery(A), [several], None, None)
+    assert plan.text(found).count("a signature of ext4") == 1
+    assert plan.text(found, verbose=True).count("a signature of ext4") == 3
+    assert plan.text(found, verbose=True).count(A.wwn) == 1
+
+
+def test_says_how_much_of_a_blank_disk_was_read() -> None:
+    read = evolve(blank(A), read="8.4 MiB of 40 GiB, sampled")
+    assert "read 8.4 MiB of 40 GiB, sampled" in plan.text(plan.document(discovery(A), [read], None, None))
+
+
+def test_shows_devices_of_size_0_only_if_asked() -> None:
+    found = outlook([A], [blank(A)])
+    assert "sr0" not in plan.text(found)
+    assert "1 of size 0 not shown" in plan.text(found)
+    assert "a CD-ROM drive" in plan.text(found, every=True)
+
+
+def test_the_refusal_is_the_last_thing() -> None:
+    found = outlook([A, B], [blank(A), foreign(B)])
+    *_, title, message, more, hint = plan.text(found).splitlines()
+    assert title == "refused with exit code 5"
+    assert f"{message} {more.strip()}" == found.error.message if found.error else None
+    assert hint == "hint: erase /dev/sdb"
+
+
+def test_colours_only_if_asked() -> None:
+    found = outlook([A, B], [blank(A), foreign(B)])
+    coloured = plan.text(found, colour=True)
+    assert "\x1b[31mforeign\x1b[0m" in coloured
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == plan.text(found)

@@ -1,5 +1,6 @@
 """The output of `status`."""
 
+import re
 from collections.abc import Callable
 
 from zosstorage.checkpoint import Checkpoint, Failure
@@ -13,6 +14,24 @@ def test_prints_a_row_for_each_state(golden: Callable[[str, str], None]) -> None
     second.status, second.finished, second.seconds = "failed", "2026-01-01T00:00:01.000Z", 12.0
     second.error = Failure("1 of 2 disks may not be written", "erase it", 5)
     golden("status.txt", status.text(checkpoint))
+
+
+def test_an_error_that_does_not_fit_80_columns_is_folded_below_its_row() -> None:
+    checkpoint = Checkpoint()
+    checkpoint.states[1].status = "failed"
+    checkpoint.states[1].error = Failure("word " * 50, "look " * 30, 5)
+    lines = status.text(checkpoint).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert " ".join(lines).count("word") == 50
+    assert lines[3].startswith("  word")
+
+
+def test_colours_only_if_asked() -> None:
+    checkpoint = Checkpoint()
+    checkpoint.states[0].status = "done"
+    coloured = status.text(checkpoint, colour=True)
+    assert "discover  \x1b[32mdone\x1b[0m" in coloured.replace("discover   ", "discover  ")
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == status.text(checkpoint)
 
 
 def test_an_empty_checkpoint_has_all_states_pending() -> None:

@@ -46,7 +46,29 @@ def read_disk(name: str, *, links: Mapping[str, tuple[str, ...]] | None = None, 
         diskseq=int(text) if (text := _read(f"{folder}/diskseq")) else None,
         links=(links or {}).get(node(name), ()),
         rotation_rate=_rotation_rate(Path(folder, "device/vpd_pgb1")),
+        transport=_transport(name, os.path.realpath(folder)),
     )
+
+
+def _transport(name: str, real: str) -> str:
+    """How a disk is attached, by the path of its device in sysfs, `…/ata1/host0/…`; empty if it is none of the known.
+
+    A path below usb counts first: an adapter has a SCSI host of its own.
+    """
+    found = [re.sub(r"[-.:\d].*", "", part) for part in real.split("/sys/devices/", 1)[-1].split("/")[:-1]]
+    by_part = (
+        ("usb", "usb"),
+        ("nvme", "nvme"),
+        ("ata", "sata"),
+        ("mmc", "mmc"),
+        ("host", "scsi"),
+        ("virtio", "virtio"),
+    )
+    by_path = next((transport for part, transport in by_part if part in found), "")
+    by_name = next(
+        (transport for start, transport in (("nvme", "nvme"), ("mmcblk", "mmc")) if name.startswith(start)), ""
+    )
+    return by_path or by_name
 
 
 def devices(*, root: Path = Path("/")) -> list[str]:

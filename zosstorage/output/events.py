@@ -7,6 +7,7 @@ from attrs import field, frozen
 # Every line of the log has one of these names; they are stable.
 EVENTS = {
     "run.begin": "a run or a step begins",
+    "step.end": "what the last state of a step found or made, and which comes next",
     "run.end": "it ended with exit code 0",
     "state.begin": "a state begins",
     "state.end": "a state is done; `seconds` says how long it took",

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import asdict, frozen
 
-from zosstorage.model import Discovery, Disk, Firmware, Kind, Verdict
-from zosstorage.planned import Plan, PlannedDisk, PlannedFilesystem
+from zosstorage.model import Discovery, Disk, Firmware, Kind, PartitionKind, Verdict
+from zosstorage.output import terminal
+from zosstorage.output.terminal import paint
+from zosstorage.planned import Plan, PlannedDisk, PlannedFilesystem, PlannedPartition
 from zosstorage.planning.commands import PlannedCommand, commands
 from zosstorage.planning.refusal import blank_text, evidence_text
-from zosstorage.text import escaped, size
+from zosstorage.text import size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from zosstorage.errors import ZosstorageError
 
@@ -155,17 +157,41 @@ def _filesystem_action(filesystem: PlannedFilesystem, number: int, role: str) ->
     return f"make {what} on partition {number}{shared}"
 
 
-def text(shown: PlanDocument) -> str:
-    """Format the document as text."""
-    lines = [_headline(shown)]
-    for disk in shown.disks:
-        lines += [*_disk_lines(disk, disk.verdict), *(f"  → {action}" for action in disk.actions)]
-    for one in shown.rejected:
-        first, *others = _disk_lines(one, one.verdict)
-        lines += [f"{first}  rejected: {one.reason}", *others]
+def text(shown: PlanDocument, *, every: bool = False, verbose: bool = False, colour: bool = False) -> str:
+    """Format the document as a table of at most 80 columns.
+
+    Args:
+        shown: the document.
+        every: also show rejected disks of size 0.
+        verbose: all evidence instead of one line a disk.
+        colour: whether to add colours.
+    """
+    rejected = [one for one in shown.rejected if every or one.size_bytes]
+    disks: list[ShownDisk | ShownRejected] = [*shown.disks, *rejected]
+    rows = [("DISK", "SIZE", "TYPE", "TRANSPORT", "SERIAL", "VERDICT"), *map(_row, disks)]
+    head, *lines = terminal.table(rows, shrinks=4)
+    found = [*terminal.fold(_headline(shown)), ""]
+    found.append(paint(head, "bold", on=colour))
+    for disk, line in zip(disks, lines, strict=True):
+        word = _row(disk)[-1]
+        found.append(line.removesuffix(word) + paint(word, _COLOURS.get(word, ""), on=colour))
+        found += _below(disk, shown, verbose=verbose)
+    if hidden := len(shown.rejected) - len(rejected):
+        found += ["", f"{hidden} of size 0 not shown: --all shows all devices"]
     if shown.commands:
-        lines += ["commands:", *(f"  {one.state:<9}  {shlex.join(one.argv)}" for one in shown.commands)]
-    return "\n".join(map(escaped, lines)) + "\n"
+        found += ["", "commands:"]
+        for one in shown.commands:
+            found += terminal.command([shlex.quote(word) for word in one.argv], f"  {one.state:<9}  ")
+    if shown.error:
+        found += ["", paint(f"refused with exit code {shown.error.exit_code}", "red", on=colour)]
+        found += terminal.fold(shown.error.message, "", _INDENT)  # a label cannot forge a hint at the start of a line
+        found += terminal.fold(shown.error.hint, "hint: ") if shown.error.hint else []
+    return "\n".join(found) + "\n"
+
+
+_COLOURS = {"blank": "green", "ours": "blue", "foreign": "red", "rejected": "dim"}
+# Below the row of a disk.
+_INDENT = "  "
 
 
 def _headline(shown: PlanDocument) -> str:
@@ -174,13 +200,54 @@ def _headline(shown: PlanDocument) -> str:
     return f"{shown.action}: topology {shown.topology}, firmware {shown.firmware}"
 
 
-def _disk_lines(disk: Disk, verdict: Verdict | None) -> list[str]:
-    kind = "rotating" if disk.rotational else "SSD"
-    name = " ".join(word for word in (disk.model, disk.serial) if word)
-    head = "  ".join(word for word in (disk.path, size(disk.size_bytes), kind, name) if word)
-    if verdict is None:
-        return [head]
-    lines = [f"{head}  {verdict.kind}"]
-    if verdict.kind is Kind.BLANK:
-        lines.append(f"    {blank_text(verdict)}")
-    return lines + [f"    {evidence_text([found])}" for found in verdict.evidence]
+def _row(disk: ShownDisk | ShownRejected) -> tuple[str, ...]:
+    """The cells of a disk."""
+    kind = "HDD" if disk.rotational else "SSD"
+    verdict = str(disk.verdict.kind) if disk.verdict else "-"
+    if isinstance(disk, ShownRejected):
+        verdict = "rejected"
+    return (disk.path, size(disk.size_bytes), kind, disk.transport or "-", disk.serial or "-", verdict)
+
+
+def _below(disk: ShownDisk | ShownRejected, shown: PlanDocument, *, verbose: bool) -> Iterator[str]:
+    """The lines below the row of a disk: why, what it will look like, what would be done."""
+    reasons = [f"rejected: {disk.reason}"] if isinstance(disk, ShownRejected) else []
+    if disk.verdict and disk.verdict.kind is Kind.BLANK:
+        reasons.append(_blank(disk.verdict, verbose=verbose))
+    if disk.verdict:
+        reasons += [evidence_text([found]) for found in disk.verdict.evidence]
+    if verbose:
+        reasons = [f"model {disk.model or 'unknown'}, wwn {disk.wwn or 'unknown'}", *reasons]
+        for reason in reasons:
+            yield from terminal.fold(reason, _INDENT)
+    elif reasons:
+        yield terminal.one_line(
+            reasons[0], _INDENT, f"(+{len(reasons) - 1}, --verbose)" if reasons[1:] else "(--verbose)"
+        )
+    if isinstance(disk, ShownDisk):
+        yield from _bar(disk, shown.plan)
+        for action in disk.actions:
+            yield from terminal.fold(action, f"{_INDENT}> ")
+
+
+def _blank(verdict: Verdict, *, verbose: bool) -> str:
+    if verbose or not verdict.read:
+        return blank_text(verdict)
+    return f"zeros, no signature, no user; read {verdict.read}"
+
+
+def _bar(disk: ShownDisk, plan: Plan | None) -> list[str]:
+    """What the disk will look like, drawn: its partitions, each with the filesystem that will be in it."""
+    planned = next((one for one in plan.disks if one.disk.path == disk.path), None) if plan else None
+    if plan is None or planned is None:
+        return []
+    types = {member: one.type for one in plan.filesystems for member in one.members}
+    parts = [(_label(part, types.get(part.uuid, "")), part.size_bytes) for part in planned.partitions]
+    return [f"{_INDENT}{terminal.bar(parts, terminal.WIDTH - len(_INDENT))}"]
+
+
+def _label(part: PlannedPartition, filesystem: str) -> str:
+    if part.kind is PartitionKind.BIOS_BOOT:
+        return "bios_boot"
+    name = "ESP" if part.kind is PartitionKind.ESP else f"{part.name} {filesystem}"
+    return f" {name} {size(part.size_bytes)} "

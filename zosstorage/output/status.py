@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zosstorage.errors import ExitCode
+from zosstorage.output import terminal
 from zosstorage.text import escaped
 
 if TYPE_CHECKING:
@@ -48,18 +49,29 @@ def summary(found: Checkpoint | None, boot: str) -> str:
     return f"{found.completed} of {count} states are done in this boot; the next one is {following}"
 
 
-def text(found: Checkpoint) -> str:
-    """Format a row for each state: its name, its status, when it ended, the seconds that it took, and its error."""
-    rows = [("STATE", "STATUS", "FINISHED", "SECONDS", "ERROR"), *(_row(record) for record in found.states)]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)), row[4]]).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines) + "\n"
+_COLOURS = {"done": "green", "failed": "red", "pending": "dim"}
 
 
-def _row(record: StateRecord) -> tuple[str, str, str, str, str]:
+def text(found: Checkpoint, *, colour: bool = False) -> str:
+    """Format a row for each state: its name, its status, when it ended, the seconds that it took, and its error.
+
+    No line has more than 80 columns: an error that does not fit is folded below its row.
+    """
+    rows = [("STATE", "STATUS", "FINISHED", "SECONDS"), *(_row(record) for record in found.states)]
+    head, *lines = terminal.table(rows)
+    shown = [terminal.paint(head, "bold", on=colour)]
+    width = max(map(len, (head, *lines)))
+    for record, line in zip(found.states, lines, strict=True):
+        error = escaped(record.error.message) if record.error else ""
+        beside = len(error) <= terminal.WIDTH - width - 2
+        whole = f"{line.ljust(width)}  {error}".rstrip() if beside else line
+        painted = terminal.paint(record.status, _COLOURS[record.status], on=colour)
+        shown.append(whole.replace(record.status, painted, 1) if colour else whole)
+        shown += [] if beside else terminal.fold(error, "  ")
+        shown += terminal.fold(record.error.hint, "  hint: ") if record.error and record.error.hint else []
+    return "\n".join(shown) + "\n"
+
+
+def _row(record: StateRecord) -> tuple[str, str, str, str]:
     seconds = "" if record.seconds is None else f"{record.seconds:.3f}"
-    error = record.error.message if record.error else ""
-    return (record.name, record.status, escaped(record.finished or ""), seconds, escaped(error))
+    return (record.name, record.status, record.finished or "", seconds)
