@@ -59,6 +59,7 @@ def test_parses_commands(command: str) -> None:
         ("verify --json", {"command": "verify", "json": True}),
         ("verify --prometheus", {"command": "verify", "prometheus": True}),
         ("graph --format dot", {"command": "graph", "format": "dot"}),
+        ("graph --layout single", {"command": "graph", "layout": "single"}),
         ("schema report", {"command": "schema", "document": "report"}),
         ("schema plan", {"command": "schema", "document": "plan"}),
         ("config show", {"command": "config", "action": "show"}),

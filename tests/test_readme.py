@@ -173,8 +173,24 @@ def test_shell_commands_parse_and_name_only_sessions_that_exist(page: Path) -> N
             assert set(names.split()) <= set(sessions)
 
 
-def test_diagram_is_the_one_that_graph_draws(held: Held) -> None:
-    held(ROOT / "docs/ARCHITECTURE.md", "graph", f"\n```mermaid\n{zosstorage('graph')}```\n\n")
+PICTURES = [
+    ("README.md", "graph"),
+    ("README.md", "layout: dual_independent"),
+    ("docs/ARCHITECTURE.md", "graph"),
+    *(("docs/ARCHITECTURE.md", f"layout: {name}") for name in topologies.TOPOLOGIES),
+]
+
+
+@pytest.mark.parametrize(("page", "name"), PICTURES)
+def test_a_picture_is_the_one_that_graph_draws(held: Held, page: str, name: str) -> None:
+    words = ["graph", *(["--layout", name.partition(": ")[2]] if ":" in name else [])]
+    held(ROOT / page, name, f"\n```mermaid\n{zosstorage(*words)}```\n\n")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_there_is_no_picture_but_those(page: Path) -> None:
+    held_there = [name for where, name in PICTURES if ROOT / where == page]
+    assert len(fences(page.read_text("utf-8"), "mermaid")) == len(held_there)
 
 
 def leaves(schema: dict[str, Any], document: dict[str, Any], path: str = "") -> Iterator[str]:

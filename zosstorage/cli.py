@@ -13,6 +13,7 @@ from zosstorage import text
 from zosstorage.errors import EXIT_CODES, UnimplementedError, UsageError
 from zosstorage.facts import STATES
 from zosstorage.flags import FLAGS, CliOptions, Kind, Setting, absolute, checked, chosen, option_name, usage_error
+from zosstorage.topologies import TOPOLOGIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,11 @@ COMMANDS = {
         "read everything back by other tools and compare it with the report; writes nothing",
     ),
     "reset": _Command(("--from",), "[--from STATE]", "forget all states, or STATE and later ones; touches no disk"),
-    "graph": _Command(("--format",), "[--format mermaid|dot]", "print the state machine as a diagram"),
+    "graph": _Command(
+        ("--format", "--layout"),
+        "[--format FORM] [--layout MODE]",
+        "print the state machine, or the disks of a topology, as a diagram",
+    ),
     "schema": _Command((), f"[{'|'.join(DOCUMENTS)}]", "print the JSON Schema of that document"),
     "config": _Command(
         ("--origins",), "show [--origins] | check FILE", "print the merged configuration, or check one file"
@@ -73,6 +78,7 @@ _OWN_FLAGS = {
     "--until": ("STATE", "step: stop after STATE"),
     "--from": ("STATE", "reset: forget STATE and all later states"),
     "--format": ("mermaid|dot", "graph: language of the diagram"),
+    "--layout": ("MODE", "graph: draw the disks of a topology, as few as it needs, instead of the states"),
     "--origins": ("", "config show: print the source of each key"),
 }
 _GLOBAL_FLAGS = {
@@ -254,6 +260,7 @@ def _options(given: argparse.Namespace, operands: list[str]) -> CliOptions:
         until=_state(given, "--until"),
         start=_state(given, "--from"),
         format=chosen("--format", getattr(given, "--format") or FORMATS[0], FORMATS),
+        layout=_topology(given, "--layout"),
         origins=getattr(given, "--origins") or False,
         **_operands(command, operands, getattr(given, "--origins")),
     )
@@ -267,6 +274,11 @@ def _path(given: argparse.Namespace, flag: str) -> str | None:
 def _state(given: argparse.Namespace, flag: str) -> str | None:
     value = getattr(given, flag)
     return None if value is None else chosen(flag, value, STATES)
+
+
+def _topology(given: argparse.Namespace, flag: str) -> str | None:
+    value = getattr(given, flag)
+    return None if value is None else chosen(flag, value, tuple(TOPOLOGIES))
 
 
 def _operands(command: str, operands: list[str], origins: bool | None) -> dict[str, str]:

@@ -23,14 +23,16 @@ from zosstorage.converter import unstructure
 from zosstorage.errors import ConfigError, ExitCode, NoDiskError, UsageError, ZosstorageError
 from zosstorage.facts import STATES
 from zosstorage.machine import Provisioner
-from zosstorage.output import failure, logs, outcome, plan, report, status, terminal
+from zosstorage.output import failure, layout, logs, outcome, plan, report, status, terminal
 from zosstorage.output.events import Event
 from zosstorage.output.jsonschema import json_schema
 from zosstorage.planning import discovery
 from zosstorage.planning.decide import decide
+from zosstorage.planning.example import example
 from zosstorage.planning.observe import observe, observe_rejected, require_machine
 from zosstorage.system import lock, signals, streams
 from zosstorage.system.running import LIMIT
+from zosstorage.topologies import TOPOLOGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -248,7 +250,11 @@ def _reset(options: CliOptions) -> ExitCode:
 
 
 def _graph(options: CliOptions) -> ExitCode:
-    streams.put(machine.graph(options.format).rstrip("\n") + "\n")
+    if options.layout is None:
+        streams.put(machine.graph(options.format).rstrip("\n") + "\n")
+        return ExitCode.OK
+    row = TOPOLOGIES[options.layout]
+    streams.put(layout.draw(example(row), row, options.format))
     return ExitCode.OK
 
 

@@ -121,6 +121,7 @@ class CliOptions:
         until: the last state that `step` runs; None for only the next one.
         start: the first state that `reset` forgets; None for all.
         format: the output format of `graph`.
+        layout: the topology whose disks `graph` draws; None for the states.
         document: the document whose schema `schema` prints.
         action: `show` or `check`, for `config`.
         file: the file that `config check` checks.
@@ -140,6 +141,7 @@ class CliOptions:
     until: str | None = None
     start: str | None = None
     format: str = "mermaid"
+    layout: str | None = None
     document: str = "config"
     action: str = ""
     file: str = ""

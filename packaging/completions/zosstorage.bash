@@ -16,7 +16,7 @@ _zosstorage() {
             continue
         fi
         case ${COMP_WORDS[i]} in
-        --topology | --log-level | --log-format | --log-file | --report | --run-dir | --root | --include | --exclude | --config | --set | --cmdline | --until | --from | --format) value=1 ;;
+        --topology | --log-level | --log-format | --log-file | --report | --run-dir | --root | --include | --exclude | --config | --set | --cmdline | --until | --from | --format | --layout) value=1 ;;
         -*) ;;
         *)
             if [[ -z $command ]]; then command=${COMP_WORDS[i]}; else before=${COMP_WORDS[i]}; fi
@@ -84,6 +84,10 @@ _zosstorage() {
         _zosstorage_words 'mermaid dot'
         return
         ;;
+    --layout)
+        _zosstorage_words 'single dual_independent btrfs_raid1 bcachefs_single ssd_hdd_bcachefs bcachefs_2copy'
+        return
+        ;;
     esac
     if [[ $word == -* ]]; then
         case $command in
@@ -92,7 +96,7 @@ _zosstorage() {
         status) _zosstorage_words '--json --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
         verify) _zosstorage_words '--json --prometheus --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
         reset) _zosstorage_words '--from --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
-        graph) _zosstorage_words '--format --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
+        graph) _zosstorage_words '--format --layout --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
         config) _zosstorage_words '--origins --topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
         *) _zosstorage_words '--topology --log-level --log-format --log-file --fstab --no-fstab --report --run-dir --root --include --exclude --config --set --cmdline --force --version --help' ;;
         esac

@@ -8,7 +8,7 @@ function __zosstorage_operands
             continue
         end
         switch $word
-            case --topology --log-level --log-format --log-file --report --run-dir --root --include --exclude --config --set --cmdline --until --from --format
+            case --topology --log-level --log-format --log-file --report --run-dir --root --include --exclude --config --set --cmdline --until --from --format --layout
                 set value 1
             case '-*'
             case '*'
@@ -37,7 +37,7 @@ complete -c zosstorage -n __zosstorage_after -a plan -d 'print what run would do
 complete -c zosstorage -n __zosstorage_after -a status -d 'print the checkpoint as a table; exit 0: all done in this boot, 1: failed, 4: pending; writes nothing'
 complete -c zosstorage -n __zosstorage_after -a verify -d 'read everything back by other tools and compare it with the report; writes nothing'
 complete -c zosstorage -n __zosstorage_after -a reset -d 'forget all states, or STATE and later ones; touches no disk'
-complete -c zosstorage -n __zosstorage_after -a graph -d 'print the state machine as a diagram'
+complete -c zosstorage -n __zosstorage_after -a graph -d 'print the state machine, or the disks of a topology, as a diagram'
 complete -c zosstorage -n __zosstorage_after -a schema -d 'print the JSON Schema of that document'
 complete -c zosstorage -n '__zosstorage_after schema' -a 'config report checkpoint plan failure event'
 complete -c zosstorage -n __zosstorage_after -a config -d 'print the merged configuration, or check one file'
@@ -67,4 +67,5 @@ complete -c zosstorage -n '__zosstorage_command plan' -l verbose -d 'plan: print
 complete -c zosstorage -n '__zosstorage_command step' -l until -x -a 'discover validate partition format mount report' -d 'step: stop after STATE'
 complete -c zosstorage -n '__zosstorage_command reset' -l from -x -a 'discover validate partition format mount report' -d 'reset: forget STATE and all later states'
 complete -c zosstorage -n '__zosstorage_command graph' -l format -x -a 'mermaid dot' -d 'graph: language of the diagram'
+complete -c zosstorage -n '__zosstorage_command graph' -l layout -x -a 'single dual_independent btrfs_raid1 bcachefs_single ssd_hdd_bcachefs bcachefs_2copy' -d 'graph: draw the disks of a topology, as few as it needs, instead of the states'
 complete -c zosstorage -n '__zosstorage_command config' -l origins -d 'config show: print the source of each key'

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Placeholders of values that are chosen from a table.
-_TABLES = {"STATE": cli.STATES, "TOPOLOGY": tuple(topologies.TOPOLOGIES)}
+_TABLES = {"STATE": cli.STATES, "MODE": tuple(topologies.TOPOLOGIES)}
 _FOLDER, _FILES = "DIR", ("PATH", "FILE", "GLOB")
 # A group that begins with a flag, `[--until STATE]`: no operand is in it.
 _FLAG_GROUP = re.compile(r"\[--[^\]]*\]")
