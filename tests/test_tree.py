@@ -34,19 +34,13 @@ def test_test_files_have_less_than_400_lines(path: Path) -> None:
 
 def files() -> list[Path]:
     """Text files of the repository, without those that builds and tools leave behind."""
-    folders = [
-        ".ci",
-        "benchmarks",
-        "demo",
-        "docs",
-        "examples",
-        "packaging",
-        "states",
-        "tests",
-        "vm-tests",
-        "zosstorage",
+    rest = ("benchmarks", "demo", "docs", "examples", "packaging", "vm-tests")
+    found = [
+        path
+        for folder in (".ci", "states", "tests", "zosstorage", *rest)
+        for path in (ROOT / folder).rglob("*")
+        if "golden" not in path.parts
     ]
-    found = [path for folder in folders for path in (ROOT / folder).rglob("*") if "golden" not in path.parts]
     return [path for path in (*ROOT.iterdir(), *found) if path.is_file() and path.suffix in TEXT]
 
 

@@ -28,7 +28,7 @@ MODELINE = "# yaml-language-server: $schema=../schemas/config.json\n"
 
 Machine = dict[str, dict[str, Any]]
 HDD: dict[str, Any] = {"queue__rotational": 1}
-SERIAL = "disk/by-id/nvme-SAMSUNG_MZQL21T9HCJR-00A07_S64GNE0R40000"
+SERIAL = "by-id/nvme-SAMSUNG_MZQL21T9HCJR-00A07_S64GNE0R40000"
 
 
 def shelf(count: int) -> Machine:
@@ -67,8 +67,8 @@ CASES = {
     "jbod.yaml": Case(shelf(12), "dual_independent", dict.fromkeys(list(shelf(12))[:12], DATA), "sdl"),
     "by-serial.yaml": Case(
         {
-            "nvme0n1": {"links": [f"{SERIAL[5:]}2"]},
-            "nvme1n1": {"links": [f"{SERIAL[5:]}1"]},
+            "nvme0n1": {"links": [f"{SERIAL}2"]},
+            "nvme1n1": {"links": [f"{SERIAL}1"]},
             "sda": HDD,
         },
         "single",
