@@ -63,10 +63,9 @@ def call(options: CliOptions) -> int:
 
 
 def set_up_log(argv: Sequence[str]) -> bool:
-    """Set up the log for the error of a command line or configuration that cannot be used, by what of it can be.
+    """Set up the log for an error of command line or configuration, by what of them can be used.
 
-    Returns:
-        whether stderr is for text, in which the error is not logged yet.
+    The result says whether stderr is for text, in which the error is not logged yet.
     """
     try:
         options = cli.parse(argv)
@@ -250,11 +249,9 @@ def _reset(options: CliOptions) -> ExitCode:
 
 
 def _graph(options: CliOptions) -> ExitCode:
-    if options.layout is None:
-        streams.put(machine.graph(options.format).rstrip("\n") + "\n")
-        return ExitCode.OK
-    row = TOPOLOGIES[options.layout]
-    streams.put(layout.draw(example(row), row, options.format))
+    row = TOPOLOGIES[options.layout] if options.layout else None
+    text = layout.draw(example(row), row, options.format) if row else machine.graph(options.format)
+    streams.put(text.rstrip("\n") + "\n")
     return ExitCode.OK
 
 

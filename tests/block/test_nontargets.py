@@ -78,7 +78,7 @@ def test_the_log_names_a_device_that_does_not_answer(
             time.sleep(100)
         return real(device)
 
-    monkeypatch.setattr(nontargets, "_SECONDS", 0.3)
+    monkeypatch.setattr(nontargets, "_SECONDS", 1.0)
     monkeypatch.setattr(contents, "read_here", read)
     with caplog.at_level(logging.WARNING, "zosstorage"):
         found = nontargets.read_contents([blank, "/dev/silent", "/dev/missing", ours])
