@@ -66,13 +66,18 @@ def test_a_kernel_command_line_of_ones_own_is_no_proc():
         "graph --format dot",
         "schema",
         "config show --origins",
-        "status",
-        "status --json",
     ],
 )
 def test_what_only_prints_needs_neither(words):
     done = bare(*words.split())
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+@pytest.mark.parametrize("words", ["status", "status --json"])
+def test_status_without_a_checkpoint_says_so(words):
+    done = bare(*words.split())
+    assert done.returncode == 4, done.stderr
     assert done.stdout
 
 
@@ -88,10 +93,9 @@ def test_a_file_is_checked_and_a_checkpoint_forgotten_without_proc(tmp_path):
 def test_a_kernel_command_line_that_was_named_must_be_there(words):
     done = bare("--cmdline", "/proc/cmdline", *words.split())
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr == (
-        "zosstorage: kernel command line: cannot read /proc/cmdline: No such file or directory\n"
-        "hint: mount /proc, or name a file with --cmdline\n"
-    )
+    said = json.loads(done.stderr)
+    assert said["message"] == "kernel command line: cannot read /proc/cmdline: No such file or directory"
+    assert said["hint"] == "mount /proc, or name a file with --cmdline"
 
 
 @pytest.mark.parametrize(("words", "status"), [("--version", 0), ("--force", 8), ("run", 6)])

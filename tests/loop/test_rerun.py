@@ -32,7 +32,8 @@ def one(provisioned):
 def outcome(one):
     """(exit status, what it said)."""
     done = one("run")
-    return done.status, [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    return done.status, [line["message"] for line in lines if line["event"] not in ("run.begin", "run.end")]
 
 
 def nothing_to_do(one):
