@@ -6,12 +6,13 @@ import pty
 import struct
 import subprocess
 import termios
+from collections.abc import Sequence
 from typing import Any
 
 from program import PROGRAM, TOP
 
 
-def at_terminal(*argv: object, columns: int = 80, **options: Any) -> tuple[int, str]:
+def at_terminal(*argv: object, columns: int = 80, program: Sequence[str] = PROGRAM, **options: Any) -> tuple[int, str]:
     """Run the program with a controlling terminal of `columns` columns; return its exit code and all that it printed.
 
     `options` go to Popen: a standard stream given there is not the terminal.
@@ -23,7 +24,7 @@ def at_terminal(*argv: object, columns: int = 80, **options: Any) -> tuple[int, 
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
     streams: dict[str, Any] = {"stdin": slave, "stdout": slave, "stderr": slave}
-    words = [*PROGRAM, *map(str, argv)]
+    words = [*program, *map(str, argv)]
     with subprocess.Popen(
         words,
         cwd=TOP,
