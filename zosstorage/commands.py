@@ -63,10 +63,7 @@ def call(options: CliOptions) -> int:
 
 
 def set_up_log(argv: Sequence[str]) -> bool:
-    """Set up the log for an error of command line or configuration, by what of them can be used.
-
-    The result says whether stderr is for text, in which the error is not logged yet.
-    """
+    """Set up the log for an error of command line or configuration; return whether stderr, for text, still lacks it."""
     try:
         options = cli.parse(argv)
     except ZosstorageError:
@@ -200,7 +197,8 @@ def _status(options: CliOptions) -> ExitCode:
     shown, summary = found or Checkpoint(), status.summary(found, checkpoint.boot_id())
     if options.json:
         streams.put(json.dumps(unstructure(shown), indent=2) + "\n")
-        log.info("%s", summary, extra={"event": "status"})
+        if found and found.boot_id != checkpoint.boot_id():
+            log.warning("%s", summary, extra={"event": "status"})
     else:
         streams.put(f"{status.text(shown, colour=terminal.has_colour())}{summary}\n")
     return status.exit_code(found, checkpoint.boot_id())

@@ -24,7 +24,7 @@ EVENTS = {
     "checkpoint.untrusted": "the checkpoint is not used, with the reason",
     "checkpoint.unsaved": "the checkpoint could not be written after a failure",
     "checkpoint.reset": "`reset` forgot states",
-    "status": "what `status` has to say beside its table",
+    "status": "the checkpoint that `status --json` prints is of another boot",
     "report.stale": "the report of an earlier run was renamed, because this run failed",
     "log.lost": "the reader of stderr stalled, and so many `lines` were dropped",
     "log.failed": "the log file cannot be written",
