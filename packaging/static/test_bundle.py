@@ -129,7 +129,11 @@ PYTHON = (sys.executable, "-m", "zosstorage")
 )
 def test_it_prints_what_the_program_of_this_tree_prints(argv: str) -> None:
     one, other = run(*argv.split()), run(*argv.split(), program=PYTHON, cwd=TOP)
-    assert (one.returncode, one.stdout, _timeless(one.stderr)) == (other.returncode, other.stdout, _timeless(other.stderr))
+    assert (one.returncode, one.stdout, _timeless(one.stderr)) == (
+        other.returncode,
+        other.stdout,
+        _timeless(other.stderr),
+    )
     assert one.stdout or one.returncode
 
 

@@ -106,7 +106,11 @@ def test_plan_says_that_a_rejected_disk_does_not_answer(machine: Any, other: Loo
     one: Machine = machine()
     throttle(other.device)
     process = subprocess.run(
-        one.argv("plan", "--verbose", before=throttle.before), capture_output=True, text=True, timeout=SECONDS, check=False
+        one.argv("plan", "--verbose", before=throttle.before),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
     )
     assert process.returncode == 0, process.stderr
     shown = process.stdout.split(other.device)[-1].splitlines()
