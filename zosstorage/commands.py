@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,8 @@ def _checkpoint_path(loaded: Loaded) -> Path:
 
 def _run(options: CliOptions) -> ExitCode:
     if options.implied and streams.has_terminal():
-        streams.tell(cli.help_text() + "\n")
+        with suppress(OSError):  # stderr is on a full disk
+            streams.write_stderr(cli.help_text() + "\n")
         raise UsageError(
             "no command was named",
             hint="zosstorage plan shows what a run would do to the disks; zosstorage run does it",

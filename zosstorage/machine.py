@@ -6,7 +6,6 @@ import errno
 import logging
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +19,7 @@ from zosstorage.errors import ExitCode, InterruptedRunError, ToolError, Zosstora
 from zosstorage.facts import STATES, Facts
 from zosstorage.output import logs
 from zosstorage.system import signals
+from zosstorage.text import utc_now
 
 if TYPE_CHECKING:
     from zosstorage.checkpoint import StateRecord
@@ -149,7 +149,7 @@ class Provisioner:
 
     def _work(self, record: StateRecord) -> float:
         began = time.monotonic()
-        record.started, record.error = _now(), None
+        record.started, record.error = utc_now("milliseconds"), None
         try:
             self.facts = self._run_state(record.name)
         except BaseException as error:
@@ -178,7 +178,7 @@ class Provisioner:
         self, record: StateRecord, began: float, status: checkpoints.Status, error: checkpoints.Failure | None
     ) -> float:
         record.status, record.error = status, error
-        record.finished, record.seconds = _now(), round(time.monotonic() - began, 3)
+        record.finished, record.seconds = utc_now("milliseconds"), round(time.monotonic() - began, 3)
         checkpoints.save(self.path, self.checkpoint)
         return record.seconds
 
@@ -244,7 +244,3 @@ def _failure(error: BaseException) -> checkpoints.Failure:
     return checkpoints.Failure(
         f"{type(error).__name__}: {error}", "this is a defect of zosstorage", int(ExitCode.DEFECT)
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -93,3 +94,8 @@ def sections(titled: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
 def _row(left: str, meaning: str, width: int) -> list[str]:
     first, *rest = textwrap.wrap(meaning, min(76, 116 - width))
     return [f"  {left:<{width}}  {first}", *(" " * (width + 4) + line for line in rest)]
+
+
+def utc_now(timespec: Literal["seconds", "milliseconds"] = "seconds") -> str:
+    """The time in UTC as RFC 3339 writes it: `2026-11-27T20:18:41Z`."""
+    return datetime.now(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")

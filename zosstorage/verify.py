@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from zosstorage.output import report as reporting
 from zosstorage.output.report import Report
 from zosstorage.output.verification import Check, Source, VerifiedDisk, VerifiedMount, VerifyDocument
 from zosstorage.system.files import read_regular
+from zosstorage.text import utc_now
 from zosstorage.verification import content, mounts, tables
 from zosstorage.verification.content import Promised
 from zosstorage.verification.tools import Tools, require
@@ -166,7 +166,7 @@ class _Verification:
         return VerifyDocument(
             1,
             all(check.ok for check in checks),
-            datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            utc_now(),
             __version__,
             self._promised.source,
             self._promised.path,

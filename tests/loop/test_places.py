@@ -45,6 +45,16 @@ def test_a_folder_that_takes_no_file(
     refused(one, reason)
 
 
+def test_a_filesystem_without_fallocate(machine: Any) -> None:
+    """A ramfs, as the root of an initramfs is, takes a report."""
+    one: Machine = machine(size=2 << 30)
+    folder = one.folder / "reports"
+    folder.mkdir()
+    output(*one.inside("mount", "-t", "ramfs", "ramfs", folder))
+    one.settings["report"] = {"path": str(folder / "state.json")}
+    assert one("run").status == 0
+
+
 def immutable(path: Path) -> None:
     output("chattr", "+i", path)
 

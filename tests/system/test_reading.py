@@ -186,6 +186,36 @@ def test_its_log_is_that_of_the_program(caplog: pytest.LogCaptureFixture) -> Non
     assert (record.getMessage(), record.disk) == ("read 3 of /dev/sda", "/dev/sda")  # type: ignore[attr-defined]
 
 
+def test_any_number_of_lines_is_logged_before_a_result(caplog: pytest.LogCaptureFixture) -> None:
+    """A full scan of a large disk logs its progress for hours."""
+
+    def work() -> str:
+        for number in range(3000):
+            logging.getLogger("zosstorage.block.scan").info("line %d", number)
+        return "done"
+
+    with caplog.at_level(logging.INFO, "zosstorage"):
+        assert reading.apart(work) == "done"
+    assert len(caplog.records) == 3000
+
+
+def test_lines_of_the_log_do_not_extend_the_time_for_a_device() -> None:
+    def work(_: str) -> None:
+        while True:
+            logging.getLogger("zosstorage.block.scan").info("still reading")
+            time.sleep(0.05)
+
+    assert reading.each(work, ["silent"], 0.3) == [None]
+
+
+def test_a_device_that_reports_a_timeout_is_no_silent_one() -> None:
+    def work(_: str) -> None:
+        raise TimeoutError(110, "Connection timed out", "/dev/sda")
+
+    with pytest.raises(TimeoutError, match="Connection timed out"):
+        reading.each(work, ["sda"], 5.0)
+
+
 def test_it_holds_no_standard_stream_open() -> None:
     mine = [os.fstat(number) for number in range(3)]
     theirs = reading.apart(lambda: [os.fstat(number) for number in range(3)])

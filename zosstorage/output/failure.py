@@ -6,7 +6,6 @@ import json
 import logging
 import traceback
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +16,7 @@ from zosstorage.converter import unstructure
 from zosstorage.errors import ConfigError, ExitCode, InterruptedRunError, ZosstorageError
 from zosstorage.system import lock, streams
 from zosstorage.system.files import write_atomic
-from zosstorage.text import escaped
+from zosstorage.text import escaped, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +166,7 @@ def record(error: BaseException, run_dir: str, *, state: str | None = None, disc
         return
     document = FailureDocument(
         1,
-        datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        utc_now(),
         checkpoint.boot_id(),
         __version__,
         number,

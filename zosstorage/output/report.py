@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Literal
 
 from attrs import frozen
@@ -13,6 +12,7 @@ from zosstorage.block.sysfs import natural_key
 from zosstorage.facts import Facts, Filesystem, Mount, Partition
 from zosstorage.model import Disk, Firmware, Role
 from zosstorage.planned import Action, PlannedDisk
+from zosstorage.text import utc_now
 
 Status = Literal["provisioned", "already_provisioned"]
 
@@ -98,7 +98,7 @@ def build(facts: Facts) -> Report:
     return Report(
         1,
         "already_provisioned" if plan.action is Action.ADOPT else "provisioned",
-        datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        utc_now(),
         plan.topology,
         plan.firmware,
         _disks(facts),

@@ -115,11 +115,8 @@ def _try(folder: Path, size: int) -> None:
     tried, renamed = unused_name(folder / "zosstorage"), unused_name(folder / "zosstorage")
     handle = os.open(tried, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            if size:
-                os.posix_fallocate(handle, 0, size)
-        finally:
-            os.close(handle)
+        with os.fdopen(handle, "wb") as file:
+            file.write(bytes(size))  # not fallocate(2), which ramfs and FAT lack, and which musl does not emulate
         tried.rename(renamed)
     finally:
         tried.unlink(missing_ok=True)

@@ -61,23 +61,23 @@ class Progress:
     def begin(self, path: str) -> None:
         """Mark that a thread starts to read a device."""
         with self.lock:
-            pending = self.devices.setdefault(path, _Device(min(len(self.devices), _SLOTS - 1)))
-            pending.count += 1
-            if pending.count == 1:
-                self._write(pending, path)
+            device = self.devices.setdefault(path, _Device(min(len(self.devices), _SLOTS - 1)))
+            device.count += 1
+            if device.count == 1:
+                self._write(device, path)
 
     def end(self, path: str) -> None:
         """Mark that a thread has read from a device."""
         with self.lock:
-            pending = self.devices[path]
-            pending.count -= 1
-            if pending.count:
-                self._write(pending, path)
+            device = self.devices[path]
+            device.count -= 1
+            if device.count:
+                self._write(device, path)
             else:
-                _SLOT.pack_into(self.memory, pending.slot * _SLOT.size, 0.0, b"")
+                _SLOT.pack_into(self.memory, device.slot * _SLOT.size, 0.0, b"")
 
-    def _write(self, pending: _Device, path: str) -> None:
-        _SLOT.pack_into(self.memory, pending.slot * _SLOT.size, time.monotonic(), os.fsencode(path))
+    def _write(self, device: _Device, path: str) -> None:
+        _SLOT.pack_into(self.memory, device.slot * _SLOT.size, time.monotonic(), os.fsencode(path))
 
 
 @define

@@ -40,6 +40,8 @@ _PACKAGE = __name__.partition(".")[0]
 _POLL_SECONDS = 0.5
 # How long a reading process gets to kill the commands that it started, and to end, before it is killed, in seconds.
 _GRACE = 1.5
+# How long it then gets to end, in seconds, unless the kernel holds it.
+_LAST_GRACE = 0.1
 
 
 def apart(work: Callable[[], T]) -> T:
@@ -72,13 +74,17 @@ def each(work: Callable[[T], R], items: Sequence[T], seconds: float) -> list[R |
     found: list[R | None] = []
     while len(found) < len(items):
         signals.check()
-        with _started(work, items[len(found) :]) as child, contextlib.suppress(TimeoutError):
+        with _started(work, items[len(found) :]) as child, contextlib.suppress(_SilentError):
             while len(found) < len(items):
                 found.append(child.result(limit=seconds))
             child.done = True
             return found
         found.append(None)
     return found
+
+
+class _SilentError(Exception):
+    """A result took longer than its limit. Not TimeoutError, which is also the error of a device (ETIMEDOUT)."""
 
 
 @define(eq=False)
@@ -121,14 +127,27 @@ class _Child:
         return cls(pid, reading, progress)
 
     def result(self, limit: float | None) -> Any:
-        """Wait for the next result and return it, or raise the exception of the work.
+        """Wait for the next result and return it, or raise the exception of the work; log what is sent before it.
 
         Args:
             limit: how long to wait, in seconds; without it, each read of a device has the time limit.
+
+        Raises:
+            _SilentError: `limit` is over.
         """
+        until = None if limit is None else time.monotonic() + limit
+        while True:
+            kind, value = pickle.loads(self._receive(until))  # noqa: S301 - from our own process
+            if kind == _DONE:
+                return value
+            if kind == _FAILED:
+                raise value
+            logging.getLogger(value.name).handle(value)
+
+    def _receive(self, until: float | None) -> bytes:
+        """Wait for what is sent next, until the monotonic clock reaches `until`."""
         poll = select.poll()
         poll.register(self.pipe, select.POLLIN)
-        until = None if limit is None else time.monotonic() + limit
         while (frame := self._frame()) is None:
             wait = _POLL_SECONDS if until is None else max(0.0, until - time.monotonic())
             if not poll.poll(wait * 1000):
@@ -137,16 +156,10 @@ class _Child:
                 self.received += data
             else:
                 raise self._ended()
-        kind, value = pickle.loads(frame)  # noqa: S301 - from our own process
-        if kind == _FAILED:
-            raise value
-        if kind == _LOGGED:
-            logging.getLogger(value.name).handle(value)
-            return self.result(limit)
-        return value
+        return frame
 
     def _frame(self) -> bytes | None:
-        """The next result, if all of it has arrived."""
+        """What was sent next, if all of it has arrived."""
         if len(self.received) < _LENGTH.size:
             return None
         end = _LENGTH.size + _LENGTH.unpack_from(self.received)[0]
@@ -158,7 +171,7 @@ class _Child:
 
     def _check_time(self, until: float | None) -> None:
         if until is not None:
-            raise TimeoutError
+            raise _SilentError
         if hanging := self.progress.waiting(LIMIT.seconds):
             raise ToolError(
                 f"{', '.join(hanging)} did not answer a read within {LIMIT.seconds:g} s",
@@ -179,17 +192,17 @@ class _Child:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.pid, 0)
             return
-        until = time.monotonic() + _GRACE
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            while not self._reaped():
-                if time.monotonic() > until:
-                    break
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.pid, number)
+        for number, seconds in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, _LAST_GRACE)):
+            if self._reaped():
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+            until = time.monotonic() + seconds
+            while not self._reaped() and time.monotonic() < until:
                 time.sleep(0.005)
-            until += 0.1
 
     def _reaped(self) -> bool:
+        """Whether it has ended; its exit status is collected then."""
         if self.pid:
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(self.pid, os.WNOHANG) == (0, 0):

@@ -158,12 +158,6 @@ def put(text: str) -> None:
         discard_stdout(error)
 
 
-def tell(text: str) -> None:
-    """Write text for a person to stderr, if it can be written."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(text)
-
-
 def discard(stream: TextIO) -> None:
     """Redirect a stream that cannot be written to /dev/null, with its buffer: the interpreter flushes it at exit."""
     handle = _open_null()
