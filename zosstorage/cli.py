@@ -74,7 +74,7 @@ _OWN_FLAGS = {
     "--json": ("", "plan, status, verify: print JSON"),
     "--prometheus": ("", "verify: print metrics in the text format of Prometheus"),
     "--all": ("", "plan: also show rejected disks of size 0"),
-    "--verbose": ("", "plan: print all evidence, the commands and what they make"),
+    "--verbose": ("", "plan: print all evidence, and model and WWN of each disk"),
     "--until": ("STATE", "step: stop after STATE"),
     "--from": ("STATE", "reset: forget STATE and all later states"),
     "--format": ("mermaid|dot", "graph: language of the diagram"),

@@ -116,7 +116,7 @@ class CliOptions:
         settings: the flags that set a key, in the order given.
         json: `plan`, `status` and `verify` print JSON.
         all: `plan` prints rejected disks of size 0 too.
-        verbose: `plan` prints all evidence and the commands.
+        verbose: `plan` prints all evidence, and model and WWN of each disk.
         prometheus: `verify` prints metrics.
         until: the last state that `step` runs; None for only the next one.
         start: the first state that `reset` forgets; None for all.
